@@ -1,0 +1,306 @@
+"""What an exported model is on disk: its manifest, its hashes, and how it gets there whole or not at all."""
+
+import contextlib
+import hashlib
+import json
+import os
+import re
+import shutil
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path, PurePosixPath
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
+
+from keras_s2s.config import Config, parse
+from keras_s2s.errors import UserError
+
+SCHEMA_REVISION = 1
+MANIFEST = "bundle.json"
+
+
+def _stays_inside(path: str) -> str:
+    canonical = PurePosixPath(path)
+    if (
+        canonical.is_absolute()
+        or ".." in canonical.parts
+        or not canonical.parts
+        or re.search(r"[\\:\0]", path)
+    ):
+        raise ValueError("expected a path inside the bundle")
+    if str(canonical) != path:
+        raise ValueError(f"expected the path in its plain form '{canonical}'")
+    return path
+
+
+def _is_date(date: str) -> str:
+    datetime.fromisoformat(date)
+    return date
+
+
+RelativePath = Annotated[str, AfterValidator(_stays_inside)]
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+# Graphs count in int32 and float32; these bounds keep their arithmetic exact.
+Factor = Annotated[float, Field(ge=0, le=1_000, allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=1, le=1_000_000)]
+
+
+class File(Config):
+    """A file of the bundle: its path, relative to the bundle and with '/', and its SHA-256."""
+
+    path: RelativePath
+    sha256: Sha256
+
+
+class Vector(Config):
+    """A text and its ids without EOS, for whoever reads the SentencePiece model in another language."""
+
+    text: str
+    ids: tuple[int, ...]
+
+
+class TokenizerFile(File):
+    """A SentencePiece model."""
+
+    vocabulary_size: int = Field(ge=1)
+    test_vectors: tuple[Vector, ...]
+
+
+class Tokenizers(Config):
+    """The tokenizers of both sides; a joint one is named twice."""
+
+    source: TokenizerFile
+    target: TokenizerFile
+
+
+class Decoding(Config):
+    """How hypotheses are searched for.
+
+    With n target tokens, EOS counted, a hypothesis is ranked by
+    `log-probability / ((base + n) / (base + 1)) ** length_penalty`, where base is `length_penalty_base`:
+    base 5 is GNMT's penalty, base 0 with `length_penalty` 1 the average of a token, `length_penalty` 0 none.
+    Before its EOS it has at most `floor(max_length_factor * m) + max_length_extra` tokens, where m is the
+    number of source tokens, EOS counted.
+    """
+
+    strategy: Literal["greedy", "beam"]
+    beam_size: Count
+    length_penalty: float = Field(allow_inf_nan=False)
+    length_penalty_base: Factor
+    n_best: Count
+    max_length_factor: Factor
+    max_length_extra: int = Field(ge=0, le=1_000_000)
+
+    @field_validator("beam_size")
+    @classmethod
+    def _fits_strategy(cls, beam_size: int, info: ValidationInfo) -> int:
+        strategy = info.data.get("strategy")
+        if strategy is not None and (strategy == "greedy") != (beam_size == 1):
+            raise ValueError("expected 1 with strategy 'greedy' and at least 2 with 'beam'")
+        return beam_size
+
+    @field_validator("n_best")
+    @classmethod
+    def _fits_beam(cls, n_best: int, info: ValidationInfo) -> int:
+        if n_best > info.data.get("beam_size", n_best):
+            raise ValueError(f"expected at most the beam size, {info.data['beam_size']}")
+        return n_best
+
+
+class Limits(Config):
+    """What the graphs accept; the EOS of a source counts as one of its tokens."""
+
+    max_source_tokens: Count
+
+
+class Manifest(Config):
+    """The content of bundle.json.
+
+    Attributes:
+        graphs: precision -> strategy -> ONNX file.
+        files: path -> SHA-256 of every other file that is loaded (weights, the SavedModel's files).
+        minimum_onnxruntime: the lowest release of onnxruntime that runs the graphs.
+        created: date, or date and time, in ISO 8601.
+    """
+
+    schema_revision: Literal[1] = 1
+    name: str = Field(min_length=1)
+    task: str = Field(pattern=r"^\w+$")
+    tokenizers: Tokenizers
+    graphs: dict[str, dict[str, File]]
+    files: dict[RelativePath, Sha256]
+    decoding: Decoding
+    limits: Limits
+    model: dict[str, Any]
+    metrics: dict[str, Any]
+    verification: dict[str, Any]
+    versions: dict[str, str]
+    minimum_onnxruntime: str = Field(pattern=r"^\d+(\.\d+)*$")
+    created: Annotated[str, AfterValidator(_is_date)]
+
+    @property
+    def hashes(self) -> dict[str, str]:
+        """Path -> SHA-256 of every file that may be loaded."""
+        return {**self.files, **{file.path: file.sha256 for file in self._named()}}
+
+    @model_validator(mode="after")
+    def _agrees_with_itself(self) -> Self:
+        hashes = self.hashes
+        for path, digest in [*self.files.items(), *((file.path, file.sha256) for file in self._named())]:
+            if hashes[path] != digest:
+                raise ValueError(f"'{path}' is named with two different SHA-256")
+        return self
+
+    def _named(self) -> list[File]:
+        graphs = [file for strategies in self.graphs.values() for file in strategies.values()]
+        return [self.tokenizers.source, self.tokenizers.target, *graphs]
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A bundle on disk: its folder and its manifest."""
+
+    path: Path
+    manifest: Manifest
+
+    def file(self, path: str) -> Path:
+        """Where a file of the manifest lies.
+
+        Raises:
+            UserError: bundle.json does not name it, it is missing, or a link leads out of the bundle.
+        """
+        file = self.path / path
+        if path not in self.manifest.hashes:
+            raise UserError(f"{file}: not named in {MANIFEST}, so it is not loaded; export the bundle again")
+        if not file.resolve().is_relative_to(self.path.resolve()):
+            raise UserError(f"{file}: leads out of the bundle; put a copy of the file in its place")
+        if not file.is_file():
+            raise UserError(f"{file}: missing from the bundle; copy the whole folder or export it again")
+        return file
+
+
+def read(path: str | os.PathLike[str]) -> Bundle:
+    """Reads the manifest of the bundle at `path`; `verify` checks the files.
+
+    Raises:
+        UserError: there is no bundle, its schema revision is newer, or a key of its manifest is wrong.
+    """
+    folder = Path(path)
+    manifest = folder / MANIFEST
+    if not folder.exists():
+        raise UserError(f"{folder}: no such folder; expected a bundle, a folder with a {MANIFEST}")
+    if not manifest.is_file():
+        raise UserError(f"{folder}: not a bundle; expected a folder with a {MANIFEST}")
+    try:
+        data = json.loads(manifest.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise UserError(f"{manifest}: expected JSON in UTF-8: {error}; export the bundle again") from None
+    revision = data.get("schema_revision") if isinstance(data, dict) else None
+    if isinstance(revision, int) and revision > SCHEMA_REVISION:
+        raise UserError(
+            f"{manifest}: schema revision {revision} is newer than this keras_s2s reads ({SCHEMA_REVISION}); "
+            "upgrade keras_s2s"
+        )
+    return Bundle(folder, parse(Manifest, data, str(manifest)))
+
+
+def verify(bundle: Bundle, paths: Iterable[str]) -> None:
+    """Checks the SHA-256 of these files of the bundle.
+
+    Raises:
+        UserError: names the first file that is missing, unnamed, outside the bundle, or not the one exported.
+    """
+    for path in dict.fromkeys(paths):
+        file = bundle.file(path)
+        if sha256(file) != bundle.manifest.hashes[path]:
+            raise UserError(f"{file}: its SHA-256 is not the one in {MANIFEST}; export the bundle again")
+
+
+def write(folder: str | os.PathLike[str], manifest: Manifest) -> None:
+    """Writes `manifest` as the bundle.json of `folder`."""
+    content = json.dumps(manifest.model_dump(mode="json"), indent=2, ensure_ascii=False, allow_nan=False)
+    Path(folder, MANIFEST).write_text(content + "\n", encoding="utf-8")
+
+
+def sha256(path: str | os.PathLike[str]) -> str:
+    """The SHA-256 of a file's content, in hexadecimal."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@contextlib.contextmanager
+def building(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Gives an empty folder beside `path`, which becomes the bundle at `path` when the block succeeds.
+
+    At the end every file that the manifest names is verified, then the folder takes the place of the bundle
+    that may be there. When the block raises or is interrupted, the folder is removed and the old bundle
+    stays. What a killed process left behind is cleared at the next build.
+
+    Raises:
+        UserError: something that is not a bundle is at `path`, or what was built is not a whole bundle.
+    """
+    target = Path(path).resolve()
+    if target.exists() and not _is_replaceable(target):
+        raise UserError(f"{path}: exists and is not a bundle; choose another folder or remove it")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    _clear_left_overs(target)
+    temporary = _beside(target, "building")
+    try:
+        temporary.mkdir()
+        yield temporary
+        bundle = read(temporary)
+        verify(bundle, bundle.manifest.hashes)
+        _replace(target, temporary)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _is_replaceable(target: Path) -> bool:
+    return target.is_dir() and ((target / MANIFEST).is_file() or not any(target.iterdir()))
+
+
+def _beside(target: Path, what: Literal["building", "replaced"]) -> Path:
+    return target.with_name(f".{target.name}.{what}-{os.getpid()}")
+
+
+def _replace(target: Path, new: Path) -> None:
+    old = _beside(target, "replaced")
+    try:
+        if target.exists():
+            target.rename(old)
+        new.rename(target)
+    except BaseException:
+        if old.exists() and not target.exists():
+            old.rename(target)
+        raise
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _clear_left_overs(target: Path) -> None:
+    pattern = re.compile(rf"\.{re.escape(target.name)}\.(building|replaced)-(\d+)")
+    for entry in list(target.parent.iterdir()):
+        match = pattern.fullmatch(entry.name)
+        if not match or _is_another_process(int(match[2])):
+            continue
+        # Killed between the two renames: the old bundle is the only one.
+        if match[1] == "replaced" and not target.exists():
+            entry.rename(target)
+        else:
+            shutil.rmtree(entry)
+
+
+def _is_another_process(pid: int) -> bool:
+    """Whether another process with this id lives. Containers give the same few ids again and again."""
+    if pid == os.getpid():
+        return False
+    if os.name == "nt":
+        return True  # There os.kill with signal 0 is no question but a Ctrl-C.
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except (PermissionError, OverflowError):
+        return True
+    return True

@@ -1,0 +1,89 @@
+"""Typed, frozen configuration, and one clear line when a key or a value is wrong."""
+
+import difflib
+from collections.abc import Iterator
+from typing import Any, Self, TypeVar, get_args
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from keras_s2s.errors import UserError
+
+ConfigType = TypeVar("ConfigType", bound=BaseModel)
+
+
+class Config(BaseModel):
+    """A frozen set of named, typed options that knows no others."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    def replace(self, **changes: Any) -> Self:
+        """Returns a copy with `changes`, validated."""
+        return parse(type(self), {**self.model_dump(), **changes}, type(self).__name__)
+
+
+def parse(schema: type[ConfigType], data: Any, where: str) -> ConfigType:
+    """Checks `data` (a mapping) against `schema`.
+
+    Args:
+        where: the file or object that `data` came from, named in the error.
+
+    Raises:
+        UserError: names the first wrong key, and for an unknown key the nearest known one.
+    """
+    try:
+        return schema.model_validate(data)
+    except ValidationError as error:
+        raise UserError(_one_line(schema, error, where)) from None
+
+
+def _one_line(schema: type[BaseModel], error: ValidationError, where: str) -> str:
+    first = error.errors()[0]
+    path = first["loc"]
+    # A union adds the tag of the chosen member to the path, which is no key of the file.
+    steps = list(_walk(schema, path))
+    key = ".".join(str(part) for part, is_key in steps if is_key)
+    if first["type"] == "extra_forbidden":
+        known = _known_keys(schema, path[:-1])
+        near = difflib.get_close_matches(str(path[-1]), known, n=1, cutoff=0.5)
+        hint = f"did you mean '{near[0]}'?" if near else f"known keys are {', '.join(known)}"
+        return f"{where}: {key}: unknown key; {hint}"
+    if first["type"] == "missing":
+        return f"{where}: {key}: this key is required"
+    message = first["msg"].removeprefix("Value error, ")
+    got = "" if isinstance(first["input"], dict) else f", got {first['input']!r}"
+    return f"{where}: {key or schema.__name__}: {message}{got}"
+
+
+def _walk(schema: Any, path: tuple[int | str, ...]) -> Iterator[tuple[int | str, bool]]:
+    """Yields each part of an error's path and whether it is a key of the data (not a union's tag)."""
+    for part in path:
+        members = _models(schema)
+        owner = next((m for m in members if part in m.model_fields), None)
+        tagged = next((m for m in members if part in _tags(m)), None)
+        if owner is None and tagged is not None:
+            schema = tagged
+            yield part, False
+            continue
+        schema = owner.model_fields[str(part)].annotation if owner else None
+        yield part, True
+
+
+def _known_keys(schema: Any, path: tuple[int | str, ...]) -> list[str]:
+    for part in path:
+        members = _models(schema)
+        tagged = [m for m in members if part in _tags(m)]
+        owner = next((m for m in members if part in m.model_fields), None)
+        schema = owner.model_fields[str(part)].annotation if owner else (tagged or [None])[0]
+    return sorted({name for member in _models(schema) for name in member.model_fields})
+
+
+def _models(annotation: Any) -> list[type[BaseModel]]:
+    """The config classes that an annotation names, through unions, containers and `Annotated`."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [model for part in get_args(annotation) for model in _models(part)]
+
+
+def _tags(model: type[BaseModel]) -> tuple[Any, ...]:
+    kind = model.model_fields.get("kind")
+    return get_args(kind.annotation) if kind else ()

@@ -1,0 +1,9 @@
+"""The one exception for mistakes that its reader can mend."""
+
+
+class UserError(ValueError):
+    """A mistake in what the user gave: a file, a key, an option.
+
+    The message is one line: where (file, line, key), what was expected, what to do. The command line prints it
+    alone, without a traceback, and exits with code 2.
+    """

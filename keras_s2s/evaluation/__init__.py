@@ -1,0 +1,29 @@
+"""Metrics of decoded text, tables for reports, pictures of attention.
+
+Names are loaded when first used (PEP 562): sacrebleu and matplotlib are imported only by who needs them.
+"""
+
+import importlib
+from typing import Any
+
+_HOMES = {
+    "METRICS": "metrics",
+    "Metric": "metrics",
+    "attention_picture": "pictures",
+    "evaluate": "metrics",
+    "find_metric": "metrics",
+    "markdown_table": "tables",
+    "signatures": "metrics",
+}
+
+__all__ = [*_HOMES]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(importlib.import_module(f"keras_s2s.evaluation.{_HOMES[name]}"), name)
+    raise AttributeError(f"module 'keras_s2s.evaluation' has no attribute '{name}'")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,113 @@
+"""Metrics of decoded text, known by word."""
+
+import difflib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from sacrebleu.metrics import BLEU, CHRF, TER
+from sacrebleu.metrics.base import Metric as SacreMetric
+
+from keras_s2s.errors import UserError
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A corpus metric with one reference a line.
+
+    Attributes:
+        name: the word that a task names it by, and its key in a result.
+        function: `(hypotheses, references) -> {name: value}`, values in percent.
+        higher_is_better: False for error rates.
+        signature: how sacrebleu names its settings, so that a number can be reproduced; None where there are
+            no settings.
+    """
+
+    name: str
+    function: Callable[[Sequence[str], Sequence[str]], dict[str, float]]
+    higher_is_better: bool = True
+    signature: str | None = None
+
+    def __call__(self, hypotheses: Sequence[str], references: Sequence[str]) -> dict[str, float]:
+        return self.function(hypotheses, references)
+
+
+def exact_match(hypotheses: Sequence[str], references: Sequence[str]) -> dict[str, float]:
+    """Percent of lines that equal their reference, character by character."""
+    equal = sum(h == r for h, r in zip(hypotheses, references, strict=True))
+    return {"exact_match": 100.0 * equal / len(references)}
+
+
+def _sacrebleu(name: str, scorer: SacreMetric, higher_is_better: bool = True) -> Metric:
+    def function(hypotheses: Sequence[str], references: Sequence[str]) -> dict[str, float]:
+        return {name: float(scorer.corpus_score(hypotheses, [references]).score)}
+
+    # sacrebleu knows the number of references, a part of the signature, only after scoring something.
+    function(["a"], ["a"])
+    return Metric(name, function, higher_is_better, str(scorer.get_signature()))
+
+
+# `force` silences the warning about text that looks tokenised: whoever names `bleu_tokenized` knows it.
+METRICS: Mapping[str, Metric] = MappingProxyType(
+    {
+        metric.name: metric
+        for metric in (
+            _sacrebleu("bleu", BLEU(tokenize="13a", force=True)),
+            _sacrebleu("bleu_tokenized", BLEU(tokenize="none", force=True)),
+            _sacrebleu("chrf", CHRF()),
+            _sacrebleu("ter", TER(), higher_is_better=False),
+            Metric("exact_match", exact_match),
+        )
+    }
+)
+
+
+def find_metric(name: str) -> Metric:
+    """Returns the metric known by `name`.
+
+    Raises:
+        UserError: no metric has that name; the nearest one is named.
+    """
+    if name in METRICS:
+        return METRICS[name]
+    near = difflib.get_close_matches(name, METRICS, n=1, cutoff=0.5)
+    hint = f"did you mean '{near[0]}'?" if near else f"known metrics are {', '.join(METRICS)}"
+    raise UserError(f"metrics: {name}: unknown metric; {hint}")
+
+
+def evaluate(names: Sequence[str], hypotheses: Sequence[str], references: Sequence[str]) -> dict[str, float]:
+    """Scores a corpus.
+
+    Args:
+        names: metrics, in the order of the result. Models are chosen by the first.
+        hypotheses: one line a sentence.
+        references: the line that each hypothesis should have been.
+
+    Returns:
+        The values by name.
+
+    Raises:
+        UserError: an unknown metric, no lines, or not as many hypotheses as references.
+    """
+    metrics = [find_metric(name) for name in names]
+    if len(hypotheses) != len(references):
+        raise UserError(
+            f"evaluation: {len(hypotheses)} hypotheses but {len(references)} references; "
+            "give exactly one reference line for each hypothesis"
+        )
+    if not references:
+        raise UserError("evaluation: no lines to score; give at least one hypothesis and its reference")
+    values: dict[str, float] = {}
+    for metric in metrics:
+        values |= metric(hypotheses, references)
+    return values
+
+
+def signatures(names: Sequence[str]) -> dict[str, str]:
+    """Returns sacrebleu's signature of each of the metrics that has one.
+
+    Raises:
+        UserError: an unknown metric.
+    """
+    metrics = [find_metric(name) for name in names]
+    return {metric.name: metric.signature for metric in metrics if metric.signature is not None}

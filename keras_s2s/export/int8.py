@@ -1,0 +1,60 @@
+"""Fused operators in int8: weights per output channel, activations per row.
+
+Every row of activations has a scale of its own, so that a sentence's result depends on nothing else in the batch
+(onnxruntime's DynamicQuantizeMatMul has one scale for all of them). LSTM layers stay in fp32: no quantized LSTM keeps
+that promise.
+"""
+
+import numpy as np
+
+from keras_s2s.export.lowering import FusedCall
+from keras_s2s.export.operators import MICROSOFT, Float32Operators
+
+_LEVELS = 127
+
+
+class Int8Operators(Float32Operators):
+    """`Float32Operators` with products and tables in int8."""
+
+    def _product(self, call: FusedCall, x: str) -> str:
+        """x_q = round(x / s) with s = max|row| / 127; y = (x_q W_q) · scale of column · s."""
+        kernel, transposed = call.weights["kernel"], call.attributes["transposed"]
+        values, scales = self._quantized(kernel, transposed)
+        largest = self._node("ReduceMax", [self._node("Abs", [x]), self._integers(-1)], keepdims=1)
+        scale = self._node("Mul", [largest, self._number("step", 1 / _LEVELS)])
+        scale = self._node("Max", [scale, self._number("least_scale", 1e-12)])
+        steps = self._node("Div", [x, scale])
+        one, middle = self._number("one", 1.0), self._constant("middle", np.array(128, "uint8"))
+        quantized = self._node("QuantizeLinear", [steps, one, middle])
+        product = self._node(
+            "MatMulIntegerToFloat", [quantized, values, one, scales, middle], domain=MICROSOFT
+        )
+        return self._node("Mul", [product, scale])
+
+    def embedding(self, call: FusedCall, ids: str) -> list[str]:
+        """Rows of an int8 table, each times its own scale."""
+        table = call.weights["table"]
+        in_product = table.path in self._products
+        values, scales = self._quantized(table, transposed=in_product, channel_axis=0)
+        rows = self._node("Gather", [values, ids], axis=1 if in_product else 0)
+        if in_product:
+            rows = self._node("Transpose", [rows], perm=[1, 2, 0])
+        scale = self._node("Unsqueeze", [self._node("Gather", [scales, ids], axis=0), self._integers(-1)])
+        return [self._node("Mul", [self._node("Cast", [rows], to=1), scale])]
+
+    def _quantized(self, variable: object, transposed: bool, channel_axis: int | None = None) -> tuple[str, str]:
+        """Names of int8 values and of their scales, one a channel: the product's output, or the table's row."""
+        path = variable.path  # type: ignore[attr-defined]
+        name = f"{path}/int8" + ("/transposed" if transposed else "")
+        if name not in self.initializers:
+            value = variable.numpy()  # type: ignore[attr-defined]
+            if channel_axis is None:
+                channel_axis = 0 if transposed else 1
+            scale = np.maximum(np.abs(value).max(axis=1 - channel_axis, keepdims=True) / _LEVELS, 1e-12)
+            steps = np.clip(np.round(value / scale), -_LEVELS, _LEVELS).astype("int8")
+            self._constant(name, steps.T if transposed else steps)
+            self._constant(f"{name}/scale", scale.astype("float32").ravel())
+        return name, f"{name}/scale"
+
+    def _number(self, name: str, value: float) -> str:
+        return self._constant(name, np.array(value, "float32"))

@@ -1,0 +1,124 @@
+"""Fused operators as opaque nodes: what stands in the trace, and in the converted graph until it is expanded.
+
+A marker carries activations only. Its key names a `FusedCall` that holds the weights, so that neither the trace nor
+the converter ever sees them.
+"""
+
+import itertools
+from dataclasses import dataclass, field
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+DOMAIN = "keras_s2s"
+OPAQUE = "FusedCall"
+Tensor = Any
+
+
+@dataclass(frozen=True)
+class FusedCall:
+    """One call of a fused operator.
+
+    Attributes:
+        operator: its name in `layers.fused`.
+        weights: the variables it reads, by the argument's name.
+        attributes: what else it needs to know.
+    """
+
+    operator: str
+    weights: dict[str, keras.Variable] = field(default_factory=dict)
+    attributes: dict[str, Any] = field(default_factory=dict)
+
+
+class Markers:
+    """The backend of `layers.fused.lowering` for export: each method leaves a marker in the trace.
+
+    Attributes:
+        calls: the calls that the markers stand for, by key.
+    """
+
+    def __init__(self) -> None:
+        self.calls: dict[str, FusedCall] = {}
+        self._numbers = itertools.count()
+
+    def _mark(self, call: FusedCall, inputs: list[Tensor], shapes: list[tuple]) -> list[Tensor]:
+        key = f"{call.operator}_{next(self._numbers)}"
+        self.calls[key] = call
+        outputs = tf.numpy_function(_never_run, [*inputs, tf.constant(key)], [tf.float32] * len(shapes), False, key)
+        # As an operator the shape outlives the conversion of the trace to a graph of TensorFlow.
+        return [tf.ensure_shape(output, shape) for output, shape in zip(outputs, shapes, strict=True)]
+
+    def linear(self, x: Tensor, kernel: Any, bias: Any = None, activation: Any = None, transposed: bool = False) -> Tensor:
+        """See `layers.fused.linear`."""
+        weights = {"kernel": kernel} | ({} if bias is None else {"bias": bias})
+        call = FusedCall("linear", weights, {"activation": activation, "transposed": transposed})
+        return self._mark(call, [x], [(*x.shape[:-1], kernel.shape[0 if transposed else 1])])[0]
+
+    def embedding(self, ids: Tensor, table: Any) -> Tensor:
+        """See `layers.fused.embedding`."""
+        return self._mark(FusedCall("embedding", {"table": table}), [ids], [(*ids.shape, table.shape[1])])[0]
+
+    def layer_norm(self, x: Tensor, scale: Any, offset: Any, epsilon: float) -> Tensor:
+        """See `layers.fused.layer_norm`."""
+        call = FusedCall("layer_norm", {"scale": scale, "offset": offset}, {"epsilon": epsilon})
+        return self._mark(call, [x], [x.shape])[0]
+
+    def attention(self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor) -> Tensor:
+        """See `layers.fused.attention`. All queries of a row share its mask: (N, 1, S)."""
+        if mask.shape[1] != 1:
+            raise ValueError("a mask that differs by query has no exported form; decode one token a step")
+        call = FusedCall("attention", attributes={"heads": key.shape[1]})
+        return self._mark(call, [query, key, value, tf.cast(mask[:, 0], tf.int32)], [query.shape])[0]
+
+    def lstm(self, layer: keras.layers.LSTM, x: Tensor, state: Any, mask: Tensor | None = None) -> Any:
+        """See `layers.fused.lstm`."""
+        cell = layer.cell
+        weights = {"kernel": cell.kernel, "recurrent_kernel": cell.recurrent_kernel, "bias": cell.bias}
+        call = FusedCall("lstm", weights, {"backwards": layer.go_backwards})
+        lengths = [] if mask is None else [tf.reduce_sum(tf.cast(mask, tf.int32), axis=1)]
+        state_shape = (x.shape[0], layer.units)
+        shapes = [(*x.shape[:-1], layer.units), state_shape, state_shape]
+        return self._mark(call, [x, *state, *lengths], shapes)
+
+
+def _never_run(*inputs: np.ndarray) -> np.ndarray:
+    raise RuntimeError("a marker of the export was run")
+
+
+def _replace_marker(ctx: Any, node: Any, name: str, args: Any) -> None:
+    """A handler of tf2onnx: puts the opaque node in the place of a marker."""
+    source = ctx.get_node_by_output(node.input[-1])
+    while source.type == "Identity":
+        source = ctx.get_node_by_output(source.input[0])
+    key = source.get_tensor_value(as_list=False).item()
+    inputs, outputs = list(node.input[:-1]), list(node.output)
+    shapes, dtypes = node.output_shapes, node.output_dtypes
+    ctx.remove_node(node.name)
+    attributes = {"key": key.decode() if isinstance(key, bytes) else key}
+    ctx.make_node(
+        OPAQUE,
+        inputs,
+        outputs=outputs,
+        domain=DOMAIN,
+        attr=attributes,
+        shapes=shapes,
+        dtypes=dtypes,
+        skip_conversion=True,
+    )
+
+
+def _select(ctx: Any, node: Any, name: str, args: Any) -> None:
+    """Where, in place of the converter's sum of products, in which 0 · inf is not a number."""
+    inputs, outputs = list(node.input), list(node.output)
+    shapes, dtypes = node.output_shapes, node.output_dtypes
+    ctx.remove_node(node.name)
+    ctx.make_node("Where", inputs, outputs=outputs, shapes=shapes, dtypes=dtypes, skip_conversion=True)
+
+
+HANDLERS = {
+    "PyFunc": (_replace_marker, []),
+    "PyFuncStateless": (_replace_marker, []),
+    "SelectV2": (_select, []),
+}

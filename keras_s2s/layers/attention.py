@@ -1,0 +1,153 @@
+"""Attention layers: `(query, memory) -> context`, with their weights for who wants to look.
+
+The K hypotheses of a sentence share its memory: their queries are folded into the time axis, (B·K, T, D) becoming
+(B, K·T, D), so that memory is never repeated.
+"""
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from keras_s2s.layers import fused
+from keras_s2s.layers.core import Linear
+
+Tensor = fused.Tensor
+
+
+def fold(rows: Tensor, sentences: Tensor) -> Tensor:
+    """Queries of all hypotheses of a sentence, one after the other: (B·K, T, D) -> (B, K·T, D)."""
+    return ops.reshape(rows, (sentences, -1, rows.shape[-1]))
+
+
+def causal_mask(position: Tensor, past: Tensor, length: Tensor) -> Tensor:
+    """What each of `length` new tokens may look at: valid cached tokens, its forerunners, itself.
+
+    Caches of rows of different age end together, so a row's valid ones are the last `position` of `past`.
+
+    Args:
+        position: (R,) tokens that a row has seen.
+        past: P, tokens in the cache.
+        length: T, new tokens.
+
+    Returns:
+        (R, T, P+T) bool.
+    """
+    column = ops.arange(past + length)[None, None, :]
+    newest = past + ops.arange(length)[None, :, None]
+    oldest = (past - position)[:, None, None]
+    return ops.logical_and(column >= oldest, column <= newest)
+
+
+class SelfAttention(keras.layers.Layer):
+    """Multi-head self-attention (Vaswani et al. 2017), over a whole sequence or over a cache and what is new.
+
+    Args:
+        width: D.
+        heads: H, a divisor of D.
+    """
+
+    def __init__(self, width: int, heads: int, **options: Any) -> None:
+        super().__init__(**options)
+        self.heads = heads
+        self.query_key_value = Linear(3 * width, name="query_key_value")
+        self.output_projection = Linear(width, name="output")
+
+    def call(self, x: Tensor, mask: Tensor, cache: tuple[Tensor, Tensor] | None = None) -> Any:
+        """Attends from the new tokens to cached and new ones.
+
+        Args:
+            x: (N, T, D).
+            mask: (N, T, P+T) or (N, 1, P+T) bool, P the length of the cache.
+            cache: keys and values of earlier tokens, (N, H, P, D/H) each.
+
+        Returns:
+            (N, T, D), and keys and values (N, H, P+T, D/H).
+        """
+        query, key, value = ops.split(self.query_key_value(x), 3, axis=-1)
+        key, value = fused.split_heads(key, self.heads), fused.split_heads(value, self.heads)
+        if cache is not None and cache[0].shape[2] != 0:
+            key = ops.concatenate([cache[0], key], axis=2)
+            value = ops.concatenate([cache[1], value], axis=2)
+        return self.output_projection(fused.attention(query, key, value, mask)), (key, value)
+
+
+class MemoryKeysValues(keras.layers.Layer):
+    """Keys and values of a memory for `CrossAttention`, computed once a sentence.
+
+    Args:
+        width: D.
+        heads: H, a divisor of D.
+    """
+
+    def __init__(self, width: int, heads: int, **options: Any) -> None:
+        super().__init__(**options)
+        self.heads = heads
+        self.key_value = Linear(2 * width, name="key_value")
+
+    def call(self, encoded: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, S, D) -> keys and values, (B, H, S, D/H) each."""
+        key, value = ops.split(self.key_value(encoded), 2, axis=-1)
+        return fused.split_heads(key, self.heads), fused.split_heads(value, self.heads)
+
+
+class CrossAttention(keras.layers.Layer):
+    """Multi-head attention to keys and values made by `MemoryKeysValues`.
+
+    Args:
+        width: D.
+    """
+
+    def __init__(self, width: int, **options: Any) -> None:
+        super().__init__(**options)
+        self.query = Linear(width, name="query")
+        self.output_projection = Linear(width, name="output")
+
+    def call(self, x: Tensor, key: Tensor, value: Tensor, mask: Tensor) -> Tensor:
+        """x (R, T, D), key and value (B, H, S, D/H), mask (B, S) -> (R, T, D)."""
+        folded = fold(self.query(x), ops.shape(mask)[0])  # (B, K·T, D)
+        context = fused.attention(folded, key, value, mask[:, None, :])
+        return self.output_projection(ops.reshape(context, ops.shape(x)))
+
+    def weights_of(self, x: Tensor, key: Tensor, mask: Tensor) -> Tensor:
+        """The attention itself, mean over heads: (R, T, S)."""
+        folded = fold(self.query(x), ops.shape(mask)[0])
+        weights = ops.mean(fused.attention_weights(folded, key, mask[:, None, :]), axis=1)  # (B, K·T, S)
+        return ops.reshape(weights, (*tuple(ops.shape(x))[:2], -1))
+
+
+class AdditiveAttention(keras.layers.Layer):
+    """softmax(v · tanh(W q + U m)) over a memory (Bahdanau et al. 2015).
+
+    U m is computed once a sentence by `memory_keys`.
+
+    Args:
+        width: size of W q and U m.
+    """
+
+    def __init__(self, width: int, **options: Any) -> None:
+        super().__init__(**options)
+        self.query = Linear(width, name="query")
+        self.energy = Linear(1, use_bias=False, name="energy")
+
+    def call(self, query: Tensor, keys: Tensor, values: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """Mixes values.
+
+        Args:
+            query: (R, T, D).
+            keys: U m, (B, S, A).
+            values: (B, S, D).
+            mask: (B, S) bool.
+
+        Returns:
+            context (R, T, D) and weights (R, T, S).
+        """
+        folded = fold(self.query(query), ops.shape(mask)[0])  # (B, K·T, A)
+        energy = self.energy(ops.tanh(folded[:, :, None, :] + keys[:, None, :, :]))[..., 0]  # (B, K·T, S)
+        weights = ops.softmax(ops.where(mask[:, None, :], energy, -1e9))
+        context = ops.matmul(weights, values)  # (B, K·T, D)
+        rows, length = tuple(ops.shape(query))[:2]
+        return (
+            ops.reshape(context, (rows, length, values.shape[-1])),
+            ops.reshape(weights, (rows, length, ops.shape(keys)[1])),
+        )

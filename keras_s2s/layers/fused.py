@@ -1,0 +1,135 @@
+"""The few operators that are fused when a model is exported.
+
+Each function here has two lowerings. By default it is written in `keras.ops`. Inside `with lowering(backend):` a method
+of the same name on `backend`, where there is one, takes the call instead; export uses this to emit one ONNX operator
+for each. Weights are passed as `keras.Variable`, so that a backend can keep them out of the traced graph.
+"""
+
+import contextlib
+import functools
+from collections.abc import Callable, Iterator
+from contextvars import ContextVar
+from typing import Any, Literal
+
+import keras
+from keras import ops
+
+Tensor = Any
+Activation = Literal["relu", "tanh"]
+
+_BACKEND: ContextVar[Any] = ContextVar("fused_backend", default=None)
+
+
+@contextlib.contextmanager
+def lowering(backend: Any) -> Iterator[None]:
+    """Sends calls of the functions of this module to the methods of `backend` that have their names."""
+    token = _BACKEND.set(backend)
+    try:
+        yield
+    finally:
+        _BACKEND.reset(token)
+
+
+def _fused(function: Callable) -> Callable:
+    @functools.wraps(function)
+    def dispatch(*args: Any, **options: Any) -> Any:
+        implementation = getattr(_BACKEND.get(), function.__name__, function)
+        return implementation(*args, **options)
+
+    return dispatch
+
+
+@_fused
+def linear(
+    x: Tensor,
+    kernel: keras.Variable,
+    bias: keras.Variable | None = None,
+    activation: Activation | None = None,
+    transposed: bool = False,
+) -> Tensor:
+    """activation(x W + b).
+
+    Args:
+        x: (..., I).
+        kernel: W, (I, O); with `transposed` it is stored as (O, I), as an embedding table is.
+        bias: b, (O,).
+
+    Returns:
+        (..., O).
+    """
+    # A product of two matrices is faster, forwards and backwards, than one of three axes.
+    units = kernel.shape[0] if transposed else kernel.shape[1]
+    y = ops.matmul(
+        ops.reshape(x, (-1, x.shape[-1])), ops.transpose(ops.convert_to_tensor(kernel)) if transposed else kernel
+    )
+    if bias is not None:
+        y = ops.add(y, bias)
+    if activation is not None:
+        y = getattr(ops, activation)(y)
+    return ops.reshape(y, (*_shape(x)[:-1], units))
+
+
+@_fused
+def embedding(ids: Tensor, table: keras.Variable) -> Tensor:
+    """Rows of a table: ids (...) and table (V, D) -> (..., D)."""
+    return ops.take(table, ids, axis=0)
+
+
+@_fused
+def layer_norm(x: Tensor, scale: keras.Variable, offset: keras.Variable, epsilon: float) -> Tensor:
+    """Layer normalisation over the last axis (Ba et al. 2016): x (..., D) -> (..., D)."""
+    mean, variance = ops.moments(x, axes=-1, keepdims=True)
+    return (x - mean) * ops.rsqrt(variance + epsilon) * scale + offset
+
+
+@_fused
+def attention(query: Tensor, key: Tensor, value: Tensor, mask: Tensor) -> Tensor:
+    """Scaled dot-product attention of several heads: softmax(q k^T / sqrt(d)) v (Vaswani et al. 2017).
+
+    Args:
+        query: (N, T, D), with D = H d.
+        key: (N, H, S, d).
+        value: (N, H, S, d).
+        mask: (N, T, S) or (N, 1, S), true where a query may look; at least one place for each query.
+
+    Returns:
+        (N, T, D).
+    """
+    weights = attention_weights(query, key, mask)
+    context = ops.transpose(ops.matmul(weights, value), (0, 2, 1, 3))  # (N, T, H, d)
+    return ops.reshape(context, _shape(query))
+
+
+def attention_weights(query: Tensor, key: Tensor, mask: Tensor) -> Tensor:
+    """The softmax of `attention`: (N, H, T, S)."""
+    heads, width = key.shape[1], key.shape[3]
+    scores = ops.matmul(split_heads(query * width**-0.5, heads), ops.transpose(key, (0, 1, 3, 2)))
+    return ops.softmax(ops.where(mask[:, None], scores, -1e9))
+
+
+@_fused
+def lstm(layer: keras.layers.LSTM, x: Tensor, state: tuple[Tensor, Tensor], mask: Tensor | None = None) -> Any:
+    """A whole sequence, or one step, of an LSTM (Hochreiter and Schmidhuber 1997).
+
+    Args:
+        layer: a built `keras.layers.LSTM` that returns sequences and state.
+        x: (N, T, I).
+        state: h and c, (N, U) each.
+        mask: (N, T), true at real places, which come first; state passes over the others and their output is zero.
+
+    Returns:
+        y (N, T, U), and the last h and c. With `layer.go_backwards` the sequence is read from its end, and y still
+        stands in the order of x.
+    """
+    y, h, c = layer(x, initial_state=list(state), mask=mask)
+    return (ops.flip(y, axis=1) if layer.go_backwards else y), h, c
+
+
+def split_heads(x: Tensor, heads: int) -> Tensor:
+    """(N, T, D) -> (N, H, T, D/H)."""
+    return ops.transpose(ops.reshape(x, (_shape(x)[0], -1, heads, x.shape[-1] // heads)), (0, 2, 1, 3))
+
+
+def _shape(x: Tensor) -> tuple:
+    """The shape with the known sizes as numbers and the others as tensors."""
+    return tuple(ops.shape(x))

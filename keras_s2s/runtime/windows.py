@@ -1,0 +1,70 @@
+"""Lines as they come, in windows: full ones from a fast source, a single line from somebody who types."""
+
+import contextlib
+import queue
+import threading
+import time
+from collections.abc import Generator, Iterable
+from dataclasses import dataclass
+
+# Far below what a person notices, far above what a file needs for a window of lines.
+PATIENCE_SECONDS = 0.02
+
+
+@dataclass(frozen=True)
+class _End:
+    error: BaseException | None
+
+
+def windows(lines: Iterable[str], size: int) -> Generator[list[str], None, None]:
+    """Yields all lines in order, in lists of 1 to `size`.
+
+    `lines` is read in a thread of its own, so that a source that waits for an answer before its next line (a
+    terminal, a pipe that asks line by line) gets it. At most one window is read ahead of the one yielded.
+    An error of `lines` is raised after the lines before it.
+    """
+    waiting: queue.Queue[str | _End] = queue.Queue(size)
+    stopped = threading.Event()
+
+    def read() -> None:
+        end = _End(None)
+        try:
+            for line in lines:
+                waiting.put(line)
+                if stopped.is_set():
+                    return
+        except BaseException as error:
+            end = _End(error)
+        waiting.put(end)
+
+    # A daemon, because nothing can wake it from reading when the process wants to end.
+    threading.Thread(target=read, daemon=True).start()
+    try:
+        end = None
+        while end is None:
+            window, end = _take(waiting, size)
+            if window:
+                yield window
+        if end.error is not None:
+            raise end.error
+    finally:
+        stopped.set()
+        with contextlib.suppress(queue.Empty):  # Room for the line that the thread may hold.
+            while True:
+                waiting.get_nowait()
+
+
+def _take(waiting: "queue.Queue[str | _End]", size: int) -> tuple[list[str], _End | None]:
+    """Waits for one line, then a moment for more."""
+    window: list[str] = []
+    deadline = None
+    while len(window) < size:
+        try:
+            item = waiting.get(timeout=None if deadline is None else max(0.0, deadline - time.monotonic()))
+        except queue.Empty:
+            break
+        if isinstance(item, _End):
+            return window, item
+        window.append(item)
+        deadline = deadline or time.monotonic() + PATIENCE_SECONDS
+    return window, None

@@ -1,0 +1,29 @@
+"""The tokenizer inside a TensorFlow graph."""
+
+import tensorflow as tf
+import tensorflow_text
+
+from keras_s2s.text.tokenizer import PADDING, UNKNOWN, Tokenizer
+
+
+class GraphTokenizer(tf.Module):
+    """A `Tokenizer` of TensorFlow operators: it works in a `tf.function` and is saved with a SavedModel.
+
+    Ids and texts equal the `Tokenizer`'s for every text that is valid UTF-8, NUL included. Bytes that are no
+    UTF-8 become unknown ids.
+    """
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        """Holds the model of `tokenizer`."""
+        super().__init__(name="tokenizer")
+        self._sentencepiece = tensorflow_text.SentencepieceTokenizer(
+            model=tokenizer.model, out_type=tf.int32, add_eos=True
+        )
+
+    def encode(self, texts: tf.Tensor) -> tf.Tensor:
+        """Encodes texts (B,) string to ids (B, S) int32, each row ended by EOS, then padded."""
+        return self._sentencepiece.tokenize(texts).to_tensor(PADDING)
+
+    def decode(self, ids: tf.Tensor) -> tf.Tensor:
+        """Decodes ids (B, T) int32 to texts (B,) string; padding, BOS and EOS say nothing."""
+        return self._sentencepiece.detokenize(tf.ragged.boolean_mask(ids, ids >= UNKNOWN))

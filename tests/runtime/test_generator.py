@@ -1,0 +1,240 @@
+import json
+import logging
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from keras_s2s import UserError
+from keras_s2s.runtime import Generator, Hypothesis
+from keras_s2s.runtime import generator as module
+
+ABSENT = ("tensorflow", "keras", "tf_keras", "tf2onnx", "onnx", "tensorflow_text")
+
+
+@pytest.fixture(scope="module")
+def echo(echo_bundle: Path) -> Generator:
+    return Generator.load(echo_bundle, "fp32")
+
+
+def edit(bundle: Path, **changes: object) -> None:
+    path = bundle / "bundle.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+
+
+def test_greedy_text_in_text_out(echo: Generator) -> None:
+    # This graph has no inputs for a beam's options, and is given none.
+    [[hypothesis]] = echo(["abc 1"], beam_size=1)
+    ids = echo._source.encode(["abc 1"])[0]
+    assert hypothesis == Hypothesis("abc 1", tuple(ids), -len(ids))
+
+
+def test_the_bundle_s_defaults_reach_the_graph(echo: Generator) -> None:
+    [[hypothesis]] = echo(["abc"])
+    # rank 1, 10 * length_penalty, 100 * length_penalty_base, beam_size
+    assert hypothesis.score == -1 - 5 - 200 - 4
+
+
+def test_options_reach_the_graph(echo: Generator) -> None:
+    [hypotheses] = echo(["abc"], beam_size=3, n_best=2, length_penalty=1.5, length_penalty_base=0.25)
+    assert [hypothesis.score for hypothesis in hypotheses] == [-1 - 15 - 25 - 3, -2 - 15 - 25 - 3]
+    assert [hypothesis.text for hypothesis in hypotheses] == ["abc", "abc"]
+
+
+def test_maximum_length_counts_the_end_of_the_source(echo: Generator) -> None:
+    [[hypothesis]] = echo(["abcdefgh"], beam_size=1, max_length_factor=0.5, max_length_extra=1)
+    source = len(echo._source.encode(["abcdefgh"])[0]) + 1
+    assert len(hypothesis.tokens) == source // 2 + 1
+
+
+def test_impossible_hypotheses_are_dropped(echo: Generator) -> None:
+    hypotheses = echo(["abc", "de"], beam_size=8, n_best=8)
+    assert [len(some) for some in hypotheses] == [6, 6]
+    assert [some[-1].text for some in hypotheses] == ["abc", "de"]
+
+
+@pytest.mark.parametrize("beam_size", [1, 2])
+def test_order_is_restored(echo: Generator, beam_size: int) -> None:
+    random = np.random.default_rng(3)
+    letters = list("abcdefghijklmnopqrstuvwxyz")
+    texts = ["".join(random.choice(letters, random.integers(0, 50))) for _ in range(1000)]
+    results = echo(texts, beam_size=beam_size, max_length_extra=100)
+    assert [hypotheses[0].text for hypotheses in results] == texts
+    lines = (text + "\n" for text in texts)
+    streamed = echo.stream(lines, window=64, beam_size=beam_size, max_length_extra=100)
+    assert list(streamed) == results
+
+
+def test_blank_texts_are_answered_without_the_model(echo: Generator, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(echo, "_session", None)
+    assert echo(["", "  ", "\t\n"], n_best=4) == [[Hypothesis("", (), 0.0)]] * 3
+
+
+def test_no_texts(echo: Generator) -> None:
+    assert echo([]) == []
+    assert list(echo.stream([])) == []
+
+
+def test_a_long_text_is_truncated_with_a_warning(echo: Generator, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING):
+        [[short], [long]] = echo(["abc", "a" * 100], beam_size=1)
+    count = len(echo._source.encode(["a" * 100])[0]) + 1
+    assert caplog.messages == [
+        f"text 2: {count} source tokens with its end, at most 60 are allowed; truncated"
+    ]
+    assert (short.text, len(long.tokens)) == ("abc", 59)
+
+
+def test_a_text_at_the_limit_is_kept_whole(echo: Generator, caplog: pytest.LogCaptureFixture) -> None:
+    count = 60 - 1 - (len(echo._source.encode(["a"])[0]) - 1)
+    [[hypothesis]] = echo(["a" * count], beam_size=1, strict=True)
+    assert hypothesis.text == "a" * count
+    assert not caplog.messages
+
+
+def test_strict_refuses_a_long_text_before_any_work(echo: Generator, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(echo, "_session", None)
+    with pytest.raises(UserError, match=r"^text 2: .* at most 60 are allowed; shorten or split it$"):
+        echo(["abc", "a" * 100], strict=True)
+
+
+def test_lines_are_numbered_through_a_stream(echo: Generator) -> None:
+    with pytest.raises(UserError, match=r"^text 70: "):
+        list(echo.stream(["abc"] * 69 + ["a" * 100], window=8, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"beam_size": 0}, "generate: beam_size: .*greater than or equal to 1, got 0"),
+        ({"beam_size": 2, "n_best": 3}, "generate: n_best: expected at most the beam size, 2, got 3"),
+        ({"length_penalty": float("nan")}, "generate: length_penalty: .*finite.*"),
+        ({"length_penalty_base": -1}, "generate: length_penalty_base: .*"),
+        ({"max_length_factor": float("inf")}, "generate: max_length_factor: .*"),
+        ({"max_length_extra": 2**40}, "generate: max_length_extra: .*"),
+        ({"batch_size": 0}, "generate: batch_size: .*"),
+    ],
+)
+def test_bad_options(echo: Generator, options: dict, message: str) -> None:
+    with pytest.raises(UserError, match=f"^{message}$"):
+        echo(["abc"], **options)
+
+    def lines() -> Iterator[str]:
+        raise AssertionError("read a line")
+        yield
+
+    with pytest.raises(UserError, match=f"^{message}$"):
+        echo.stream(lines(), **options)
+
+
+def test_a_mistyped_stream_option_is_named(echo: Generator) -> None:
+    with pytest.raises(UserError, match="beamsize: unknown key; did you mean 'beam_size'"):
+        echo.stream([], beamsize=3)
+    with pytest.raises(UserError, match="window: expected at least 1, got 0"):
+        echo.stream([], window=0)
+
+
+def test_texts_are_a_list_of_strings(echo: Generator) -> None:
+    with pytest.raises(UserError, match="put it into a list"):
+        echo("abc")
+    with pytest.raises(UserError, match="text 2: expected a string, got NoneType"):
+        echo(["abc", None])  # type: ignore[list-item]
+
+
+def test_a_stream_answers_a_line_before_the_next_comes(echo: Generator) -> None:
+    answered = threading.Event()
+
+    def lines() -> Iterator[str]:
+        yield "abc\n"
+        assert answered.wait(30), "the second line was wanted before the first was answered"
+        yield "de\r\n"
+
+    results = echo.stream(lines())
+    assert next(results)[0].text == "abc"
+    answered.set()
+    assert next(results)[0].text == "de"
+
+
+def test_unknown_precision(echo_bundle: Path) -> None:
+    with pytest.raises(UserError, match=r"echo: no graphs of precision 'int4'; it has fp32"):
+        Generator.load(echo_bundle, "int4")
+
+
+def test_threads(echo_bundle: Path) -> None:
+    assert Generator.load(echo_bundle, "fp32", threads=1)(["abc"])[0][0].text == "abc"
+    with pytest.raises(UserError, match="threads: expected at least 1, got 0"):
+        Generator.load(echo_bundle, "fp32", threads=0)
+
+
+@pytest.mark.parametrize("path", ["source.model", "onnx/fp32/beam.onnx", "onnx/fp32/weights.bin"])
+def test_a_tampered_file_is_not_loaded(own_bundle: Path, path: str) -> None:
+    file = own_bundle / path
+    file.write_bytes(file.read_bytes() + b"\0")
+    with pytest.raises(
+        UserError, match=rf"{path}: its SHA-256 is not the one in bundle.json; export the bundle"
+    ):
+        Generator.load(own_bundle, "fp32")
+
+
+def test_only_the_chosen_precision_is_hashed(own_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    content = json.loads((own_bundle / "bundle.json").read_text())
+    edit(own_bundle, files={**content["files"], "saved_model/saved_model.pb": "0" * 64})
+    assert Generator.load(own_bundle, "fp32")(["abc"])[0][0].text == "abc"
+
+
+def test_a_newer_onnxruntime_is_wanted(own_bundle: Path) -> None:
+    edit(own_bundle, minimum_onnxruntime="1.999.0")
+    with pytest.raises(
+        UserError, match=r"echo: needs onnxruntime 1\.999\.0 or newer; .* is installed, upgrade it"
+    ):
+        Generator.load(own_bundle, "fp32")
+
+
+def test_releases_are_compared_as_numbers() -> None:
+    assert module._release("1.9") < module._release("1.10.0") == module._release("1.10")
+    assert module._release("1.31.1.dev20260101") == module._release("1.31.1")
+
+
+def test_a_strategy_that_the_bundle_lacks(own_bundle: Path) -> None:
+    graphs = json.loads((own_bundle / "bundle.json").read_text())["graphs"]
+    edit(own_bundle, graphs={"fp32": {"greedy": graphs["fp32"]["greedy"]}})
+    echo = Generator.load(own_bundle, "fp32")
+    assert echo(["abc"], beam_size=1)[0][0].text == "abc"
+    with pytest.raises(UserError, match="no beam graph for beam_size 4; fp32 has greedy"):
+        echo(["abc"])
+
+
+def test_generating_imports_no_training_stack(echo_bundle: Path) -> None:
+    program = (
+        "import sys; import keras_s2s.runtime; "
+        "result = keras_s2s.runtime.Generator.load(sys.argv[1], 'fp32')(['abc']); "
+        "print(result[0][0].text, [name for name in sys.argv[2:] if name in sys.modules])"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", program, echo_bundle, *ABSENT], capture_output=True, text=True, check=True
+    )
+    assert run.stdout == "abc []\n"
+
+
+def test_a_process_ends_while_its_stream_waits_for_a_line(echo_bundle: Path) -> None:
+    program = (
+        "import sys; from keras_s2s.runtime import Generator; "
+        "print(next(Generator.load(sys.argv[1], 'fp32').stream(sys.stdin))[0].text)"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", program, echo_bundle],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdin and process.stdout and process.stderr
+        process.stdin.write("abc\n")
+        process.stdin.flush()
+        # Its standard input stays open.
+        assert process.wait(60) == 0
+        assert (process.stdout.read(), process.stderr.read()) == ("abc\n", "")

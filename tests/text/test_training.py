@@ -1,0 +1,93 @@
+"""Tokenizers from lines of text, and one clear line where there can be none."""
+
+import pytest
+
+from keras_s2s.errors import UserError
+from keras_s2s.text import train
+
+LINES = ["the cat sat on the mat", "the dog sat on the log", "a cat and a dog"] * 5
+
+
+@pytest.mark.parametrize(("kind", "size"), [("bpe", 30), ("unigram", 20), ("word", 13)])
+def test_the_vocabulary_has_the_size_asked_for(kind, size) -> None:
+    tokenizer = train(LINES, size, kind=kind)
+    assert tokenizer.vocabulary_size == size
+    assert tokenizer.decode(tokenizer.encode(LINES)) == LINES
+
+
+def test_a_character_vocabulary_is_as_large_as_the_corpus_needs() -> None:
+    tokenizer = train(["ab", "ba c"], 1000, kind="char")
+    assert sorted(tokenizer.pieces(range(4, tokenizer.vocabulary_size))) == ["a", "b", "c", "▁"]
+
+
+def test_words_of_a_word_model() -> None:
+    tokenizer = train(LINES, 13, kind="word")
+    assert [tokenizer.pieces(ids) for ids in tokenizer.encode(["the cat"])] == [["▁the", "▁cat"]]
+
+
+@pytest.mark.parametrize("kind", ["bpe", "unigram", "char"])
+def test_the_same_lines_give_the_same_model(kind) -> None:
+    assert train(iter(LINES), 20, kind=kind).model == train(LINES, 20, kind=kind).model
+
+
+def test_normalization_is_part_of_the_model() -> None:
+    lines = ["１２ ﬁn 12 fin"] * 3
+    assert train(lines, 50, kind="char").encode(["１２ ﬁn"]) == train(lines, 50, kind="char").encode(
+        ["12 fin"]
+    )
+    untouched = train(lines, 50, kind="char", normalization="identity")
+    assert untouched.decode(untouched.encode(lines)) == lines
+
+
+def test_character_coverage_leaves_rare_characters_unknown() -> None:
+    lines = ["ab" * 500 + "z"]
+    assert 3 in train(lines, 50, kind="char", character_coverage=0.99).encode(["z"])[0]
+    assert 3 not in train(lines, 50, kind="char").encode(["z"])[0]
+
+
+def test_long_lines_are_learned_from() -> None:
+    tokenizer = train(["x" * 10_000, "y"], 50, kind="char")
+    assert tokenizer.encode(["xy"]) == tokenizer.encode(["x" + "y"])
+    assert 3 not in tokenizer.encode(["xy"])[0]
+
+
+def test_lone_surrogates_and_nul_in_the_corpus_do_no_harm() -> None:
+    tokenizer = train(["a\ud800b\0c", "abc"], 50, kind="char")
+    assert tokenizer.decode(tokenizer.encode(["abc"])) == ["abc"]
+
+
+@pytest.mark.parametrize("kind", ["bpe", "unigram", "char", "word"])
+@pytest.mark.parametrize("lines", [[], ["", "  "]])
+def test_an_empty_corpus_is_the_users_mistake(kind, lines) -> None:
+    with pytest.raises(UserError, match="the corpus has no text"):
+        train(lines, 50, kind=kind)
+
+
+def test_a_vocabulary_too_large_names_the_largest_possible() -> None:
+    with pytest.raises(
+        UserError, match=r"vocabulary_size 2000: too large for this corpus; (\d+) at most"
+    ) as error:
+        train(LINES, 2000)
+    largest = int(str(error.value).split()[-3])
+    assert train(LINES, largest).vocabulary_size == largest
+
+
+def test_a_vocabulary_too_small_names_the_smallest_possible() -> None:
+    with pytest.raises(UserError, match=r"vocabulary_size 8: too small .*; 17 at least"):
+        train(LINES, 8)
+    assert train(LINES, 17).vocabulary_size == 17
+
+
+@pytest.mark.parametrize("size", [-1, 0, 4])
+def test_a_vocabulary_without_room_for_special_ids_is_refused(size: int) -> None:
+    with pytest.raises(UserError, match=f"vocabulary_size {size}: must be more than the 4 special"):
+        train(LINES, size)
+
+
+def test_an_error_in_reading_the_lines_stays_what_it_is() -> None:
+    def lines():
+        yield "a"
+        raise UserError("a.txt: line 2: not UTF-8")
+
+    with pytest.raises(UserError, match="line 2: not UTF-8"):
+        train(lines(), 50)

@@ -57,24 +57,27 @@ def _one_line(schema: type[BaseModel], error: ValidationError, where: str) -> st
 def _walk(schema: Any, path: tuple[int | str, ...]) -> Iterator[tuple[int | str, bool]]:
     """Yields each part of an error's path and whether it is a key of the data (not a union's tag)."""
     for part in path:
-        members = _models(schema)
-        owner = next((m for m in members if part in m.model_fields), None)
-        tagged = next((m for m in members if part in _tags(m)), None)
-        if owner is None and tagged is not None:
-            schema = tagged
-            yield part, False
-            continue
-        schema = owner.model_fields[str(part)].annotation if owner else None
-        yield part, True
+        schema, is_key = _behind(schema, part)
+        yield part, is_key
 
 
 def _known_keys(schema: Any, path: tuple[int | str, ...]) -> list[str]:
     for part in path:
-        members = _models(schema)
-        tagged = [m for m in members if part in _tags(m)]
-        owner = next((m for m in members if part in m.model_fields), None)
-        schema = owner.model_fields[str(part)].annotation if owner else (tagged or [None])[0]
+        schema, _ = _behind(schema, part)
     return sorted({name for member in _models(schema) for name in member.model_fields})
+
+
+def _behind(schema: Any, part: int | str) -> tuple[Any, bool]:
+    """What stands behind one part of an error's path, and whether that part is a key of the data."""
+    members = _models(schema)
+    for member in members:
+        if part in member.model_fields:
+            return member.model_fields[str(part)].annotation, True
+    for member in members:
+        if part in _tags(member):
+            return member, False
+    # An index of a list, or a key of a mapping: its members are the same models.
+    return schema, True
 
 
 def _models(annotation: Any) -> list[type[BaseModel]]:

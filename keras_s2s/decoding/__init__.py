@@ -1,5 +1,6 @@
 """Step contract, the search, strategies, scorers, and the loop around them."""
 
+from keras_s2s.decoding.alignment import alignment
 from keras_s2s.decoding.beam import BeamSearch
 from keras_s2s.decoding.generate import PROGRAMS, generate, length_limit
 from keras_s2s.decoding.greedy import Greedy
@@ -16,6 +17,7 @@ __all__ = [
     "Search",
     "StepOutput",
     "advance",
+    "alignment",
     "finish",
     "generate",
     "initial_state",

@@ -12,7 +12,7 @@ from keras_s2s.decoding.search import Hypotheses, Search, Strategy, advance, fin
 from keras_s2s.decoding.step import Step, initial_state, model_step
 
 Tensor = Any
-Program = Callable[..., Hypotheses]
+Program = Callable[..., dict[str, Tensor]]
 
 
 def generate(model: Any, strategy: Strategy, source_ids: Tensor, limit: Tensor) -> Hypotheses:
@@ -78,7 +78,7 @@ _BEAM_INPUTS = (tf.TensorSpec((), tf.int32, name="beam_size"), tf.TensorSpec((),
 
 
 def greedy_program(model: Any) -> Program:
-    """Greedy search as a `tf.function` of source_ids (B, S) and run-time options, all named as its arguments."""
+    """Greedy search as a `tf.function`: source_ids (B, S) and run-time options -> the fields of `Hypotheses`."""
 
     @tf.function(input_signature=_INPUTS, autograph=False)
     def greedy(
@@ -87,16 +87,16 @@ def greedy_program(model: Any) -> Program:
         max_length_extra: Tensor,
         length_penalty: Tensor,
         length_penalty_base: Tensor,
-    ) -> Hypotheses:
+    ) -> dict[str, Tensor]:
         limit = length_limit(source_ids, max_length_factor, max_length_extra)
         strategy = Greedy(LengthPenalty(length_penalty, length_penalty_base))
-        return generate(model, strategy, source_ids, limit)
+        return generate(model, strategy, source_ids, limit)._asdict()
 
     return greedy
 
 
 def beam_program(model: Any) -> Program:
-    """Beam search as a `tf.function` of source_ids (B, S) and run-time options, all named as its arguments."""
+    """Beam search as a `tf.function`: source_ids (B, S) and run-time options -> the fields of `Hypotheses`."""
 
     @tf.function(input_signature=(*_INPUTS, *_BEAM_INPUTS), autograph=False)
     def beam(
@@ -107,10 +107,10 @@ def beam_program(model: Any) -> Program:
         length_penalty_base: Tensor,
         beam_size: Tensor,
         n_best: Tensor,
-    ) -> Hypotheses:
+    ) -> dict[str, Tensor]:
         limit = length_limit(source_ids, max_length_factor, max_length_extra)
         strategy = BeamSearch(beam_size, n_best, LengthPenalty(length_penalty, length_penalty_base))
-        return generate(model, strategy, source_ids, limit)
+        return generate(model, strategy, source_ids, limit)._asdict()
 
     return beam
 

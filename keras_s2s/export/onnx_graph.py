@@ -9,7 +9,6 @@ import tensorflow as tf
 import tf2onnx
 from onnx import AttributeProto, GraphProto, ModelProto, TensorProto, helper, numpy_helper
 
-from keras_s2s.decoding import Hypotheses
 from keras_s2s.export.int8 import Int8Operators
 from keras_s2s.export.lowering import DOMAIN, HANDLERS, FusedCall, Markers
 from keras_s2s.export.operators import MICROSOFT, Float32Operators
@@ -35,7 +34,7 @@ def convert(program: Any) -> tuple[ModelProto, dict[str, FusedCall]]:
         The graph, and the calls that its opaque nodes stand for.
     """
     markers = Markers()
-    signature = program.function_spec.input_signature if hasattr(program, "function_spec") else program.input_signature
+    signature = program.input_signature
     # A trace made before, without markers, must not be used again.
     fresh = tf.function(program.python_function, input_signature=signature, autograph=False)
     with fused.lowering(markers):
@@ -66,7 +65,6 @@ def expand(model: ModelProto, calls: Mapping[str, FusedCall], precision: str) ->
                 nodes.append(node)
         _replace_nodes(graph, nodes)
     result.graph.initializer.extend(operators.initializers.values())
-    _name_outputs(result.graph)
     _hoist_invariants(result.graph)
     _remove_unused(result.graph)
     del result.graph.value_info[:]
@@ -126,12 +124,6 @@ def _renamed(nodes: list[onnx.NodeProto], names: Mapping[str, str]) -> list[onnx
         node.output[:] = [names.get(name, name) for name in node.output]
         node.input[:] = [names.get(name, name) for name in node.input]
     return nodes
-
-
-def _name_outputs(graph: GraphProto) -> None:
-    for output, name in zip(graph.output, Hypotheses._fields, strict=True):
-        graph.node.append(helper.make_node("Identity", [output.name], [name]))
-        output.name = name
 
 
 def _hoist_invariants(graph: GraphProto) -> None:

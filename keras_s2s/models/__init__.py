@@ -1,6 +1,7 @@
 """Typed config; encoders, decoders, heads; their functional assembly."""
 
 from keras_s2s.models.config import (
+    Architecture,
     LSTMDecoderConfig,
     LSTMEncoderConfig,
     ModelConfig,
@@ -10,6 +11,7 @@ from keras_s2s.models.config import (
 from keras_s2s.models.seq2seq import Seq2Seq, build
 
 __all__ = [
+    "Architecture",
     "LSTMDecoderConfig",
     "LSTMEncoderConfig",
     "ModelConfig",

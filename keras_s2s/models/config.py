@@ -45,12 +45,10 @@ EncoderConfig = Annotated[LSTMEncoderConfig | TransformerEncoderConfig, Field(di
 DecoderConfig = Annotated[LSTMDecoderConfig | TransformerDecoderConfig, Field(discriminator="kind")]
 
 
-class ModelConfig(Config):
-    """A whole model.
+class Architecture(Config):
+    """A model but for its vocabularies, which a tokenizer decides.
 
     Args:
-        source_vocabulary: ids that a source may hold, padding and the other special ones included.
-        target_vocabulary: V, the same for the target.
         width: D, the size of embeddings, encoder outputs and decoder outputs alike.
         encoder: what reads the source.
         decoder: what writes the target.
@@ -59,8 +57,6 @@ class ModelConfig(Config):
         tie_output: the output layer's matrix is the target's embedding table (Press and Wolf 2017).
     """
 
-    source_vocabulary: Annotated[int, Field(ge=5)]
-    target_vocabulary: Annotated[int, Field(ge=5)]
     width: PositiveInt = 128
     encoder: EncoderConfig
     decoder: DecoderConfig
@@ -69,16 +65,31 @@ class ModelConfig(Config):
     tie_output: bool = False
 
     @model_validator(mode="after")
-    def _fits_together(self) -> Self:
+    def _divides(self) -> Self:
+        if self.width % 2:
+            raise ValueError(f"width {self.width} must be even")
+        for part in (self.encoder, self.decoder):
+            if isinstance(part, TransformerEncoderConfig | TransformerDecoderConfig) and self.width % part.heads:
+                raise ValueError(f"width {self.width} is not a multiple of {part.heads} heads")
+        return self
+
+
+class ModelConfig(Architecture):
+    """A whole model.
+
+    Args:
+        source_vocabulary: ids that a source may hold, padding and the other special ones included.
+        target_vocabulary: V, the same for the target.
+    """
+
+    source_vocabulary: Annotated[int, Field(ge=5)]
+    target_vocabulary: Annotated[int, Field(ge=5)]
+
+    @model_validator(mode="after")
+    def _shares(self) -> Self:
         if self.share_embeddings and self.source_vocabulary != self.target_vocabulary:
             raise ValueError(
                 f"share_embeddings needs one vocabulary, but the source has {self.source_vocabulary} entries "
                 f"and the target {self.target_vocabulary}; use a joint tokenizer"
             )
-        for part in (self.encoder, self.decoder):
-            heads = getattr(part, "heads", 1)
-            if self.width % heads:
-                raise ValueError(f"width {self.width} is not a multiple of {heads} heads")
-        if self.width % 2:
-            raise ValueError(f"width {self.width} must be even")
         return self

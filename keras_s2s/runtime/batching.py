@@ -3,8 +3,6 @@
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-import numpy as np
-
 Row = Sequence[int]
 Result = TypeVar("Result")
 
@@ -30,16 +28,3 @@ def map_batches(
         indices = order[start : start + batch_size]
         results.update(zip(indices, function([rows[index] for index in indices]), strict=True))
     return [results[index] for index in range(len(rows))]
-
-
-def pad(rows: Sequence[Row], multiple: int) -> np.ndarray:
-    """Makes one array of rows of ids.
-
-    Returns:
-        (B, S) int32, S the longest length rounded up to a multiple of `multiple`, filled with 0.
-    """
-    longest = max(len(row) for row in rows)
-    padded = np.zeros((len(rows), -(-longest // multiple) * multiple), "int32")
-    for index, row in enumerate(rows):
-        padded[index, : len(row)] = row
-    return padded

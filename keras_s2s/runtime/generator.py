@@ -8,16 +8,15 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any, Self
 
-import numpy as np
 import onnxruntime
 from pydantic import Field
 
 from keras_s2s.bundle import Bundle, Decoding, read, verify
 from keras_s2s.config import parse
 from keras_s2s.errors import UserError
-from keras_s2s.runtime.batching import Row, map_batches, pad
+from keras_s2s.runtime.batching import Row, map_batches
+from keras_s2s.runtime.graph import Graph
 from keras_s2s.runtime.windows import windows
-from keras_s2s.text.padding import SOURCE_MULTIPLE
 from keras_s2s.text.tokenizer import EOS, Tokenizer
 
 logger = logging.getLogger(__name__)
@@ -57,7 +56,7 @@ class Generator:
         self.bundle = bundle
         self.precision = precision
         self._threads = threads
-        self._sessions: dict[str, onnxruntime.InferenceSession] = {}
+        self._graphs: dict[str, Graph] = {}
         tokenizers = bundle.manifest.tokenizers
         self._source = Tokenizer.load(bundle.file(tokenizers.source.path))
         is_joint = tokenizers.source.path == tokenizers.target.path
@@ -198,39 +197,15 @@ class Generator:
         return [*ids[: limit - 1], EOS]
 
     def _decode(self, batch: list[Row], options: _Options) -> list[list[Hypothesis]]:
-        feeds = {
-            "source_ids": pad(batch, SOURCE_MULTIPLE),  # (B, S)
-            "max_length_factor": np.array(options.max_length_factor, "float32"),
-            "max_length_extra": np.array(options.max_length_extra, "int32"),
-            "length_penalty": np.array(options.length_penalty, "float32"),
-            "length_penalty_base": np.array(options.length_penalty_base, "float32"),
-            "beam_size": np.array(options.beam_size, "int32"),
-            "n_best": np.array(options.n_best, "int32"),
-        }
-        session = self._session(options.strategy)
-        # A greedy graph has no inputs for what only a beam needs.
-        feeds = {node.name: feeds[node.name] for node in session.get_inputs()}
-        # (B, N, T), (B, N), (B, N)
-        tokens, lengths, scores = session.run(["tokens", "lengths", "scores"], feeds)
-        # A beam that found fewer than N fills up with impossible ones.
-        found = np.argwhere(scores != -np.inf)  # rows of (b, n), in order
-        ids = [tokens[b, n, : lengths[b, n]].tolist() for b, n in found]
-        hypotheses: list[list[Hypothesis]] = [[] for _ in batch]
-        for (b, n), row, text in zip(found, ids, self._target.decode(ids), strict=True):
-            hypotheses[b].append(Hypothesis(text, tuple(row), float(scores[b, n])))
-        return hypotheses
+        found = self._graph(options.strategy)(batch, options)
+        texts = iter(self._target.decode([candidate.tokens for some in found for candidate in some]))
+        return [[Hypothesis(next(texts), *candidate) for candidate in some] for some in found]
 
-    def _session(self, strategy: str) -> onnxruntime.InferenceSession:
-        if strategy not in self._sessions:
-            options = onnxruntime.SessionOptions()
-            options.log_severity_level = 3
-            if self._threads is not None:
-                options.intra_op_num_threads = self._threads
+    def _graph(self, strategy: str) -> Graph:
+        if strategy not in self._graphs:
             path = self.bundle.file(self.bundle.manifest.graphs[self.precision][strategy].path)
-            self._sessions[strategy] = onnxruntime.InferenceSession(
-                str(path), options, providers=["CPUExecutionProvider"]
-            )
-        return self._sessions[strategy]
+            self._graphs[strategy] = Graph(path, self._threads)
+        return self._graphs[strategy]
 
 
 def _needed(bundle: Bundle, precision: str) -> list[str]:

@@ -11,13 +11,18 @@ SOURCE_MULTIPLE = 4
 
 
 def encode_sources(texts: Sequence[str], tokenizer: Tokenizer) -> np.ndarray:
-    """Returns the source ids of `texts`: (N, S) int32, each row ended by EOS, then padded.
+    """Returns the source ids of `texts`: (N, S) int32, each row ended by EOS, then padded as by `pad`."""
+    return pad([[*ids, EOS] for ids in tokenizer.encode(texts)])
 
-    S is the longest row rounded up to a multiple of 4; without texts the result is (0, 0).
+
+def pad(rows: Sequence[Sequence[int]]) -> np.ndarray:
+    """Makes one matrix of rows of ids.
+
+    Returns:
+        (N, S) int32, padded with 0, S the longest row rounded up to a multiple of 4; (0, 0) without rows.
     """
-    rows = [[*ids, EOS] for ids in tokenizer.encode(texts)]
     longest = max(map(len, rows), default=0)
     matrix = np.full((len(rows), longest + -longest % SOURCE_MULTIPLE), PADDING, np.int32)
-    for row, ids in zip(matrix, rows, strict=True):
-        row[: len(ids)] = ids
+    for padded, ids in zip(matrix, rows, strict=True):
+        padded[: len(ids)] = ids
     return matrix

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from keras_s2s.runtime.batching import map_batches, pad
+from keras_s2s.runtime.batching import map_batches
 
 
 def test_order_is_restored_over_batches_of_like_length() -> None:
@@ -29,10 +29,3 @@ def test_no_rows_need_no_call() -> None:
 def test_a_missing_result_is_an_error() -> None:
     with pytest.raises(ValueError):
         map_batches(lambda batch: batch[1:], [[5], [6]], 8)
-
-
-@pytest.mark.parametrize(("longest", "width"), [(1, 4), (4, 4), (5, 8)])
-def test_pad_rounds_the_width_up(longest: int, width: int) -> None:
-    padded = pad([[7], [5] * longest], 4)
-    assert padded.dtype == np.int32
-    assert padded.tolist() == [[7] + [0] * (width - 1), [5] * longest + [0] * (width - longest)]

@@ -1,0 +1,183 @@
+"""From a trained model to a verified bundle."""
+
+import datetime
+import importlib.metadata
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from keras_s2s import bundle
+from keras_s2s.bundle import Decoding
+from keras_s2s.decoding import PROGRAMS
+from keras_s2s.errors import UserError
+from keras_s2s.export import onnx_graph, saved_model
+from keras_s2s.export.forms import keras_form, onnx_form, saved_model_form
+from keras_s2s.export.measure import Measured, ParallelText, bytes_of, bytes_of_weights, measure
+from keras_s2s.export.report import draw_attention, write_report
+from keras_s2s.export.verify import verify
+from keras_s2s.text import Tokenizer
+from keras_s2s.text.tokenizer import EOS
+
+DEFAULT_DECODING = Decoding(
+    strategy="beam",
+    beam_size=4,
+    length_penalty=1.0,
+    length_penalty_base=0.0,
+    n_best=1,
+    max_length_factor=1.5,
+    max_length_extra=10,
+)
+MINIMUM_ONNXRUNTIME = "1.18"
+VERIFIED_SENTENCES = 1000
+
+_PACKAGES = ("keras_s2s", "tensorflow", "keras", "tf2onnx", "onnx", "onnxruntime", "onnxruntime-gpu", "sentencepiece")
+_VECTORS = ("", " ", "a", "Hello, world!", "5 mars 2013", "２０１３年３月５日", "naïve café", "🙂", "tab\there", "\u00a0x\u202f")
+
+
+def export(
+    model: Any,
+    path: str | os.PathLike[str],
+    source_tokenizer: Tokenizer,
+    target_tokenizer: Tokenizer,
+    dev: ParallelText,
+    *,
+    test: ParallelText | None = None,
+    metrics: Sequence[str] = ("exact_match",),
+    decoding: Decoding = DEFAULT_DECODING,
+    task: str = "text",
+    max_source_tokens: int = 256,
+    progress: Callable[[str], None] = lambda what: None,
+) -> list[Measured]:
+    """Writes the bundle of a model and verifies it.
+
+    The bundle appears at `path` only when everything in it has been verified.
+
+    Args:
+        model: as made by `keras_s2s.build`, trained.
+        path: the bundle's folder; an older bundle there is replaced.
+        source_tokenizer: of the sources.
+        target_tokenizer: of the targets; the same one if they are joint.
+        dev: what the forms are compared on; at least 500 sentences make a good check, the first 1,000 are taken.
+        test: what quality and speed are measured on, dev if there is none.
+        metrics: names of `evaluation.METRICS`.
+        decoding: the defaults of the bundle.
+        task: a word for what the model does.
+        max_source_tokens: longer sources are truncated or refused by the runtime.
+        progress: is told what is being done.
+
+    Returns:
+        Quality, size and speed of each form: Keras, SavedModel, ONNX fp32, ONNX int8.
+
+    Raises:
+        VerificationError: two forms disagree; there is no bundle then.
+        UserError: there are no dev sentences, or `path` is something else than a bundle.
+    """
+    if not len(dev.sources):
+        raise UserError("export: no dev sentences to verify the bundle on; give some")
+    with bundle.building(path) as folder:
+        source_path, target_path = _write_tokenizers(folder, source_tokenizer, target_tokenizer)
+        progress("SavedModel")
+        saved_model.save(model, source_tokenizer, target_tokenizer, decoding, folder / "saved_model")
+        _write_graphs(model, folder, progress)
+        forms = {
+            "keras": keras_form(model),
+            "saved_model": saved_model_form(folder / "saved_model"),
+            **{precision: onnx_form(folder / "onnx" / precision) for precision in onnx_graph.OPERATORS},
+        }
+        rows = _rows(source_tokenizer, dev.sources[:VERIFIED_SENTENCES], max_source_tokens)
+        comparisons = verify(model, forms, rows, decoding, lambda what: progress(f"verifying: {what}"))
+
+        split, text = ("dev", dev) if test is None else ("test", test)
+        rows = _rows(source_tokenizer, text.sources, max_source_tokens)
+        sizes = {
+            "keras": ("Keras", bytes_of_weights(model)),
+            "saved_model": ("SavedModel", bytes_of(folder / "saved_model")),
+            "fp32": ("ONNX fp32", bytes_of(folder / "onnx" / "fp32")),
+            "int8": ("ONNX int8", bytes_of(folder / "onnx" / "int8")),
+        }
+        measured = []
+        for form, (name, size) in sizes.items():
+            progress(f"measuring: {name}")
+            measured.append(measure(name, forms[form], size, rows, text.targets, target_tokenizer, metrics, decoding))
+
+        example = text.sources[0], measured[-1].texts[0]
+        draw_attention(model, source_tokenizer, target_tokenizer, *example, folder)
+        versions = _versions()
+        name = Path(path).name
+        write_report(folder, name, split, text, measured, comparisons, metrics, decoding, versions)
+        manifest = bundle.Manifest(
+            name=name,
+            task=task,
+            tokenizers=bundle.Tokenizers(
+                source=_tokenizer_file(folder, source_path, source_tokenizer),
+                target=_tokenizer_file(folder, target_path, target_tokenizer),
+            ),
+            graphs={
+                precision: {name: _file(folder, f"onnx/{precision}/{name}.onnx") for name in PROGRAMS}
+                for precision in onnx_graph.OPERATORS
+            },
+            files={path: bundle.sha256(folder / path) for path in _other_files(folder)},
+            decoding=decoding,
+            limits=bundle.Limits(max_source_tokens=max_source_tokens),
+            model=model.config.model_dump(mode="json"),
+            metrics={"split": split, **{m.form: m.metrics for m in measured}},
+            verification={"comparisons": comparisons},
+            versions=versions,
+            minimum_onnxruntime=MINIMUM_ONNXRUNTIME,
+            created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        )
+        bundle.write(folder, manifest)
+    return measured
+
+
+def _write_tokenizers(folder: Path, source: Tokenizer, target: Tokenizer) -> tuple[str, str]:
+    if source.model == target.model:
+        source.save(folder / "joint.model")
+        return "joint.model", "joint.model"
+    source.save(folder / "source.model")
+    target.save(folder / "target.model")
+    return "source.model", "target.model"
+
+
+def _write_graphs(model: Any, folder: Path, progress: Callable[[str], None]) -> None:
+    converted = {}
+    for name, make in PROGRAMS.items():
+        progress(f"ONNX, {name}")
+        converted[name] = onnx_graph.convert(make(model))
+    for precision in onnx_graph.OPERATORS:
+        graphs = {name: onnx_graph.expand(*graph, precision) for name, graph in converted.items()}
+        onnx_graph.write(graphs, folder / "onnx" / precision)
+
+
+def _rows(tokenizer: Tokenizer, texts: Sequence[str], longest: int) -> list[list[int]]:
+    return [[*ids[: longest - 1], EOS] for ids in tokenizer.encode(texts)]
+
+
+def _tokenizer_file(folder: Path, path: str, tokenizer: Tokenizer) -> bundle.TokenizerFile:
+    ids = tokenizer.encode(_VECTORS)
+    vectors = tuple(bundle.Vector(text=text, ids=tuple(row)) for text, row in zip(_VECTORS, ids, strict=True))
+    file = _file(folder, path)
+    return bundle.TokenizerFile(
+        path=path, sha256=file.sha256, vocabulary_size=tokenizer.vocabulary_size, test_vectors=vectors
+    )
+
+
+def _file(folder: Path, path: str) -> bundle.File:
+    return bundle.File(path=path, sha256=bundle.sha256(folder / path))
+
+
+def _other_files(folder: Path) -> list[str]:
+    """Files that are loaded and named nowhere else in the manifest."""
+    loaded = [*(folder / "saved_model").rglob("*"), *(folder / "onnx").rglob(onnx_graph.WEIGHTS_FILE)]
+    return sorted(file.relative_to(folder).as_posix() for file in loaded if file.is_file())
+
+
+def _versions() -> dict[str, str]:
+    versions = {}
+    for package in _PACKAGES:
+        try:
+            versions[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue  # of the two packages of onnxruntime one is installed
+    return versions

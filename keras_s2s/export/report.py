@@ -1,0 +1,82 @@
+"""The report of a bundle: what it scores, how it was verified, what it looks like at work."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from keras_s2s.bundle import Decoding
+from keras_s2s.decoding import alignment
+from keras_s2s.evaluation import attention_picture, markdown_table, signatures
+from keras_s2s.export.measure import Measured, ParallelText
+from keras_s2s.text import Tokenizer
+from keras_s2s.text.tokenizer import EOS
+
+EXAMPLES = 5
+PICTURE = "attention.png"
+
+
+def results_table(measured: Sequence[Measured]) -> tuple[list[str], list[list[str | float]]]:
+    """Header and rows: each form's metrics, size and speed."""
+    metrics = list(measured[0].metrics)
+    header = ["form", *(metric.replace("_", " ") for metric in metrics), "MB", "sentences/s"]
+    rows: list[list[str | float]] = [
+        [m.form, *(m.metrics[name] for name in metrics), m.megabytes, round(m.sentences_per_second)]
+        for m in measured
+    ]
+    return header, rows
+
+
+def examples_table(text: ParallelText, measured: Sequence[Measured]) -> tuple[list[str], list[list[str]]]:
+    """Header and rows: sources from all over the set, what the last form (int8) made of them, the references."""
+    picked = np.linspace(0, len(text.sources) - 1, EXAMPLES).astype(int)
+    generated = measured[-1].texts
+    return ["source", "output", "reference"], [[text.sources[i], generated[i], text.targets[i]] for i in picked]
+
+
+def draw_attention(
+    model: Any, source: Tokenizer, target: Tokenizer, text: str, output: str, folder: Path
+) -> None:
+    """Writes a picture of the attention for one text and its output."""
+    source_ids = [*source.encode([text])[0], EOS]
+    tokens = target.encode([output])[0]
+    weights = np.array(alignment(model, np.array([source_ids], "int32"), np.array([tokens], "int32")))[0]
+    attention_picture(
+        folder / PICTURE, weights, source.pieces(source_ids), target.pieces([*tokens, EOS]), f"{text} → {output}"
+    )
+
+
+def write_report(
+    folder: Path,
+    name: str,
+    split: str,
+    text: ParallelText,
+    measured: Sequence[Measured],
+    comparisons: Sequence[Mapping[str, Any]],
+    metrics: Sequence[str],
+    decoding: Decoding,
+    versions: Mapping[str, str],
+) -> None:
+    """Writes report.md into the bundle's folder."""
+    search = "greedy" if decoding.strategy == "greedy" else f"beam {decoding.beam_size}"
+    checked = [
+        [c["forms"], c["decoding"], c["sentences"], c["near_ties"], f"{c['largest_score_difference']:.1e}"]
+        for c in comparisons
+    ]
+    checked_header = ["forms", "decoding", "sentences", "near-ties", "largest score difference"]
+    signed = "".join(f"- {metric}: `{signature}`\n" for metric, signature in signatures(metrics).items())
+    made_with = ", ".join(f"{package} {version}" for package, version in versions.items())
+    Path(folder, "report.md").write_text(
+        f"# {name}\n\n"
+        f"## Quality, size, speed\n\n"
+        f"{len(text.sources)} {split} sentences, {search}, batches of 32 of like length.\n\n"
+        f"{markdown_table(*results_table(measured))}\n{signed}\n"
+        f"## Verification\n\n"
+        f"Tokens are equal in every comparison but at near-ties, which are counted.\n\n"
+        f"{markdown_table(checked_header, checked)}\n"
+        f"## Examples (int8)\n\n{markdown_table(*examples_table(text, measured))}\n"
+        f"![attention]({PICTURE})\n\n"
+        f"Made with {made_with}.\n",
+        encoding="utf-8",
+    )

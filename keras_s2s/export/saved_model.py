@@ -1,0 +1,40 @@
+"""The SavedModel of a bundle: text to text, and ids to ids, for TensorFlow and tensorflow-text alone."""
+
+from pathlib import Path
+from typing import Any
+
+import tensorflow as tf
+
+from keras_s2s.bundle import Decoding
+from keras_s2s.decoding import PROGRAMS
+from keras_s2s.runtime.graph import run_time_inputs
+from keras_s2s.text import Tokenizer
+from keras_s2s.text.in_graph import GraphTokenizer
+
+
+def save(model: Any, source: Tokenizer, target: Tokenizer, decoding: Decoding, path: Path) -> None:
+    """Writes a SavedModel.
+
+    Its signatures:
+
+    - `serving_default`: `text` (B,) string -> `text` (B,) string, the best hypothesis, and `score` (B,), decoded as
+      `decoding` says. A blank text gives an empty one.
+    - `greedy` and `beam`: the inputs and outputs of `greedy.onnx` and `beam.onnx`.
+    """
+    module = tf.Module()
+    # The functions capture the variables, and the module must own what they capture.
+    module.weights = [variable.value for variable in model.variables]
+    module.source, module.target = GraphTokenizer(source), GraphTokenizer(target)
+    programs = {name: make(model) for name, make in PROGRAMS.items()}
+    module.programs = programs
+    inputs = run_time_inputs(decoding)
+    options = {spec.name: inputs[spec.name] for spec in programs[decoding.strategy].input_signature[1:]}
+
+    @tf.function(input_signature=[tf.TensorSpec((None,), tf.string, name="text")], autograph=False)
+    def generate_text(text: tf.Tensor) -> dict[str, tf.Tensor]:
+        found = programs[decoding.strategy](module.source.encode(text), **options)
+        best = module.target.decode(found["tokens"][:, 0])
+        blank = tf.equal(tf.strings.length(tf.strings.strip(text)), 0)
+        return {"text": tf.where(blank, "", best), "score": tf.where(blank, 0.0, found["scores"][:, 0])}
+
+    tf.saved_model.save(module, str(path), {"serving_default": generate_text, **programs})

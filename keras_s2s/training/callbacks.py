@@ -1,0 +1,73 @@
+"""Callbacks for `fit`."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from keras_s2s.data import Task
+from keras_s2s.decoding import PROGRAMS
+from keras_s2s.evaluation import evaluate, find_metric
+from keras_s2s.text.padding import pad
+from keras_s2s.text.tokenizer import EOS
+
+_BATCH = 128
+_LONGEST = (tf.constant(2.0), tf.constant(10))
+_AVERAGE = (tf.constant(1.0), tf.constant(0.0))
+
+
+class DecodedMetrics(keras.callbacks.Callback):
+    """Decodes the dev data greedily, logs the task's metrics, and keeps the best model on disk.
+
+    The first metric decides which is best. Metrics appear in the logs as `dev_NAME`.
+
+    Args:
+        task: dev data, tokenizers and metrics.
+        path: where the best model is saved, a `.keras` file.
+        every: epochs between two decodings; the last epoch is always decoded.
+    """
+
+    def __init__(self, task: Task, path: Path, every: int = 1) -> None:
+        super().__init__()
+        self.task, self.path, self.every = task, path, every
+        self.best: float | None = None
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        """Compiles the decoder, and forgets nothing when training goes on."""
+        self._program = PROGRAMS["greedy"](self.model)
+        self._rows = [[*ids, EOS] for ids in self.task.source_tokenizer.encode(self.task.dev.sources)]
+        score = self.path.with_suffix(".best")
+        self.best = float(score.read_text()) if self.path.exists() and score.exists() else None
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        """Decodes and saves."""
+        if (epoch + 1) % self.every and epoch + 1 != self.params["epochs"]:
+            return
+        values = evaluate(self.task.metrics, self.decode(), self.task.dev.targets)
+        if logs is not None:
+            logs.update({f"dev_{name}": value for name, value in values.items()})
+        metric = find_metric(self.task.metrics[0])
+        value = values[metric.name]
+        if self.best is None or (value > self.best) == metric.higher_is_better:
+            self.best = value
+            _save(self.model, self.path)
+            self.path.with_suffix(".best").write_text(repr(value))
+
+    def decode(self) -> list[str]:
+        """The model's outputs for the dev sources, in order."""
+        order = sorted(range(len(self._rows)), key=lambda i: len(self._rows[i]))
+        tokens: dict[int, Sequence[int]] = {}
+        for start in range(0, len(order), _BATCH):
+            some = order[start : start + _BATCH]
+            found = self._program(tf.constant(pad([self._rows[i] for i in some])), *_LONGEST, *_AVERAGE)
+            tokens.update(zip(some, found["tokens"][:, 0].numpy().tolist(), strict=True))
+        return self.task.target_tokenizer.decode([tokens[i] for i in range(len(order))])
+
+
+def _save(model: keras.Model, path: Path) -> None:
+    """Writes beside and renames, so that an interruption loses nothing."""
+    beside = path.with_name(f"new.{path.name}")
+    model.save(beside)
+    beside.replace(path)

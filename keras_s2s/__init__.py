@@ -18,7 +18,7 @@ _HOMES = {
 }
 _PACKAGES = ("data", "decoding", "evaluation", "layers", "losses", "models", "runtime", "text", "training")
 
-__all__ = ["__version__", *_HOMES, *_PACKAGES]  # noqa: PLE0604
+__all__ = ["__version__", *_HOMES, *_PACKAGES]
 
 
 def __getattr__(name: str) -> Any:

@@ -23,12 +23,7 @@ MANIFEST = "bundle.json"
 
 def _stays_inside(path: str) -> str:
     canonical = PurePosixPath(path)
-    if (
-        canonical.is_absolute()
-        or ".." in canonical.parts
-        or not canonical.parts
-        or re.search(r"[\\:\0]", path)
-    ):
+    if canonical.is_absolute() or ".." in canonical.parts or not canonical.parts or re.search(r"[\\:\0]", path):
         raise ValueError("expected a path inside the bundle")
     if str(canonical) != path:
         raise ValueError(f"expected the path in its plain form '{canonical}'")

@@ -66,12 +66,12 @@ class Import(NamedTuple):
     line: int
 
 
-def imports(source: str, package: str) -> list[Import]:
+def imports(path: Path, package: str) -> list[Import]:
     """All imports of a file. `package` is where relative ones start.
 
     Of `from a import b` both `a` and `a.b` are given, as b may be a module.
     """
-    tree = ast.parse(source)
+    tree = ast.parse(path.read_text(encoding="utf-8"), path.name)
     functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
     inside = {id(node) for function in functions for node in ast.walk(function)}
     found = []
@@ -94,7 +94,7 @@ def read(root: Path) -> dict[str, list[Import]]:
         parts = [root.name, *path.relative_to(root).with_suffix("").parts]
         package = parts[:-1]
         name = ".".join(package if parts[-1] == "__init__" else parts)
-        files[name] = imports(path.read_text(encoding="utf-8"), ".".join(package))
+        files[name] = imports(path, ".".join(package))
     return files
 
 

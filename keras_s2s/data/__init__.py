@@ -1,8 +1,23 @@
-"""Pairs of text from files, tasks, and batches for `model.fit`."""
+"""Pairs of text from files, tasks, and batches for `model.fit`.
 
-from keras_s2s.data.batching import batches
+`batches` is loaded when first used (PEP 562): reading files needs no TensorFlow.
+"""
+
+from typing import TYPE_CHECKING, Any
+
 from keras_s2s.data.sources import Pairs, read_lines, read_pairs, read_tsv
 from keras_s2s.data.tasks import Task
 from keras_s2s.text import encode_sources
 
+if TYPE_CHECKING:
+    from keras_s2s.data.batching import batches
+
 __all__ = ["Pairs", "Task", "batches", "encode_sources", "read_lines", "read_pairs", "read_tsv"]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "batches":
+        from keras_s2s.data.batching import batches
+
+        return batches
+    raise AttributeError(f"module 'keras_s2s.data' has no attribute '{name}'")

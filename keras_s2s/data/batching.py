@@ -76,9 +76,7 @@ def batches(
 def _short_enough(lengths: np.ndarray, maximum_length: int) -> np.ndarray:
     kept = np.flatnonzero(lengths <= maximum_length)
     if not len(kept):
-        raise UserError(
-            f"batches: maximum_length {maximum_length}: every pair is longer, at least {lengths.min()} ids"
-        )
+        raise UserError(f"batches: maximum_length {maximum_length}: every pair is longer, at least {lengths.min()} ids")
     if dropped := len(lengths) - len(kept):
         _log.warning("%d of %d pairs left out: more than %d ids", dropped, len(lengths), maximum_length)
     return kept
@@ -109,9 +107,7 @@ def _shuffled_batches(
         shuffled = shuffle(tf.range(tf.size(rows)), 0)
         order = tf.gather(shuffled, tf.argsort(tf.gather(keys, shuffled), stable=True))
         chosen = tf.gather(rows, order)
-        return tf.data.Dataset.from_tensor_slices(shuffle(spans, 1)).map(
-            lambda span: chosen[span[0] : span[1]]
-        )
+        return tf.data.Dataset.from_tensor_slices(shuffle(spans, 1)).map(lambda span: chosen[span[0] : span[1]])
 
     seeds = tf.data.Dataset.random(seed=seed, rerandomize_each_iteration=True).take(1)
     return seeds.flat_map(epoch), len(spans)

@@ -27,9 +27,7 @@ class Pairs:
     def __post_init__(self) -> None:
         """Checks that every source has its target."""
         if len(self.sources) != len(self.targets):
-            raise UserError(
-                f"{len(self.sources)} sources and {len(self.targets)} targets; give each source one target"
-            )
+            raise UserError(f"{len(self.sources)} sources and {len(self.targets)} targets; give each source one target")
 
     def __len__(self) -> int:
         """The number of pairs."""

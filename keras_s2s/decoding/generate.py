@@ -12,7 +12,7 @@ from keras_s2s.decoding.search import Hypotheses, Search, Strategy, advance, fin
 from keras_s2s.decoding.step import Step, initial_state, model_step
 
 Tensor = Any
-Program = Callable[..., dict[str, Tensor]]
+Program = Any  # a `tf.function` with an input signature; it gives the fields of `Hypotheses` by name
 
 
 def generate(model: Any, strategy: Strategy, source_ids: Tensor, limit: Tensor) -> Hypotheses:
@@ -45,7 +45,10 @@ def run(step: Step, strategy: Strategy, search: Search) -> Search:
 
     first = moving(search)
     ids, rows, length, done, carry = tf.while_loop(
-        goes_on, body, first, shape_invariants=None if tf.executing_eagerly() else _shapes_in_loop(body, first)
+        goes_on,
+        body,
+        first,
+        shape_invariants=None if tf.executing_eagerly() else _shapes_in_loop(body, first),
     )
     return Search(ids, {"memory": memory, "rows": rows}, limit, length, done, carry)
 

@@ -29,13 +29,8 @@ def markdown_table(header: Sequence[str], rows: Sequence[Sequence[Cell]]) -> str
     lines = [[_text(cell) for cell in line] for line in (header, *rows)]
     # A rule needs three dashes, or two and a colon.
     widths = [max(3, *(cell_len(line[column]) for line in lines)) for column in range(len(header))]
-    rule = [
-        "-" * (width - 1) + (":" if to_right else "-") for width, to_right in zip(widths, right, strict=True)
-    ]
-    padded = [
-        [_pad(*cell) for cell in zip(line, widths, right, strict=True)]
-        for line in [lines[0], rule, *lines[1:]]
-    ]
+    rule = ["-" * (width - 1) + (":" if to_right else "-") for width, to_right in zip(widths, right, strict=True)]
+    padded = [[_pad(*cell) for cell in zip(line, widths, right, strict=True)] for line in [lines[0], rule, *lines[1:]]]
     return "".join("| " + " | ".join(line) + " |\n" for line in padded)
 
 

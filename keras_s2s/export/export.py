@@ -31,8 +31,28 @@ DEFAULT_DECODING = Decoding(
 MINIMUM_ONNXRUNTIME = "1.18"
 VERIFIED_SENTENCES = 1000
 
-_PACKAGES = ("keras_s2s", "tensorflow", "keras", "tf2onnx", "onnx", "onnxruntime", "onnxruntime-gpu", "sentencepiece")
-_VECTORS = ("", " ", "a", "Hello, world!", "5 mars 2013", "２０１３年３月５日", "naïve café", "🙂", "tab\there", "\u00a0x\u202f")
+_PACKAGES = (
+    "keras_s2s",
+    "tensorflow",
+    "keras",
+    "tf2onnx",
+    "onnx",
+    "onnxruntime",
+    "onnxruntime-gpu",
+    "sentencepiece",
+)
+_VECTORS = (
+    "",
+    " ",
+    "a",
+    "Hello, world!",
+    "5 mars 2013",
+    "２０１３年３月５日",
+    "naïve café",
+    "🙂",
+    "tab\there",
+    "\u00a0x\u202f",
+)
 
 
 def export(

@@ -26,9 +26,7 @@ class Int8Operators(Float32Operators):
         steps = self._node("Div", [x, scale])
         one, middle = self._number("one", 1.0), self._constant("middle", np.array(128, "uint8"))
         quantized = self._node("QuantizeLinear", [steps, one, middle])
-        product = self._node(
-            "MatMulIntegerToFloat", [quantized, values, one, scales, middle], domain=MICROSOFT
-        )
+        product = self._node("MatMulIntegerToFloat", [quantized, values, one, scales, middle], domain=MICROSOFT)
         return self._node("Mul", [product, scale])
 
     def embedding(self, call: FusedCall, ids: str) -> list[str]:

@@ -50,7 +50,9 @@ class Markers:
         # As an operator the shape outlives the conversion of the trace to a graph of TensorFlow.
         return [tf.ensure_shape(output, shape) for output, shape in zip(outputs, shapes, strict=True)]
 
-    def linear(self, x: Tensor, kernel: Any, bias: Any = None, activation: Any = None, transposed: bool = False) -> Tensor:
+    def linear(
+        self, x: Tensor, kernel: Any, bias: Any = None, activation: Any = None, transposed: bool = False
+    ) -> Tensor:
         """See `layers.fused.linear`."""
         weights = {"kernel": kernel} | ({} if bias is None else {"bias": bias})
         call = FusedCall("linear", weights, {"activation": activation, "transposed": transposed})
@@ -117,7 +119,7 @@ def _select(ctx: Any, node: Any, name: str, args: Any) -> None:
     ctx.make_node("Where", inputs, outputs=outputs, shapes=shapes, dtypes=dtypes, skip_conversion=True)
 
 
-HANDLERS = {
+HANDLERS: dict[str, tuple[Any, list]] = {
     "PyFunc": (_replace_marker, []),
     "PyFuncStateless": (_replace_marker, []),
     "SelectV2": (_select, []),

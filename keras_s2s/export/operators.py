@@ -82,7 +82,11 @@ class Float32Operators:
         direction = "reverse" if call.attributes["backwards"] else "forward"
         y, h, c = self._nodes("LSTM", inputs, 3, hidden_size=recurrent.shape[0], direction=direction)
         y = self._node("Transpose", [self._node("Squeeze", [y, self._integers(1)])], perm=[1, 0, 2])
-        return [y, self._node("Squeeze", [h, self._integers(0)]), self._node("Squeeze", [c, self._integers(0)])]
+        return [
+            y,
+            self._node("Squeeze", [h, self._integers(0)]),
+            self._node("Squeeze", [c, self._integers(0)]),
+        ]
 
     def _node(self, operator: str, inputs: Sequence[str], domain: str = "", **attributes: Any) -> str:
         return self._nodes(operator, inputs, 1, domain, **attributes)[0]
@@ -92,7 +96,9 @@ class Float32Operators:
     ) -> list[str]:
         self._count += 1
         names = [f"fused_{self._count}_{i}" for i in range(outputs)]
-        self.nodes.append(helper.make_node(operator, inputs, names, f"fused_{self._count}", domain=domain, **attributes))
+        self.nodes.append(
+            helper.make_node(operator, inputs, names, f"fused_{self._count}", domain=domain, **attributes)
+        )
         return names
 
     def _variable(self, variable: Any, transposed: bool = False) -> str:

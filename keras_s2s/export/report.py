@@ -22,8 +22,7 @@ def results_table(measured: Sequence[Measured]) -> tuple[list[str], list[list[st
     metrics = list(measured[0].metrics)
     header = ["form", *(metric.replace("_", " ") for metric in metrics), "MB", "sentences/s"]
     rows: list[list[str | float]] = [
-        [m.form, *(m.metrics[name] for name in metrics), m.megabytes, round(m.sentences_per_second)]
-        for m in measured
+        [m.form, *(m.metrics[name] for name in metrics), m.megabytes, round(m.sentences_per_second)] for m in measured
     ]
     return header, rows
 
@@ -35,15 +34,17 @@ def examples_table(text: ParallelText, measured: Sequence[Measured]) -> tuple[li
     return ["source", "output", "reference"], [[text.sources[i], generated[i], text.targets[i]] for i in picked]
 
 
-def draw_attention(
-    model: Any, source: Tokenizer, target: Tokenizer, text: str, output: str, folder: Path
-) -> None:
+def draw_attention(model: Any, source: Tokenizer, target: Tokenizer, text: str, output: str, folder: Path) -> None:
     """Writes a picture of the attention for one text and its output."""
     source_ids = [*source.encode([text])[0], EOS]
     tokens = target.encode([output])[0]
     weights = np.array(alignment(model, np.array([source_ids], "int32"), np.array([tokens], "int32")))[0]
     attention_picture(
-        folder / PICTURE, weights, source.pieces(source_ids), target.pieces([*tokens, EOS]), f"{text} → {output}"
+        folder / PICTURE,
+        weights,
+        source.pieces(source_ids),
+        target.pieces([*tokens, EOS]),
+        f"{text} → {output}",
     )
 
 

@@ -27,9 +27,7 @@ class Linear(keras.layers.Layer):
     def build(self, input_shape: tuple) -> None:
         """Makes W and b for inputs of `input_shape`."""
         self.kernel = self.add_weight(shape=(input_shape[-1], self.units), initializer="glorot_uniform", name="kernel")
-        self.bias = (
-            self.add_weight(shape=(self.units,), initializer="zeros", name="bias") if self.use_bias else None
-        )
+        self.bias = self.add_weight(shape=(self.units,), initializer="zeros", name="bias") if self.use_bias else None
 
     def call(self, x: Tensor) -> Tensor:
         """(..., I) -> (..., O)."""

@@ -51,8 +51,10 @@ def linear(
 
     Args:
         x: (..., I).
-        kernel: W, (I, O); with `transposed` it is stored as (O, I), as an embedding table is.
+        kernel: W, (I, O); with `transposed` it is stored as (O, I).
         bias: b, (O,).
+        activation: "relu", "tanh" or None.
+        transposed: the kernel is stored the other way round, as an embedding table is.
 
     Returns:
         (..., O).
@@ -60,7 +62,8 @@ def linear(
     # A product of two matrices is faster, forwards and backwards, than one of three axes.
     units = kernel.shape[0] if transposed else kernel.shape[1]
     y = ops.matmul(
-        ops.reshape(x, (-1, x.shape[-1])), ops.transpose(ops.convert_to_tensor(kernel)) if transposed else kernel
+        ops.reshape(x, (-1, x.shape[-1])),
+        ops.transpose(ops.convert_to_tensor(kernel)) if transposed else kernel,
     )
     if bias is not None:
         y = ops.add(y, bias)

@@ -46,9 +46,7 @@ class TransformerEncoder(keras.layers.Layer):
         dropout: rate after the embedding and after each part of a block.
     """
 
-    def __init__(
-        self, config: TransformerEncoderConfig, embedding: Embedding, dropout: float, **options: Any
-    ) -> None:
+    def __init__(self, config: TransformerEncoderConfig, embedding: Embedding, dropout: float, **options: Any) -> None:
         super().__init__(**options)
         self.embedding = embedding
         self.blocks = [
@@ -88,7 +86,7 @@ class TransformerEncoderBlock(keras.layers.Layer):
         self.dropout = keras.layers.Dropout(dropout)
 
     def call(self, x: Tensor, mask: Tensor, training: bool | None = None) -> Tensor:
-        """x (B, S, D), mask (B, 1, S) -> (B, S, D)."""
+        """X (B, S, D), mask (B, 1, S) -> (B, S, D)."""
         attended, _ = self.attention(self.attention_norm(x), mask)
         x = x + self.dropout(attended, training=training)
         return x + self.dropout(self.feed_forward(self.feed_forward_norm(x), training=training), training=training)

@@ -26,7 +26,7 @@ class LSTMBridge(keras.layers.Layer):
         self.hidden = [Linear(width, "tanh", name=f"hidden_{i}") for i in range(config.layers)]
 
     def call(self, encoded: dict[str, Tensor]) -> State:
-        """encoded (B, S, D), mask (B, S) -> state of B rows."""
+        """Encoded (B, S, D), mask (B, S) -> state of B rows."""
         values, mask = encoded["encoded"], encoded["mask"]
         real = ops.cast(mask, values.dtype)[:, :, None]
         mean = ops.sum(values * real, axis=1) / ops.sum(real, axis=1)  # (B, D)
@@ -65,6 +65,7 @@ class LSTMDecoder(keras.layers.Layer):
             ids: (R, T).
             state: memory of B sentences and R = B·K rows, the K of a sentence next to each other.
             return_attention: whether the attention weights are returned too.
+            training: whether dropout is on.
 
         Returns:
             hidden (R, T, D), the state after the last id, and, if asked for, attention (R, T, S).

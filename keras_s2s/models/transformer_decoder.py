@@ -34,7 +34,7 @@ class TransformerBridge(keras.layers.Layer):
         self.keys_values = [MemoryKeysValues(width, config.heads, name=f"memory_{i}") for i in range(config.layers)]
 
     def call(self, encoded: dict[str, Tensor]) -> State:
-        """encoded (B, S, D), mask (B, S) -> state of B rows."""
+        """Encoded (B, S, D), mask (B, S) -> state of B rows."""
         sentences = ops.shape(encoded["mask"])[0]
         memory = {"mask": encoded["mask"]}
         rows = {"position": ops.zeros((sentences,), dtype="int32")}
@@ -55,9 +55,7 @@ class TransformerDecoder(keras.layers.Layer):
         dropout: rate after the embedding and after each part of a block.
     """
 
-    def __init__(
-        self, config: TransformerDecoderConfig, embedding: Embedding, dropout: float, **options: Any
-    ) -> None:
+    def __init__(self, config: TransformerDecoderConfig, embedding: Embedding, dropout: float, **options: Any) -> None:
         super().__init__(**options)
         self.embedding = embedding
         self.blocks = [
@@ -75,6 +73,7 @@ class TransformerDecoder(keras.layers.Layer):
             ids: (R, T).
             state: memory of B sentences and R = B·K rows, the K of a sentence next to each other.
             return_attention: whether the last block's attention, mean over heads, is returned too.
+            training: whether dropout is on.
 
         Returns:
             hidden (R, T, D), the state after the last id, and, if asked for, attention (R, T, S).
@@ -129,7 +128,7 @@ class TransformerDecoderBlock(keras.layers.Layer):
         return_attention: bool = False,
         training: bool | None = None,
     ) -> tuple[Tensor, tuple[Tensor, Tensor], Tensor | None]:
-        """x (R, T, D), mask (R, T, P+T), cache (R, H, P, d), memory (B, H, S, d) and its mask (B, S).
+        """X (R, T, D), mask (R, T, P+T), cache (R, H, P, d), memory (B, H, S, d) and its mask (B, S).
 
         Returns:
             x (R, T, D), the cache (R, H, P+T, d), and attention (R, T, S) or None.

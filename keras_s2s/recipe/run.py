@@ -84,11 +84,14 @@ def _train(recipe: Recipe) -> tuple[Task, Path, str]:
         source_vocabulary=task.source_tokenizer.vocabulary_size,
         target_vocabulary=task.target_tokenizer.vocabulary_size,
     )
-    made_from = [model.model_dump(mode="json"), config.training.model_dump(mode="json"), config.metrics, fingerprint]
+    made_from = [
+        model.model_dump(mode="json"),
+        config.training.model_dump(mode="json"),
+        config.metrics,
+        fingerprint,
+    ]
     folder = _folder(recipe) / "model"
-    fingerprint = stage(
-        folder, made_from, lambda folder: _checkpoint(model, task, recipe, folder), Console().print
-    )
+    fingerprint = stage(folder, made_from, lambda folder: _checkpoint(model, task, recipe, folder), Console().print)
     return task, folder / training.CHECKPOINT, fingerprint
 
 
@@ -113,10 +116,13 @@ def _prepare(recipe: Recipe) -> tuple[Task, str]:
             text.train(train.targets, **options).save(folder / "target.model")
 
     folder = _folder(recipe) / "tokenizer"
-    made_from = [config.tokenizer.model_dump(mode="json"), [[*splits[name].sources, *splits[name].targets] for name in _SPLITS]]
+    made_from = [
+        config.tokenizer.model_dump(mode="json"),
+        [[*splits[name].sources, *splits[name].targets] for name in _SPLITS],
+    ]
     fingerprint = stage(folder, made_from, work, console.print)
-    tokenizers = [text.Tokenizer.load(folder / f"{side}.model") for side in ("source", "target")]
-    task = Task(config.task, splits["train"], splits["dev"], splits["test"], *tokenizers, config.metrics)
+    source, target = (text.Tokenizer.load(folder / f"{side}.model") for side in ("source", "target"))
+    task = Task(config.task, train, splits["dev"], splits["test"], source, target, config.metrics)
     return task, fingerprint
 
 

@@ -115,8 +115,8 @@ def load(path: str | os.PathLike[str]) -> Recipe:
     """Reads a recipe.
 
     Args:
-        path: a YAML file, or a folder with a `recipe.yaml`. A file may say `extends: OTHER.yaml` and then needs only the
-            keys that differ.
+        path: a YAML file, or a folder with a `recipe.yaml`. A file may say `extends: OTHER.yaml` and then needs only
+            the keys that differ.
 
     Raises:
         UserError: no such file, no YAML, or a wrong key, with its nearest name.
@@ -156,9 +156,10 @@ def _merge(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
     both = dict(base)
     for key, value in changes.items():
         before = both.get(key)
-        deeper = isinstance(value, dict) and isinstance(before, dict)
-        deeper = deeper and value.get("kind", before.get("kind")) == before.get("kind")
-        both[key] = _merge(both[key], value) if deeper else value
+        if isinstance(value, dict) and isinstance(before, dict) and value.get("kind") in (None, before.get("kind")):
+            both[key] = _merge(before, value)
+        else:
+            both[key] = value
     return both
 
 

@@ -77,9 +77,7 @@ class Generator:
         bundle = read(path)
         graphs = bundle.manifest.graphs
         if precision not in graphs:
-            raise UserError(
-                f"{bundle.path}: no graphs of precision '{precision}'; it has {', '.join(graphs)}"
-            )
+            raise UserError(f"{bundle.path}: no graphs of precision '{precision}'; it has {', '.join(graphs)}")
         if threads is not None and threads < 1:
             raise UserError(f"threads: expected at least 1, got {threads}")
         _check_onnxruntime(bundle)
@@ -132,9 +130,7 @@ class Generator:
             raise UserError("texts: expected a list of strings, got one string; put it into a list")
         return self._generate(texts, options, first=1)
 
-    def stream(
-        self, lines: Iterable[str], *, window: int = 512, **options: Any
-    ) -> Iterator[list[Hypothesis]]:
+    def stream(self, lines: Iterable[str], *, window: int = 512, **options: Any) -> Iterator[list[Hypothesis]]:
         """Generates hypotheses for each line, in order, while lines still come.
 
         Lines that are there are decoded together, up to `window` of them; a line that comes alone is answered
@@ -220,9 +216,7 @@ def _needed(bundle: Bundle, precision: str) -> list[str]:
 def _check_onnxruntime(bundle: Bundle) -> None:
     minimum, installed = bundle.manifest.minimum_onnxruntime, onnxruntime.__version__
     if _release(installed) < _release(minimum):
-        raise UserError(
-            f"{bundle.path}: needs onnxruntime {minimum} or newer; {installed} is installed, upgrade it"
-        )
+        raise UserError(f"{bundle.path}: needs onnxruntime {minimum} or newer; {installed} is installed, upgrade it")
 
 
 def _release(version: str) -> tuple[int, ...]:

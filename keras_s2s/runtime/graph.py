@@ -34,18 +34,14 @@ class Graph:
         options.log_severity_level = 3
         if threads is not None:
             options.intra_op_num_threads = threads
-        self._session = onnxruntime.InferenceSession(
-            str(Path(path)), options, providers=["CPUExecutionProvider"]
-        )
+        self._session = onnxruntime.InferenceSession(str(Path(path)), options, providers=["CPUExecutionProvider"])
         self._inputs = [node.name for node in self._session.get_inputs()]
 
     def __call__(self, rows: Sequence[Sequence[int]], decoding: Decoding) -> list[Candidates]:
         """Decodes rows of ids, each ending with EOS, together."""
         feeds = {"source_ids": pad(rows), **run_time_inputs(decoding)}
         # A greedy graph has no inputs for what only a beam needs.
-        outputs = self._session.run(
-            ["tokens", "lengths", "scores"], {name: feeds[name] for name in self._inputs}
-        )
+        outputs = self._session.run(["tokens", "lengths", "scores"], {name: feeds[name] for name in self._inputs})
         return candidates(*outputs)
 
 

@@ -70,9 +70,7 @@ def _one_line(message: str, vocabulary_size: int) -> str:
     if "sentences_.empty()" in message or "all_chars_count" in message:
         return "tokenizer: the corpus has no text; give at least one line that is not empty"
     if largest := re.search(r"set it to a value <= (\d+)", message):
-        return (
-            f"tokenizer: vocabulary_size {vocabulary_size}: too large for this corpus; {largest[1]} at most"
-        )
+        return f"tokenizer: vocabulary_size {vocabulary_size}: too large for this corpus; {largest[1]} at most"
     if smallest := re.search(r"smaller than required_chars\. \d+ vs (\d+)", message):
         return (
             f"tokenizer: vocabulary_size {vocabulary_size}: too small for the characters of this corpus; "

@@ -40,7 +40,10 @@ def train(config: ModelConfig, task: Task, training: TrainingConfig, folder: Pat
         maximum_length=training.maximum_length,
     )
     model = build(config)
-    model.compile(optimizer=_optimizer(training, int(dataset.cardinality())), loss=CrossEntropy(training.label_smoothing))
+    model.compile(
+        optimizer=_optimizer(training, int(dataset.cardinality())),
+        loss=CrossEntropy(training.label_smoothing),
+    )
     metrics = DecodedMetrics(task, folder / CHECKPOINT, training.evaluate_every)
     model.fit(
         dataset,

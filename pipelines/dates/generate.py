@@ -198,9 +198,7 @@ def _varied(text: str, rng: random.Random) -> str:
     return _capitalized(text) if case < 0.24 else text
 
 
-def _date_lines(
-    days: Sequence[date], styles: dict[str, list[DateStyle]], rng: random.Random
-) -> Callable[[], Line]:
+def _date_lines(days: Sequence[date], styles: dict[str, list[DateStyle]], rng: random.Random) -> Callable[[], Line]:
     locales = list(styles)
 
     def make() -> Line:
@@ -302,9 +300,7 @@ def write(folder: Path, seed: int = 1) -> None:
 def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(description="Writes written dates and numbers, and their normal form.")
-    parser.add_argument(
-        "folder", metavar="OUTPUT_FOLDER", type=Path, help="gets train.tsv, dev.tsv, test.tsv"
-    )
+    parser.add_argument("folder", metavar="OUTPUT_FOLDER", type=Path, help="gets train.tsv, dev.tsv, test.tsv")
     parser.add_argument("--seed", type=int, default=1, help="another seed, other lines (default: 1)")
     arguments = parser.parse_args()
     if arguments.folder.exists() and not arguments.folder.is_dir():

@@ -1,0 +1,130 @@
+"""`keras-s2s evaluate`: how good and how fast a bundle is on texts with references."""
+
+import json
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+from keras_s2s.bundle import Manifest
+from keras_s2s.cli.options import BeamSize, BundleFolder, Debug, Json, Precision
+from keras_s2s.cli.packages import training_packages
+from keras_s2s.errors import UserError
+
+if TYPE_CHECKING:
+    from keras_s2s.runtime import Generator
+
+DEFAULT_METRICS = ("bleu", "exact_match")
+
+
+def evaluate(
+    bundle: BundleFolder,
+    source: Annotated[Path, typer.Option(show_default=False, help="Texts, one a line; may end in .gz.")],
+    reference: Annotated[Path, typer.Option(show_default=False, help="What they should give, as many lines.")],
+    metric: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            show_default=False,
+            help="bleu, bleu_tokenized, chrf, ter or exact_match; may be repeated. By default those that the bundle "
+            "was exported with.",
+        ),
+    ] = None,
+    precision: Precision = "int8",
+    beam_size: BeamSize = None,
+    as_json: Json = False,
+    output: Annotated[Path | None, typer.Option(help="Write the hypotheses to this file.")] = None,
+    debug: Debug = False,
+) -> None:
+    """Measure how good and how fast a bundle is on texts with references.
+
+    Line N of the reference is what line N of the source should give. Loading the bundle is no part of the time.
+
+    ```
+    keras-s2s evaluate saved_models/dates --source in.txt --reference out.txt
+    ```
+    """
+    with training_packages("evaluate"):
+        from keras_s2s.evaluation import metrics
+    from keras_s2s.data.sources import read_pairs
+    from keras_s2s.runtime import Generator
+
+    pairs = read_pairs(source, reference)
+    generator = Generator.load(bundle, precision)
+    manifest = generator.bundle.manifest
+    names = metric or _recorded(manifest)
+    signed = metrics.signatures(names)  # Names a wrong metric before the work.
+
+    hypotheses, seconds = _timed(generator, pairs.sources, beam_size)
+    if output is not None:
+        _write(output, hypotheses)
+    result = {
+        "bundle": str(bundle),
+        "name": manifest.name,
+        "precision": precision,
+        "beam_size": beam_size or manifest.decoding.beam_size,
+        "sentences": len(hypotheses),
+        "seconds": round(seconds, 3),
+        "sentences_per_second": round(len(hypotheses) / seconds, 1),
+        "metrics": metrics.evaluate(names, hypotheses, pairs.targets),
+        "signatures": signed,
+    }
+    if as_json:
+        typer.echo(json.dumps(result))
+    else:
+        _show(result)
+
+
+def _recorded(manifest: Manifest) -> Sequence[str]:
+    """The metrics measured at export, which are the same for each form of the model."""
+    forms = [values for values in manifest.metrics.values() if isinstance(values, dict)]
+    return list(forms[0]) if forms else DEFAULT_METRICS
+
+
+def _timed(generator: "Generator", sources: Sequence[str], beam_size: int | None) -> tuple[list[str], float]:
+    """The best hypotheses, and how many seconds they took."""
+    generator(["."], beam_size=beam_size)  # Loads the graph.
+    console = Console(stderr=True)
+    start = time.perf_counter()
+    found = generator.stream(sources, beam_size=beam_size)
+    hypotheses = [
+        best.text
+        for best, *_ in track(
+            found,
+            "generating",
+            total=len(sources),
+            console=console,
+            transient=True,
+            disable=not console.is_terminal,
+        )
+    ]
+    return hypotheses, time.perf_counter() - start
+
+
+def _write(path: Path, hypotheses: Sequence[str]) -> None:
+    try:
+        path.write_text("".join(f"{text}\n" for text in hypotheses), encoding="utf-8", newline="\n")
+    except OSError as error:
+        raise UserError(f"{path}: cannot be written: {error.strerror}; check the name") from None
+
+
+def _show(result: dict[str, Any]) -> None:
+    search = "greedy" if result["beam_size"] == 1 else f"beam {result['beam_size']}"
+    console = Console(highlight=False, soft_wrap=True)
+    console.print(
+        f"{result['name']}, {result['precision']}, {search}: {result['sentences']:,} sentences in "
+        f"{result['seconds']:.2f} s, {result['sentences_per_second']:,.1f} a second\n",
+        markup=False,
+    )
+    table = Table(box=None, pad_edge=False)
+    table.add_column("metric")
+    table.add_column("value", justify="right")
+    table.add_column("signature", no_wrap=True)
+    for name, value in result["metrics"].items():
+        table.add_row(name, f"{value:.2f}", result["signatures"].get(name, ""))
+    console.print(table)

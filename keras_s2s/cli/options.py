@@ -1,0 +1,42 @@
+"""Arguments and options that several verbs share."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+@dataclass
+class Session:
+    """What `main` wants to know of the command that it runs.
+
+    Attributes:
+        debug: show the traceback of an error.
+    """
+
+    debug: bool = False
+
+
+def _set_debug(context: typer.Context, debug: bool) -> None:
+    if debug:
+        context.ensure_object(Session).debug = True
+
+
+Debug = Annotated[
+    bool, typer.Option("--debug", callback=_set_debug, is_eager=True, help="Show the traceback of an error.")
+]
+BundleFolder = Annotated[
+    Path,
+    typer.Argument(metavar="BUNDLE", show_default=False, help="The folder of an exported model."),
+]
+Recipe = Annotated[
+    Path,
+    typer.Argument(metavar="RECIPE", show_default=False, help="A YAML file, or a folder with a recipe.yaml."),
+]
+Precision = Annotated[str, typer.Option(help="Which of the bundle's graphs: int8 or fp32.")]
+BeamSize = Annotated[
+    int | None,
+    typer.Option(min=1, help="Hypotheses kept at each step; 1 decodes greedily. By default the bundle's."),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]

@@ -1,0 +1,96 @@
+"""Passes over a converted graph that change its shape and not its meaning."""
+
+from collections.abc import Iterator, Mapping
+
+import onnx
+from onnx import AttributeProto, GraphProto
+
+
+def tidy(graph: GraphProto) -> None:
+    """Lets indices be negative, takes what a loop never changes out of it, and drops what nobody reads."""
+    for inner in all_graphs(graph):
+        _trust_indices(inner)
+    _hoist_invariants(graph)
+    _remove_unused(graph)
+
+
+def all_graphs(graph: GraphProto) -> Iterator[GraphProto]:
+    """A graph and all in its nodes' attributes, inner ones first."""
+    for node in graph.node:
+        for attribute in node.attribute:
+            if attribute.type == AttributeProto.GRAPH:
+                yield from all_graphs(attribute.g)
+    yield graph
+
+
+def replace_nodes(graph: GraphProto, nodes: list[onnx.NodeProto]) -> None:
+    """Makes `nodes` the nodes of a graph; some of them may be there already."""
+    kept = [onnx.NodeProto.FromString(node.SerializeToString()) for node in nodes]
+    del graph.node[:]
+    graph.node.extend(kept)
+
+
+def _trust_indices(graph: GraphProto) -> None:
+    """Gather(x, Where(i < 0, i + n, i)) becomes Gather(x, i): ONNX counts negative indices from the end by itself."""
+    made = {name: node for node in graph.node for name in node.output}
+    for gather in (node for node in graph.node if node.op_type == "Gather"):
+        where = made.get(_origin(gather.input[1], made))
+        if where is None or where.op_type != "Where":
+            continue
+        less, index = made.get(_origin(where.input[0], made)), where.input[2]
+        # The converter compares whole numbers as floats.
+        if less is not None and less.op_type == "Less" and _origin(less.input[0], made, ("Identity", "Cast")) == index:
+            gather.input[1] = index
+
+
+def _hoist_invariants(graph: GraphProto) -> None:
+    """Loop inputs that a body hands through unchanged become references to the outer graph.
+
+    Else nothing that depends on them is prepacked, and they are copied in every round.
+    """
+    made = {name: node for node in graph.node for name in node.output}
+    for loop in (node for node in graph.node if node.op_type == "Loop"):
+        body = next(a.g for a in loop.attribute if a.name == "body")
+        inner = {name: node for node in body.node for name in node.output}
+        for i in reversed(range(len(loop.input) - 2)):
+            name = body.input[i + 2].name
+            if _origin(body.output[i + 1].name, inner) != name:
+                continue
+            outer = _origin(loop.input[i + 2], made)
+            for node in body.node:
+                node.input[:] = [outer if used == name else used for used in node.input]
+            del loop.input[i + 2], loop.output[i], body.input[i + 2], body.output[i + 1]
+
+
+def _origin(name: str, made: Mapping[str, onnx.NodeProto], through: tuple[str, ...] = ("Identity",)) -> str:
+    while name in made and made[name].op_type in through:
+        name = made[name].input[0]
+    return name
+
+
+def _remove_unused(graph: GraphProto) -> None:
+    """Drops nodes and initializers on which no output depends."""
+    for inner in all_graphs(graph):
+        needed = {output.name for output in inner.output}
+        kept = []
+        for node in reversed(inner.node):
+            if needed & set(node.output):
+                kept.append(node)
+                needed |= set(node.input) | _read_inside(node)
+        replace_nodes(inner, kept[::-1])
+    used = {name for inner in all_graphs(graph) for node in inner.node for name in node.input}
+    used |= {output.name for output in graph.output}
+    for inner in all_graphs(graph):
+        initializers = [tensor for tensor in inner.initializer if tensor.name in used]
+        del inner.initializer[:]
+        inner.initializer.extend(initializers)
+
+
+def _read_inside(node: onnx.NodeProto) -> set[str]:
+    graphs = [a.g for a in node.attribute if a.type == AttributeProto.GRAPH]
+    return {
+        name
+        for graph in graphs
+        for inner in all_graphs(graph)
+        for name in [*(n for node in inner.node for n in node.input), *(o.name for o in inner.output)]
+    }

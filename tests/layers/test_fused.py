@@ -1,0 +1,163 @@
+"""Each fused operator against plain numpy, and the hook that replaces it."""
+
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+
+from keras_s2s.layers import fused
+
+pytestmark = pytest.mark.filterwarnings("ignore:You are using a softmax over axis -1")
+
+RNG = np.random.default_rng(1)
+
+
+def normal(*shape: int) -> np.ndarray:
+    return RNG.normal(size=shape).astype("float32")
+
+
+def softmax(x: np.ndarray) -> np.ndarray:
+    e = np.exp(x - x.max(axis=-1, keepdims=True))
+    return e / e.sum(axis=-1, keepdims=True)
+
+
+def sigmoid(x: np.ndarray) -> np.ndarray:
+    return 1 / (1 + np.exp(-x))
+
+
+def close(got: Any, expected: np.ndarray) -> None:
+    np.testing.assert_allclose(np.asarray(got), expected, atol=2e-6)
+
+
+@pytest.mark.parametrize("transposed", [False, True])
+@pytest.mark.parametrize("activation", [None, "relu", "tanh"])
+@pytest.mark.parametrize("shape", [(4,), (3, 1, 4), (3, 0, 4), (2, 5, 4)])
+def test_linear(shape: tuple[int, ...], activation: Any, transposed: bool) -> None:
+    x, w, b = normal(*shape), normal(4, 7), normal(7)
+    if len(shape) == 1:
+        x = x[None]
+    expected = {None: lambda y: y, "relu": lambda y: np.maximum(y, 0), "tanh": np.tanh}[activation](x @ w + b)
+    kernel = keras.Variable(w.T if transposed else w)
+    close(fused.linear(x, kernel, keras.Variable(b), activation, transposed), expected)
+
+
+def test_linear_without_bias() -> None:
+    x, w = normal(2, 3, 4), normal(4, 7)
+    close(fused.linear(x, keras.Variable(w)), x @ w)
+
+
+@pytest.mark.parametrize("shape", [(3, 0), (3, 1), (2, 4)])
+def test_embedding(shape: tuple[int, ...]) -> None:
+    table, ids = normal(6, 5), RNG.integers(0, 6, size=shape)
+    close(fused.embedding(ids, keras.Variable(table)), table[ids])
+
+
+@pytest.mark.parametrize("length", [0, 1, 4])
+def test_layer_norm(length: int) -> None:
+    x, scale, offset = 3 * normal(2, length, 6) + 1, normal(6), normal(6)
+    mean, variance = x.mean(axis=-1, keepdims=True), x.var(axis=-1, keepdims=True)
+    expected = (x - mean) / np.sqrt(variance + 1e-3) * scale + offset
+    close(fused.layer_norm(x, keras.Variable(scale), keras.Variable(offset), 1e-3), expected)
+
+
+def test_layer_norm_of_a_constant_is_the_offset() -> None:
+    offset = normal(6)
+    got = fused.layer_norm(np.full((1, 1, 6), 5, "float32"), keras.Variable(normal(6)), keras.Variable(offset), 1e-5)
+    close(got, offset[None, None])
+
+
+def slow_attention(query: np.ndarray, key: np.ndarray, value: np.ndarray, mask: np.ndarray) -> Any:
+    """Query by query and head by head: (context, weights)."""
+    sentences, heads, places, width = key.shape
+    length = query.shape[1]
+    context = np.zeros((sentences, length, heads * width), "float32")
+    weights = np.zeros((sentences, heads, length, places), "float32")
+    mask = np.broadcast_to(mask, (sentences, length, places))
+    for n, h, t in np.ndindex(sentences, heads, length):
+        part = slice(h * width, (h + 1) * width)
+        seen = mask[n, t]
+        weights[n, h, t, seen] = softmax(key[n, h, seen] @ query[n, t, part] / np.sqrt(width))
+        context[n, t, part] = weights[n, h, t] @ value[n, h]
+    return context, weights
+
+
+@pytest.mark.parametrize("each_query", [False, True])
+@pytest.mark.parametrize(("length", "places"), [(0, 3), (1, 1), (1, 4), (3, 1), (3, 4)])
+def test_attention(length: int, places: int, each_query: bool) -> None:
+    query, key, value = normal(2, length, 6), normal(2, 3, places, 2), normal(2, 3, places, 2)
+    mask = RNG.random((2, length if each_query else 1, places)) < 0.5
+    mask[:, :, 0] = True
+    context, weights = slow_attention(query, key, value, mask)
+    close(fused.attention(query, key, value, mask), context)
+    close(fused.attention_weights(query, key, mask), weights)
+
+
+def test_split_heads() -> None:
+    x = np.arange(12).reshape(1, 2, 6)
+    assert np.asarray(fused.split_heads(x, 3)).tolist() == [[[[0, 1], [6, 7]], [[2, 3], [8, 9]], [[4, 5], [10, 11]]]]
+
+
+def slow_lstm(layer: Any, x: np.ndarray, h: np.ndarray, c: np.ndarray, lengths: list[int]) -> Any:
+    """Row by row and step by step, with Keras's order of gates: i, f, g, o."""
+    w, u, b = layer.get_weights()
+    y, h, c = np.zeros((*x.shape[:2], layer.units), "float32"), h.copy(), c.copy()
+    for n, length in enumerate(lengths):
+        for t in reversed(range(length)) if layer.go_backwards else range(length):
+            i, f, g, o = np.split(x[n, t] @ w + h[n] @ u + b, 4)
+            c[n] = sigmoid(f) * c[n] + sigmoid(i) * np.tanh(g)
+            y[n, t] = h[n] = sigmoid(o) * np.tanh(c[n])
+    return y, h, c
+
+
+def keras_lstm(backwards: bool) -> keras.layers.LSTM:
+    layer = keras.layers.LSTM(
+        3, return_sequences=True, return_state=True, go_backwards=backwards, zero_output_for_mask=True
+    )
+    layer.build((None, None, 5))
+    layer.set_weights([0.5 * normal(*weight.shape) for weight in layer.weights])
+    return layer
+
+
+@pytest.mark.parametrize("backwards", [False, True])
+@pytest.mark.parametrize("lengths", [[1, 1], [4, 4], [4, 1], [3, 0]])
+def test_lstm(lengths: list[int], backwards: bool) -> None:
+    layer, longest = keras_lstm(backwards), max(lengths)
+    x, h, c = normal(2, longest, 5), normal(2, 3), normal(2, 3)
+    mask = np.arange(longest)[None, :] < np.array(lengths)[:, None]
+    got_y, got_h, got_c = fused.lstm(layer, x, (h, c), mask)
+    y, h, c = slow_lstm(layer, x, h, c, lengths)
+    close(got_y, y)
+    close(got_h, h)
+    close(got_c, c)
+
+
+@pytest.mark.parametrize("length", [1, 3])
+def test_lstm_without_a_mask(length: int) -> None:
+    layer = keras_lstm(backwards=False)
+    x, h, c = normal(2, length, 5), normal(2, 3), normal(2, 3)
+    got = fused.lstm(layer, x, (h, c))
+    for one, other in zip(got, slow_lstm(layer, x, h, c, [length] * 2), strict=True):
+        close(one, other)
+
+
+class Recorder:
+    """A backend that knows one operator."""
+
+    def embedding(self, ids: Any, table: Any) -> str:
+        return f"embedding of {ids} in a table of {table.shape[0]}"
+
+
+def test_a_lowering_takes_the_calls_that_it_knows_and_only_inside() -> None:
+    table, x = keras.Variable(normal(6, 5)), normal(1, 6)
+    with fused.lowering(Recorder()):
+        assert fused.embedding(3, table) == "embedding of 3 in a table of 6"
+        close(fused.linear(x, table), x @ table.numpy())
+    close(fused.embedding(3, table), table.numpy()[3])
+
+
+def test_a_lowering_ends_with_an_error_inside() -> None:
+    table = keras.Variable(normal(6, 5))
+    with pytest.raises(KeyError), fused.lowering(Recorder()):
+        raise KeyError
+    close(fused.embedding(3, table), table.numpy()[3])

@@ -25,6 +25,8 @@ def parse(schema: type[ConfigType], data: Any, where: str) -> ConfigType:
     """Checks `data` (a mapping) against `schema`.
 
     Args:
+        schema: a config class.
+        data: a mapping, as a YAML or JSON file gives it.
         where: the file or object that `data` came from, named in the error.
 
     Raises:

@@ -26,8 +26,8 @@ class Picture(Config):
     shape: Shape
     title: str = ""
     frame: Square | None = None
-    more: list[Square] = []
-    named: dict[str, Square] = {}
+    more: tuple[Square, ...] = ()
+    named: dict[str, Square] | None = None
 
 
 GOOD = {"shape": {"kind": "circle", "radius": 3}}
@@ -48,7 +48,7 @@ def test_good_data_becomes_a_config() -> None:
 def test_a_config_cannot_be_changed() -> None:
     picture = parse(Picture, GOOD, "picture.yaml")
     with pytest.raises(ValidationError, match="frozen"):
-        picture.title = "new"  # type: ignore[misc]
+        picture.title = "new"
 
 
 def test_an_unknown_key_names_the_nearest_one() -> None:

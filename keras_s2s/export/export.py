@@ -9,8 +9,10 @@ from typing import Any
 
 from keras_s2s import bundle
 from keras_s2s.bundle import Decoding
+from keras_s2s.config import parse
 from keras_s2s.decoding import PROGRAMS
 from keras_s2s.errors import UserError
+from keras_s2s.evaluation import find_metric
 from keras_s2s.export import onnx_graph, saved_model
 from keras_s2s.export.forms import keras_form, onnx_form, saved_model_form
 from keras_s2s.export.measure import Measured, ParallelText, bytes_of, bytes_of_weights, measure
@@ -28,7 +30,7 @@ DEFAULT_DECODING = Decoding(
     max_length_factor=1.5,
     max_length_extra=10,
 )
-MINIMUM_ONNXRUNTIME = "1.18"
+MINIMUM_ONNXRUNTIME = "1.21"
 VERIFIED_SENTENCES = 1000
 
 _PACKAGES = (
@@ -91,10 +93,12 @@ def export(
 
     Raises:
         VerificationError: two forms disagree; there is no bundle then.
-        UserError: there are no dev sentences, or `path` is something else than a bundle.
+        UserError: there are no sentences, a tokenizer is not the model's, an option is wrong, or `path` is something
+            else than a bundle.
     """
-    if not len(dev.sources):
-        raise UserError("export: no dev sentences to verify the bundle on; give some")
+    _check(model, source_tokenizer, target_tokenizer, dev, test, metrics)
+    limits = parse(bundle.Limits, {"max_source_tokens": max_source_tokens}, "export")
+    name = Path(path).resolve().name
     with bundle.building(path) as folder:
         source_path, target_path = _write_tokenizers(folder, source_tokenizer, target_tokenizer)
         progress("SavedModel")
@@ -117,38 +121,59 @@ def export(
             "int8": ("ONNX int8", bytes_of(folder / "onnx" / "int8")),
         }
         measured = []
-        for form, (name, size) in sizes.items():
-            progress(f"measuring: {name}")
-            measured.append(measure(name, forms[form], size, rows, text.targets, target_tokenizer, metrics, decoding))
+        for form, (title, size) in sizes.items():
+            progress(f"measuring: {title}")
+            measured.append(measure(title, forms[form], size, rows, text.targets, target_tokenizer, metrics, decoding))
 
         example = text.sources[0], measured[-1].texts[0]
         draw_attention(model, source_tokenizer, target_tokenizer, *example, folder)
         versions = _versions()
-        name = Path(path).name
         write_report(folder, name, split, text, measured, comparisons, metrics, decoding, versions)
-        manifest = bundle.Manifest(
-            name=name,
-            task=task,
-            tokenizers=bundle.Tokenizers(
-                source=_tokenizer_file(folder, source_path, source_tokenizer),
-                target=_tokenizer_file(folder, target_path, target_tokenizer),
-            ),
-            graphs={
+        content = {
+            "name": name,
+            "task": task,
+            "tokenizers": {
+                "source": _tokenizer_file(folder, source_path, source_tokenizer),
+                "target": _tokenizer_file(folder, target_path, target_tokenizer),
+            },
+            "graphs": {
                 precision: {name: _file(folder, f"onnx/{precision}/{name}.onnx") for name in PROGRAMS}
                 for precision in onnx_graph.OPERATORS
             },
-            files={path: bundle.sha256(folder / path) for path in _other_files(folder)},
-            decoding=decoding,
-            limits=bundle.Limits(max_source_tokens=max_source_tokens),
-            model=model.config.model_dump(mode="json"),
-            metrics={"split": split, **{m.form: m.metrics for m in measured}},
-            verification={"comparisons": comparisons},
-            versions=versions,
-            minimum_onnxruntime=MINIMUM_ONNXRUNTIME,
-            created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        )
-        bundle.write(folder, manifest)
+            "files": {path: bundle.sha256(folder / path) for path in _other_files(folder)},
+            "decoding": decoding,
+            "limits": limits,
+            "model": model.config.model_dump(mode="json"),
+            "metrics": {"split": split, **{m.form: m.metrics for m in measured}},
+            "verification": {"comparisons": comparisons},
+            "versions": versions,
+            "minimum_onnxruntime": MINIMUM_ONNXRUNTIME,
+            "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        }
+        bundle.write(folder, parse(bundle.Manifest, content, "export"))
     return measured
+
+
+def _check(
+    model: Any,
+    source: Tokenizer,
+    target: Tokenizer,
+    dev: ParallelText,
+    test: ParallelText | None,
+    metrics: Sequence[str],
+) -> None:
+    for split, text in (("dev", dev), ("test", test)):
+        if text is not None and not len(text.sources):
+            raise UserError(f"export: no {split} sentences; give some")
+    for side, tokenizer in (("source", source), ("target", target)):
+        expected = getattr(model.config, f"{side}_vocabulary")
+        if tokenizer.vocabulary_size != expected:
+            raise UserError(
+                f"export: the {side} tokenizer has {tokenizer.vocabulary_size} ids, the model's {side} vocabulary "
+                f"{expected}; give the tokenizer that the model was trained with"
+            )
+    for metric in metrics:
+        find_metric(metric)
 
 
 def _write_tokenizers(folder: Path, source: Tokenizer, target: Tokenizer) -> tuple[str, str]:

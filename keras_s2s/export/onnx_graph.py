@@ -1,6 +1,8 @@
 """From a program to ONNX graphs: trace, convert, expand, tidy, write with one weights file."""
 
-from collections.abc import Mapping
+import contextlib
+import logging
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -33,12 +35,15 @@ def convert(program: Any) -> tuple[ModelProto, dict[str, FusedCall]]:
 
     Returns:
         The graph, and the calls that its opaque nodes stand for.
+
+    Raises:
+        ConversionError: names everything in the program that has no ONNX form.
     """
     markers = Markers()
     signature = program.input_signature
     # A trace made before, without markers, must not be used again.
     fresh = tf.function(program.python_function, input_signature=signature, autograph=False)
-    with fused.lowering(markers):
+    with fused.lowering(markers), _complaints_raised():
         model, _ = tf2onnx.convert.from_function(
             fresh,
             input_signature=signature,
@@ -47,6 +52,38 @@ def convert(program: Any) -> tuple[ModelProto, dict[str, FusedCall]]:
             extra_opset=[helper.make_opsetid(DOMAIN, 1)],
         )
     return model, markers.calls
+
+
+class ConversionError(RuntimeError):
+    """A program cannot be converted to ONNX."""
+
+
+@contextlib.contextmanager
+def _complaints_raised() -> Iterator[None]:
+    """The converter logs what it cannot convert, goes on, and writes a broken graph."""
+    logger, complaints = logging.getLogger("tf2onnx"), _Complaints()
+    level, propagates = logger.level, logger.propagate
+    logger.addHandler(complaints)
+    logger.propagate = False
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.removeHandler(complaints)
+        logger.propagate = propagates
+        logger.setLevel(level)
+    if complaints.messages:
+        raise ConversionError("no ONNX form: " + "; ".join(complaints.messages))
+
+
+class _Complaints(logging.Handler):
+    def __init__(self) -> None:
+        super().__init__(logging.ERROR)
+        self.messages: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keeps the first line."""
+        self.messages.append(record.getMessage().splitlines()[0])
 
 
 def expand(model: ModelProto, calls: Mapping[str, FusedCall], precision: str) -> ModelProto:

@@ -3,13 +3,14 @@
 from collections.abc import Iterator, Mapping
 
 import onnx
-from onnx import AttributeProto, GraphProto
+from onnx import AttributeProto, GraphProto, numpy_helper
 
 
 def tidy(graph: GraphProto) -> None:
     """Lets indices be negative, takes what a loop never changes out of it, and drops what nobody reads."""
+    zeros = {t.name for inner in all_graphs(graph) for t in inner.initializer if not numpy_helper.to_array(t).any()}
     for inner in all_graphs(graph):
-        _trust_indices(inner)
+        _trust_indices(inner, zeros)
     _hoist_invariants(graph)
     _remove_unused(graph)
 
@@ -30,16 +31,20 @@ def replace_nodes(graph: GraphProto, nodes: list[onnx.NodeProto]) -> None:
     graph.node.extend(kept)
 
 
-def _trust_indices(graph: GraphProto) -> None:
+def _trust_indices(graph: GraphProto, zeros: set[str]) -> None:
     """Gather(x, Where(i < 0, i + n, i)) becomes Gather(x, i): ONNX counts negative indices from the end by itself."""
     made = {name: node for node in graph.node for name in node.output}
     for gather in (node for node in graph.node if node.op_type == "Gather"):
         where = made.get(_origin(gather.input[1], made))
         if where is None or where.op_type != "Where":
             continue
-        less, index = made.get(_origin(where.input[0], made)), where.input[2]
+        condition, other, index = where.input
+        less, add = made.get(_origin(condition, made)), made.get(_origin(other, made))
+        if less is None or less.op_type != "Less" or add is None or add.op_type != "Add":
+            continue
         # The converter compares whole numbers as floats.
-        if less is not None and less.op_type == "Less" and _origin(less.input[0], made, ("Identity", "Cast")) == index:
+        compared = _origin(less.input[0], made, ("Identity", "Cast"))
+        if compared == index and less.input[1] in zeros and index in add.input:
             gather.input[1] = index
 
 
@@ -49,17 +54,24 @@ def _hoist_invariants(graph: GraphProto) -> None:
     Else nothing that depends on them is prepacked, and they are copied in every round.
     """
     made = {name: node for node in graph.node for name in node.output}
+    results = {output.name for output in graph.output}
     for loop in (node for node in graph.node if node.op_type == "Loop"):
         body = next(a.g for a in loop.attribute if a.name == "body")
         inner = {name: node for node in body.node for name in node.output}
         for i in reversed(range(len(loop.input) - 2)):
             name = body.input[i + 2].name
-            if _origin(body.output[i + 1].name, inner) != name:
+            if _origin(body.output[i + 1].name, inner) != name or loop.output[i] in results:
                 continue
             outer = _origin(loop.input[i + 2], made)
-            for node in body.node:
-                node.input[:] = [outer if used == name else used for used in node.input]
+            _read_instead(body, name, outer)
+            if loop.output[i]:
+                _read_instead(graph, loop.output[i], outer)
             del loop.input[i + 2], loop.output[i], body.input[i + 2], body.output[i + 1]
+
+
+def _read_instead(graph: GraphProto, name: str, other: str) -> None:
+    for node in (node for inner in all_graphs(graph) for node in inner.node):
+        node.input[:] = [other if used == name else used for used in node.input]
 
 
 def _origin(name: str, made: Mapping[str, onnx.NodeProto], through: tuple[str, ...] = ("Identity",)) -> str:
@@ -79,7 +91,7 @@ def _remove_unused(graph: GraphProto) -> None:
                 needed |= set(node.input) | _read_inside(node)
         replace_nodes(inner, kept[::-1])
     used = {name for inner in all_graphs(graph) for node in inner.node for name in node.input}
-    used |= {output.name for output in graph.output}
+    used |= {output.name for inner in all_graphs(graph) for output in inner.output}
     for inner in all_graphs(graph):
         initializers = [tensor for tensor in inner.initializer if tensor.name in used]
         del inner.initializer[:]

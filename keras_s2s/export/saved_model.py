@@ -10,6 +10,10 @@ from keras_s2s.decoding import PROGRAMS
 from keras_s2s.runtime.graph import run_time_inputs
 from keras_s2s.text import Tokenizer
 from keras_s2s.text.in_graph import GraphTokenizer
+from keras_s2s.text.tokenizer import EOS
+
+# What `str.isspace` says, as the runtime asks it.
+_SPACE = r"[\t-\r\x1c-\x20\x{85}\p{Z}]*"
 
 
 def save(model: Any, source: Tokenizer, target: Tokenizer, decoding: Decoding, path: Path) -> None:
@@ -32,9 +36,11 @@ def save(model: Any, source: Tokenizer, target: Tokenizer, decoding: Decoding, p
 
     @tf.function(input_signature=[tf.TensorSpec((None,), tf.string, name="text")], autograph=False)
     def generate_text(text: tf.Tensor) -> dict[str, tf.Tensor]:
-        found = programs[decoding.strategy](module.source.encode(text), **options)
+        ids = module.source.encode(text)
+        found = programs[decoding.strategy](ids, **options)
         best = module.target.decode(found["tokens"][:, 0])
-        blank = tf.equal(tf.strings.length(tf.strings.strip(text)), 0)
+        # A text of nothing but what the tokenizer drops is blank, too.
+        blank = tf.logical_or(tf.strings.regex_full_match(text, _SPACE), tf.equal(ids[:, 0], EOS))
         return {"text": tf.where(blank, "", best), "score": tf.where(blank, 0.0, found["scores"][:, 0])}
 
     tf.saved_model.save(module, str(path), {"serving_default": generate_text, **programs})

@@ -4,6 +4,7 @@ All decode the same dev sentences. In floating point, products of another shape 
 part where two continuations are as good as equal; such near-ties are counted, and anything else is an error.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -101,6 +102,11 @@ class _Judge:
     def compare(self, forms: str, decoding: str, ours: list[Candidate], theirs: list[Candidate]) -> Comparison:
         near_ties, difference = 0, 0.0
         for number, (a, b) in enumerate(zip(ours, theirs, strict=True)):
+            if math.isnan(a.score) or math.isnan(b.score):
+                raise VerificationError(
+                    f"{forms}, {decoding}: sentence {number + 1} has a score that is not a number; "
+                    "the weights are broken, as by a learning rate that is too high"
+                )
             if a.tokens == b.tokens:
                 difference = max(difference, abs(a.score - b.score))
                 continue

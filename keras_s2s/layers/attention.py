@@ -104,7 +104,7 @@ class CrossAttention(keras.layers.Layer):
         self.output_projection = Linear(width, name="output")
 
     def call(self, x: Tensor, key: Tensor, value: Tensor, mask: Tensor) -> Tensor:
-        """X (R, T, D), key and value (B, H, S, D/H), mask (B, S) -> (R, T, D)."""
+        """x (R, T, D), key and value (B, H, S, D/H), mask (B, S) -> (R, T, D)."""
         folded = fold(self.query(x), ops.shape(mask)[0])  # (B, K·T, D)
         context = fused.attention(folded, key, value, mask[:, None, :])
         return self.output_projection(ops.reshape(context, ops.shape(x)))

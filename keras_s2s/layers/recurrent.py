@@ -32,7 +32,7 @@ class LSTM(keras.layers.Layer):
         )
 
     def call(self, x: Tensor, state: tuple[Tensor, Tensor] | None = None, mask: Tensor | None = None) -> Any:
-        """X (N, T, I), h and c (N, U) or zeros, mask (N, T) -> y (N, T, U), (h, c)."""
+        """x (N, T, I), h and c (N, U) or zeros, mask (N, T) -> y (N, T, U), (h, c)."""
         if state is None:
             zeros = ops.zeros((ops.shape(x)[0], self.units), dtype=x.dtype)
             state = (zeros, zeros)
@@ -54,5 +54,5 @@ class BidirectionalLSTM(keras.layers.Layer):
         self.backwards = LSTM(units // 2, backwards=True, name="backwards")
 
     def call(self, x: Tensor, mask: Tensor) -> Tensor:
-        """X (N, T, I), mask (N, T) -> (N, T, U)."""
+        """x (N, T, I), mask (N, T) -> (N, T, U)."""
         return ops.concatenate([self.forwards(x, mask=mask)[0], self.backwards(x, mask=mask)[0]], axis=-1)

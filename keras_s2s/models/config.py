@@ -66,8 +66,8 @@ class Architecture(Config):
 
     @model_validator(mode="after")
     def _divides(self) -> Self:
-        if self.width % 2:
-            raise ValueError(f"width {self.width} must be even")
+        if self.width < 4 or self.width % 2:
+            raise ValueError(f"width {self.width} must be even, and at least 4")
         for part in (self.encoder, self.decoder):
             if isinstance(part, TransformerEncoderConfig | TransformerDecoderConfig) and self.width % part.heads:
                 raise ValueError(f"width {self.width} is not a multiple of {part.heads} heads")

@@ -86,7 +86,7 @@ class TransformerEncoderBlock(keras.layers.Layer):
         self.dropout = keras.layers.Dropout(dropout)
 
     def call(self, x: Tensor, mask: Tensor, training: bool | None = None) -> Tensor:
-        """X (B, S, D), mask (B, 1, S) -> (B, S, D)."""
+        """x (B, S, D), mask (B, 1, S) -> (B, S, D)."""
         attended, _ = self.attention(self.attention_norm(x), mask)
         x = x + self.dropout(attended, training=training)
         return x + self.dropout(self.feed_forward(self.feed_forward_norm(x), training=training), training=training)

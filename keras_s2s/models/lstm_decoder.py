@@ -26,7 +26,7 @@ class LSTMBridge(keras.layers.Layer):
         self.hidden = [Linear(width, "tanh", name=f"hidden_{i}") for i in range(config.layers)]
 
     def call(self, encoded: dict[str, Tensor]) -> State:
-        """Encoded (B, S, D), mask (B, S) -> state of B rows."""
+        """encoded (B, S, D), mask (B, S) -> state of B rows."""
         values, mask = encoded["encoded"], encoded["mask"]
         real = ops.cast(mask, values.dtype)[:, :, None]
         mean = ops.sum(values * real, axis=1) / ops.sum(real, axis=1)  # (B, D)

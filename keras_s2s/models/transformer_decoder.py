@@ -34,7 +34,7 @@ class TransformerBridge(keras.layers.Layer):
         self.keys_values = [MemoryKeysValues(width, config.heads, name=f"memory_{i}") for i in range(config.layers)]
 
     def call(self, encoded: dict[str, Tensor]) -> State:
-        """Encoded (B, S, D), mask (B, S) -> state of B rows."""
+        """encoded (B, S, D), mask (B, S) -> state of B rows."""
         sentences = ops.shape(encoded["mask"])[0]
         memory = {"mask": encoded["mask"]}
         rows = {"position": ops.zeros((sentences,), dtype="int32")}
@@ -128,7 +128,7 @@ class TransformerDecoderBlock(keras.layers.Layer):
         return_attention: bool = False,
         training: bool | None = None,
     ) -> tuple[Tensor, tuple[Tensor, Tensor], Tensor | None]:
-        """X (R, T, D), mask (R, T, P+T), cache (R, H, P, d), memory (B, H, S, d) and its mask (B, S).
+        """x (R, T, D), mask (R, T, P+T), cache (R, H, P, d), memory (B, H, S, d) and its mask (B, S).
 
         Returns:
             x (R, T, D), the cache (R, H, P+T, d), and attention (R, T, S) or None.

@@ -11,6 +11,7 @@ from rich.markdown import Markdown
 
 from keras_s2s import bundle, text, training
 from keras_s2s import export as exporting
+from keras_s2s.config import parse
 from keras_s2s.data import Pairs, Task, read_pairs, read_tsv
 from keras_s2s.errors import UserError
 from keras_s2s.models import ModelConfig
@@ -79,11 +80,11 @@ def export(recipe: Recipe) -> Path:
 def _train(recipe: Recipe) -> tuple[Task, Path, str]:
     task, fingerprint = _prepare(recipe)
     config = recipe.config
-    model = ModelConfig(
-        **config.model.model_dump(),
-        source_vocabulary=task.source_tokenizer.vocabulary_size,
-        target_vocabulary=task.target_tokenizer.vocabulary_size,
-    )
+    vocabularies = {
+        "source_vocabulary": task.source_tokenizer.vocabulary_size,
+        "target_vocabulary": task.target_tokenizer.vocabulary_size,
+    }
+    model = parse(ModelConfig, {**config.model.model_dump(), **vocabularies}, str(recipe.path))
     made_from = [
         model.model_dump(mode="json"),
         config.training.model_dump(mode="json"),
@@ -132,7 +133,7 @@ def _data_folder(recipe: Recipe) -> Path:
     if data.generate is None:
         return recipe.path.parent
     script = recipe.path.parent / data.generate
-    if not script.exists():
+    if not script.is_file():
         raise UserError(f"{recipe.path}: data.generate: {script}: no such file; expected a Python script")
 
     def work(folder: Path) -> None:

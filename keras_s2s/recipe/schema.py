@@ -86,7 +86,7 @@ class RecipeConfig(Config):
         max_source_tokens: longer sources are truncated or refused by the runtime.
     """
 
-    name: str = Field(pattern=r"^[\w.-]+$")
+    name: str = Field(pattern=r"^\w[\w.-]*$")
     task: str = Field(pattern=r"^\w+$")
     data: DataConfig
     tokenizer: TokenizerConfig
@@ -102,6 +102,12 @@ class RecipeConfig(Config):
         for name in metrics:
             find_metric(name)
         return metrics
+
+    @model_validator(mode="after")
+    def _shares(self) -> Self:
+        if self.model.share_embeddings and not self.tokenizer.joint:
+            raise ValueError("model.share_embeddings needs one tokenizer for both sides; say tokenizer.joint: true")
+        return self
 
 
 class Recipe(Config):
@@ -119,7 +125,7 @@ def load(path: str | os.PathLike[str]) -> Recipe:
             the keys that differ.
 
     Raises:
-        UserError: no such file, no YAML, or a wrong key, with its nearest name.
+        UserError: no such file, no YAML, recipes that extend each other, or a wrong key, with its nearest name.
     """
     file = _file(Path(path))
     return Recipe(path=file, config=parse(RecipeConfig, _read(file), str(file)))
@@ -135,11 +141,16 @@ def _file(path: Path) -> Path:
     raise UserError(f"{path}: no {RECIPE_FILE} in this folder; {hint}")
 
 
-def _read(file: Path) -> dict[str, Any]:
+def _read(file: Path, extended_by: tuple[Path, ...] = ()) -> dict[str, Any]:
+    chain = (*extended_by, file)
+    if file.resolve() in (other.resolve() for other in extended_by):
+        raise UserError(f"{file}: extends: in a circle, {' -> '.join(map(str, chain))}; take one 'extends' away")
     try:
         data = yaml.safe_load(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UserError(f"{file}: no such file; expected a recipe, a YAML file or a folder with one") from None
+    except OSError as error:
+        raise UserError(f"{file}: cannot be read: {error.strerror}; expected a recipe, a YAML file") from None
     except (UnicodeDecodeError, yaml.YAMLError) as error:
         reason = " ".join(str(error).split())
         raise UserError(f"{file}: expected YAML in UTF-8: {reason}") from None
@@ -147,8 +158,10 @@ def _read(file: Path) -> dict[str, Any]:
         raise UserError(f"{file}: expected keys and values, got {type(data).__name__}")
     if "extends" not in data:
         return data
-    base = _read(file.parent / str(data.pop("extends")))
-    return _merge(base, data)
+    base = data.pop("extends")
+    if not isinstance(base, str):
+        raise UserError(f"{file}: extends: expected the name of a YAML file, got {base!r}")
+    return _merge(_read(file.parent / base, chain), data)
 
 
 def _merge(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
@@ -166,14 +179,17 @@ def _merge(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
 def resolve(path: str, folder: Path, recipe: Path) -> Path:
     """The place of a data file: environment variables are filled in, and a relative path starts at `folder`.
 
+    A path that begins with a variable starts where the variable's reader stands: at the current folder.
+
     Raises:
         UserError: a variable is not set.
     """
 
     def value(match: re.Match) -> str:
         name = match[1]
-        if name not in os.environ:
+        if not os.environ.get(name):
             raise UserError(f"{recipe}: {path}: the environment variable {name} is not set; set it to the data folder")
         return os.environ[name]
 
-    return folder / re.sub(r"\$\{(\w+)\}", value, path)
+    filled = re.sub(r"\$\{(\w+)\}", value, path)
+    return Path(filled) if path.startswith("${") else folder / filled

@@ -33,10 +33,18 @@ def stage(folder: Path, made_from: Any, work: Callable[[Path], None], say: Calla
         say(f"{folder.name}: done before")
         return fingerprint
     if folder.exists() and not same:
+        # First the record: an interruption here must not leave half a stage that says it is finished.
+        record.unlink(missing_ok=True)
         shutil.rmtree(folder)
     folder.mkdir(parents=True, exist_ok=True)
     say(f"{folder.name}: {'going on' if same else 'started'}")
-    record.write_text(json.dumps({"fingerprint": fingerprint, "finished": False}))
+    _write(record, {"fingerprint": fingerprint, "finished": False})
     work(folder)
-    record.write_text(json.dumps({"fingerprint": fingerprint, "finished": True}))
+    _write(record, {"fingerprint": fingerprint, "finished": True})
     return fingerprint
+
+
+def _write(record: Path, content: dict[str, Any]) -> None:
+    beside = record.with_name(f"new.{_RECORD}")
+    beside.write_text(json.dumps(content))
+    beside.replace(record)

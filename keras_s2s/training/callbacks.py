@@ -7,11 +7,10 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from keras_s2s.data import Task
+from keras_s2s.data import Task, encode_sources
 from keras_s2s.decoding import PROGRAMS
+from keras_s2s.errors import UserError
 from keras_s2s.evaluation import evaluate, find_metric
-from keras_s2s.text.padding import pad
-from keras_s2s.text.tokenizer import EOS
 
 _BATCH = 128
 _LONGEST = (tf.constant(2.0), tf.constant(10))
@@ -27,17 +26,22 @@ class DecodedMetrics(keras.callbacks.Callback):
         task: dev data, tokenizers and metrics.
         path: where the best model is saved, a `.keras` file.
         every: epochs between two decodings; the last epoch is always decoded.
+
+    Raises:
+        UserError: there are no dev data, or a metric is unknown.
     """
 
     def __init__(self, task: Task, path: Path, every: int = 1) -> None:
         super().__init__()
+        if not len(task.dev):
+            raise UserError("training: no dev pairs to choose the best model on; give some")
+        self.metrics = [find_metric(name) for name in task.metrics]
         self.task, self.path, self.every = task, path, every
         self.best: float | None = None
 
     def on_train_begin(self, logs: Any = None) -> None:
         """Compiles the decoder, and forgets nothing when training goes on."""
         self._program = PROGRAMS["greedy"](self.model)
-        self._rows = [[*ids, EOS] for ids in self.task.source_tokenizer.encode(self.task.dev.sources)]
         score = self.path.with_suffix(".best")
         self.best = float(score.read_text()) if self.path.exists() and score.exists() else None
 
@@ -48,20 +52,24 @@ class DecodedMetrics(keras.callbacks.Callback):
         values = evaluate(self.task.metrics, self.decode(), self.task.dev.targets)
         if logs is not None:
             logs.update({f"dev_{name}": value for name, value in values.items()})
-        metric = find_metric(self.task.metrics[0])
-        value = values[metric.name]
-        if self.best is None or (value > self.best) == metric.higher_is_better:
+        value = values[self.metrics[0].name]
+        if self.best is None or self._is_better(value, self.best):
             self.best = value
             _save(self.model, self.path)
             self.path.with_suffix(".best").write_text(repr(value))
 
+    def _is_better(self, value: float, other: float) -> bool:
+        return value > other if self.metrics[0].higher_is_better else value < other
+
     def decode(self) -> list[str]:
         """The model's outputs for the dev sources, in order."""
-        order = sorted(range(len(self._rows)), key=lambda i: len(self._rows[i]))
+        sources = self.task.dev.sources
+        order = sorted(range(len(sources)), key=lambda i: len(sources[i]))
         tokens: dict[int, Sequence[int]] = {}
         for start in range(0, len(order), _BATCH):
             some = order[start : start + _BATCH]
-            found = self._program(tf.constant(pad([self._rows[i] for i in some])), *_LONGEST, *_AVERAGE)
+            ids = encode_sources([sources[i] for i in some], self.task.source_tokenizer)
+            found = self._program(tf.constant(ids), *_LONGEST, *_AVERAGE)
             tokens.update(zip(some, found["tokens"][:, 0].numpy().tolist(), strict=True))
         return self.task.target_tokenizer.decode([tokens[i] for i in range(len(order))])
 

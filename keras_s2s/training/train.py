@@ -45,12 +45,14 @@ def train(config: ModelConfig, task: Task, training: TrainingConfig, folder: Pat
         loss=CrossEntropy(training.label_smoothing),
     )
     metrics = DecodedMetrics(task, folder / CHECKPOINT, training.evaluate_every)
+    # Of two backups one is whole, whenever the run is stopped.
+    backup = keras.callbacks.BackupAndRestore(str(folder / "backup"), double_checkpoint=True)
     model.fit(
         dataset,
         epochs=training.epochs,
         shuffle=False,
         verbose=_verbosity(),
-        callbacks=[metrics, keras.callbacks.BackupAndRestore(str(folder / "backup"))],
+        callbacks=[metrics, backup],
     )
     return folder / CHECKPOINT
 

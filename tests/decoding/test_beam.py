@@ -145,9 +145,7 @@ def test_eos_behind_the_first_k_finishes_nothing(beam: Callable, history_tables:
 
 
 @pytest.mark.parametrize("size", [1, 4])
-def test_at_limit_zero_there_is_the_empty_text_alone(
-    beam: Callable, history_tables: Callable, size: int
-) -> None:
+def test_at_limit_zero_there_is_the_empty_text_alone(beam: Callable, history_tables: Callable, size: int) -> None:
     found = beam(history_tables(TEMPTING, ENDS_WELL), limit=0, size=size, n_best=size)
     assert found.texts(1) == [()]
     np.testing.assert_allclose(found.scores[1], [np.log(0.55)] + [-np.inf] * (size - 1), rtol=1e-5)
@@ -196,9 +194,7 @@ def test_a_beam_of_all_prefixes_finds_all_texts_in_order(
         np.testing.assert_allclose(found.scores[i, :85], [of_text[text] for text in texts], rtol=1e-4)
 
 
-def test_a_beam_of_all_prefixes_finds_the_best_of_longer_texts(
-    beam: Callable, history_tables: Callable
-) -> None:
+def test_a_beam_of_all_prefixes_finds_the_best_of_longer_texts(beam: Callable, history_tables: Callable) -> None:
     random = random_tables(seed=8, count=4, longest=4)
     limits = [4, 2, 4, 3]
     found = beam(history_tables(*random), limit=limits, size=5**4, n_best=2)
@@ -234,9 +230,7 @@ def test_a_beam_of_one_equals_greedy(beam: Callable, greedy: Callable, token_tab
 
 
 @pytest.mark.parametrize("size", [2, 4])
-def test_a_sentence_does_not_depend_on_its_batch_mates(
-    beam: Callable, token_tables: Callable, size: int
-) -> None:
+def test_a_sentence_does_not_depend_on_its_batch_mates(beam: Callable, token_tables: Callable, size: int) -> None:
     rng = np.random.default_rng(12)
     tables = token_tables(rng.normal(scale=2, size=(12, 5, 5)))
     limits = rng.integers(0, 13, size=12)

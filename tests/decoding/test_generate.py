@@ -16,8 +16,10 @@ from keras_s2s.models import (
     build,
 )
 
+pytestmark = pytest.mark.filterwarnings("ignore:You are using a softmax over axis -1")
+
 SOURCE_IDS = np.array([[4, 5, 6, 7, 2, 0], [4, 4, 2, 0, 0, 0], [2, 0, 0, 0, 0, 0], [8, 7, 5, 4, 6, 2]], "int32")
-PARTS = {
+PARTS: dict[str, tuple[Any, Any]] = {
     "lstm": (LSTMEncoderConfig(), LSTMDecoderConfig()),
     "transformer": (
         TransformerEncoderConfig(layers=1, heads=2, feed_forward=16),
@@ -30,9 +32,7 @@ PARTS = {
 def model(request: Any) -> Any:
     """New weights, large enough that its results have several lengths."""
     encoder, decoder = PARTS[request.param]
-    model = build(
-        ModelConfig(source_vocabulary=9, target_vocabulary=9, width=8, encoder=encoder, decoder=decoder)
-    )
+    model = build(ModelConfig(source_vocabulary=9, target_vocabulary=9, width=8, encoder=encoder, decoder=decoder))
     rng = np.random.default_rng(3)
     model.set_weights([rng.normal(scale=0.8, size=w.shape) for w in model.get_weights()])
     return model
@@ -71,9 +71,7 @@ def test_the_greedy_program_equals_the_eager_search(model: Any) -> None:
 
 
 @pytest.mark.parametrize(("size", "n_best"), [(1, 1), (3, 2), (12, 12)])
-def test_the_beam_program_with_tensors_equals_the_eager_search(
-    model: Any, beam: Any, size: int, n_best: int
-) -> None:
+def test_the_beam_program_with_tensors_equals_the_eager_search(model: Any, beam: Any, size: int, n_best: int) -> None:
     penalty = LengthPenalty(1.0, 0.0)
     sizes = {"beam_size": np.int32(size), "n_best": np.int32(n_best)}
     traced = beam(**options(1.0, 1, penalty), **sizes)

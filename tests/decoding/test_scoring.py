@@ -26,4 +26,4 @@ def test_known_values(penalty: LengthPenalty, length: int, expected: float) -> N
 def test_shapes_are_broadcast() -> None:
     scores = np.array([[-6.0, -3.0], [-2.0, -np.inf]], "float32")
     got = np.asarray(LengthPenalty()(scores, np.array([[3], [1]])))
-    np.testing.assert_allclose(got, [[-2, -1], [-2, -np.inf]], rtol=1e-6)
+    np.testing.assert_allclose(got, np.array([[-2, -1], [-2, -np.inf]]), rtol=1e-6)

@@ -6,6 +6,8 @@ import pytest
 from keras_s2s.layers import AdditiveAttention, CrossAttention, MemoryKeysValues, SelfAttention, causal_mask
 from keras_s2s.layers.attention import fold
 
+pytestmark = pytest.mark.filterwarnings("ignore:You are using a softmax over axis -1")
+
 RNG = np.random.default_rng(1)
 # Two sentences of four and two real places.
 MEMORY_MASK = np.array([[1, 1, 1, 1], [1, 1, 0, 0]], bool)

@@ -73,7 +73,10 @@ def test_the_width_is_even() -> None:
             {"decoder": {"kind": "lstm", "heads": 2}},
             "model.yaml: decoder.heads: unknown key; known keys are kind, layers",
         ),
-        ({"decoder": {"kind": "lstm", "layers": 0}}, "model.yaml: decoder.layers: Input should be greater than 0, got 0"),
+        (
+            {"decoder": {"kind": "lstm", "layers": 0}},
+            "model.yaml: decoder.layers: Input should be greater than 0, got 0",
+        ),
     ],
 )
 def test_a_wrong_key_or_value_is_named(changes: dict, expected: str) -> None:

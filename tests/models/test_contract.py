@@ -20,11 +20,11 @@ from keras_s2s.models import (
 
 pytestmark = pytest.mark.filterwarnings("ignore:You are using a softmax over axis -1")
 
-ENCODERS = {
+ENCODERS: dict[str, Any] = {
     "lstm": LSTMEncoderConfig(layers=2),
     "transformer": TransformerEncoderConfig(layers=2, heads=2, feed_forward=24),
 }
-DECODERS = {
+DECODERS: dict[str, Any] = {
     "lstm": LSTMDecoderConfig(layers=2),
     "transformer": TransformerDecoderConfig(layers=2, heads=4, feed_forward=24),
 }
@@ -33,9 +33,7 @@ TARGET_IDS = np.array([[1, 4, 5, 6, 7], [1, 9, 4, 8, 8], [1, 10, 11, 4, 5]], "in
 State = dict[str, dict[str, Any]]
 
 
-@pytest.fixture(
-    scope="module", params=product(ENCODERS, DECODERS), ids=lambda kinds: f"{kinds[0]} to {kinds[1]}"
-)
+@pytest.fixture(scope="module", params=product(ENCODERS, DECODERS), ids=lambda kinds: f"{kinds[0]} to {kinds[1]}")
 def model(request: Any) -> Any:
     """Weights are large, offsets and scales too, so that nothing stays unseen."""
     encoder, decoder = request.param

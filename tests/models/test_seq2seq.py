@@ -22,7 +22,7 @@ INPUTS = {
     "source_ids": np.array([[4, 5, 6, 2], [7, 2, 0, 0]], "int32"),
     "target_ids": np.array([[1, 5, 8], [1, 4, 4]], "int32"),
 }
-PARTS = {
+PARTS: dict[str, tuple[Any, Any]] = {
     "lstm": (LSTMEncoderConfig(), LSTMDecoderConfig()),
     "transformer": (
         TransformerEncoderConfig(layers=1, heads=2, feed_forward=12),

@@ -69,7 +69,7 @@ def evaluate(
         "precision": precision,
         "beam_size": beam_size or manifest.decoding.beam_size,
         "sentences": len(hypotheses),
-        "seconds": round(seconds, 3),
+        "seconds": round(seconds, 6),
         "sentences_per_second": round(len(hypotheses) / seconds, 1),
         "metrics": metrics.evaluate(names, hypotheses, pairs.targets),
         "signatures": signed,

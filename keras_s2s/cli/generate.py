@@ -108,7 +108,8 @@ def _formatted(hypotheses: "Sequence[Hypothesis]", number: int | None, scores: b
 
 def _open(path: Path) -> BinaryIO:
     if path == STANDARD:
-        return sys.stdin.buffer
+        # Not sys.stdin.buffer: Python aborts if it ends while a thread reads from that.
+        return open(0, "rb", closefd=False)
     try:
         return path.open("rb")
     except OSError as error:

@@ -89,7 +89,7 @@ def _verification(verification: Mapping[str, Any]) -> str:
         return "nothing recorded"
     ties = sum(comparison["near_ties"] for comparison in comparisons)
     sentences = sum(comparison["sentences"] for comparison in comparisons)
-    return f"{len(comparisons)} comparisons of forms, {sentences:,} sentences, {ties} differ at a near-tie"
+    return f"{len(comparisons)} comparisons, {sentences:,} sentences, {ties} near-ties"
 
 
 def _graphs(manifest: Manifest, sizes: Mapping[str, int]) -> Table:

@@ -25,10 +25,11 @@ def training_packages(verb: str) -> Iterator[None]:
     try:
         yield
     except ModuleNotFoundError as error:
-        if error.name is None or error.name.split(".")[0] == "keras_s2s":
+        package = (error.name or "keras_s2s").split(".")[0]
+        if package == "keras_s2s":
             raise
         raise UserError(
-            f'{verb} needs the training packages, and {error.name} is missing; pip install "keras_s2s[train]"'
+            f'{verb} needs the training packages, and {package} is missing; pip install "keras_s2s[train]"'
         ) from error
 
 

@@ -70,7 +70,7 @@ def test_order_is_restored(echo: Generator, beam_size: int) -> None:
 
 
 def test_blank_texts_are_answered_without_the_model(echo: Generator, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(echo, "_session", None)
+    monkeypatch.setattr(echo, "_graph", None)
     assert echo(["", "  ", "\t\n"], n_best=4) == [[Hypothesis("", (), 0.0)]] * 3
 
 
@@ -97,7 +97,7 @@ def test_a_text_at_the_limit_is_kept_whole(echo: Generator, caplog: pytest.LogCa
 
 
 def test_strict_refuses_a_long_text_before_any_work(echo: Generator, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(echo, "_session", None)
+    monkeypatch.setattr(echo, "_graph", None)
     with pytest.raises(UserError, match=r"^text 2: .* at most 60 are allowed; shorten or split it$"):
         echo(["abc", "a" * 100], strict=True)
 

@@ -1,0 +1,72 @@
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture
+def texts(tmp_path: Path) -> list[object]:
+    """Of these four sentences the bundle, which repeats its source, gets three right."""
+    (tmp_path / "source").write_text("abc d e f\nabc\n\nde\n")
+    (tmp_path / "reference").write_text("abc d e f\nabd\n\nde\n")
+    return ["--source", tmp_path / "source", "--reference", tmp_path / "reference", "--precision", "fp32"]
+
+
+def test_json(command: Callable, echo_bundle: Path, texts: list[object], tmp_path: Path) -> None:
+    code, out, err = command("evaluate", echo_bundle, *texts, "--json", "--output", tmp_path / "out")
+    assert (code, err) == (0, "")
+    result = json.loads(out)
+    assert list(result["metrics"]) == ["bleu", "exact_match"]
+    assert result["metrics"]["exact_match"] == 75
+    assert list(result["signatures"]) == ["bleu"]
+    assert "tok:13a" in result["signatures"]["bleu"]
+    expected = {"bundle": str(echo_bundle), "name": "echo", "precision": "fp32", "beam_size": 4, "sentences": 4}
+    assert expected.items() <= result.items()
+    assert result["seconds"] > 0
+    assert result["sentences_per_second"] == pytest.approx(4 / result["seconds"], rel=0.2)
+    assert (tmp_path / "out").read_bytes() == b"abc d e f\nabc\n\nde\n"
+
+
+def test_a_table(command: Callable, echo_bundle: Path, texts: list[object]) -> None:
+    options = ["--metric", "exact_match", "--metric", "chrf", "--beam-size", "1"]
+    code, out, err = command("evaluate", echo_bundle, *texts, *options)
+    assert (code, err) == (0, "")
+    assert out.startswith("echo, fp32, greedy: 4 sentences in ")
+    rows = [line.split() for line in out.splitlines()]
+    assert ["exact_match", "75.00"] in rows
+    assert [row[0] for row in rows if row][-2:] == ["exact_match", "chrf"]
+    assert "\x1b" not in out
+
+
+def test_metrics_are_by_default_those_of_the_export(
+    command: Callable, edited_bundle: Callable, texts: list[object]
+) -> None:
+    measured = {"chrf": 90.0, "exact_match": 80.0}
+    path = edited_bundle(metrics={"split": "test", "Keras": measured, "ONNX fp32": measured})
+    _, out, _ = command("evaluate", path, *texts, "--json")
+    assert list(json.loads(out)["metrics"]) == ["chrf", "exact_match"]
+
+
+def test_source_and_reference_of_different_lengths(
+    command: Callable, echo_bundle: Path, texts: list[object], tmp_path: Path
+) -> None:
+    (tmp_path / "reference").write_text("abc\n")
+    code, out, err = command("evaluate", echo_bundle, *texts)
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert f"{tmp_path / 'source'} has 4 lines and {tmp_path / 'reference'} has 1" in err
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--metric", "blue"], "metrics: blue: unknown metric; did you mean 'bleu'?"),
+        (["--beam-size", "0"], "'--beam-size': "),
+        (["--source", "nowhere"], "nowhere: cannot be read: No such file or directory; check the name"),
+        (["--output", "nowhere/out"], "nowhere/out: cannot be written: No such file or directory"),
+    ],
+)
+def test_mistakes(command: Callable, echo_bundle: Path, texts: list[object], options: list[str], message: str) -> None:
+    code, out, err = command("evaluate", echo_bundle, *texts, *options)
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert message in err

@@ -13,7 +13,7 @@ _HOMES = {
     "ModelConfig": "keras_s2s.models",
     "UserError": "keras_s2s.errors",
     "build": "keras_s2s.models",
-    "export": "keras_s2s.export",
+    "export_bundle": "keras_s2s.export",
     "generate": "keras_s2s.decoding",
 }
 _PACKAGES = ("data", "decoding", "evaluation", "layers", "losses", "models", "runtime", "text", "training")

@@ -223,9 +223,7 @@ def test_an_interrupted_first_build_leaves_nothing(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == []
 
 
-def test_an_interrupt_between_the_renames_restores_the_old(
-    tiny: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_interrupt_between_the_renames_restores_the_old(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     rename = Path.rename
 
     def interrupted(self: Path, target: Path) -> Path:

@@ -1,7 +1,7 @@
 """Trace, lowering to ONNX, graph passes, quantize, parity: from a trained model to a verified bundle."""
 
-from keras_s2s.export.export import DEFAULT_DECODING, export
+from keras_s2s.export.export import DEFAULT_DECODING, export_bundle
 from keras_s2s.export.measure import Measured
 from keras_s2s.export.verify import VerificationError
 
-__all__ = ["DEFAULT_DECODING", "Measured", "VerificationError", "export"]
+__all__ = ["DEFAULT_DECODING", "Measured", "VerificationError", "export_bundle"]

@@ -57,7 +57,7 @@ _VECTORS = (
 )
 
 
-def export(
+def export_bundle(
     model: Any,
     path: str | os.PathLike[str],
     source_tokenizer: Tokenizer,

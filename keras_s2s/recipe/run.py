@@ -55,7 +55,7 @@ def export(recipe: Recipe) -> Path:
 
     def work(folder: Path) -> None:
         with console.status("") as status:
-            exporting.export(
+            exporting.export_bundle(
                 training.load(checkpoint),
                 path,
                 task.source_tokenizer,

@@ -45,9 +45,7 @@ def texts(tokenizer: Tokenizer, dataset: tf.data.Dataset) -> list[list[tuple[str
 
 def test_a_known_batch(tokenizer: Tokenizer) -> None:
     [[a], [b]] = tokenizer.encode(["a", "b"])
-    [(inputs, labels, weights)] = batches(
-        Pairs(["ab", "b", ""], ["b", "", "ba"]), tokenizer, tokenizer, seed=None
-    )
+    [(inputs, labels, weights)] = batches(Pairs(["ab", "b", ""], ["b", "", "ba"]), tokenizer, tokenizer, seed=None)
     assert inputs["source_ids"].numpy().tolist() == [[a, b, 2, 0], [b, 2, 0, 0], [2, 0, 0, 0]]
     assert inputs["target_ids"].numpy().tolist() == [[1, b, 0], [1, 0, 0], [1, b, a]]
     assert labels.numpy().tolist() == [[b, 2, 0], [2, 0, 0], [b, a, 2]]

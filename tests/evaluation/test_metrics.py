@@ -23,9 +23,7 @@ def test_bleu_clips_counts_and_punishes_brevity(name):
 def test_bleu_counts_over_the_corpus_not_the_sentence():
     # 9 of 10, 7 of 8, 5 of 6 and 3 of 4 n-grams match over both lines together.
     expected = 100 * (9 / 10 * 7 / 8 * 5 / 6 * 3 / 4) ** 0.25
-    assert evaluate(["bleu"], ["a b c d e", "f g h i j"], ["a b c d e", "f g h i k"])[
-        "bleu"
-    ] == pytest.approx(expected)
+    assert evaluate(["bleu"], ["a b c d e", "f g h i j"], ["a b c d e", "f g h i k"])["bleu"] == pytest.approx(expected)
 
 
 def test_only_bleu_tokenises_punctuation():

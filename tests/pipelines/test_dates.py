@@ -108,9 +108,7 @@ def test_dates_of_digits_only_have_a_locale_in_front_or_begin_with_the_year(pair
                 assert source.startswith(target[:4]), source
 
 
-def test_small_numbers_are_in_train_only_in_every_language_and_spelling(
-    generate: ModuleType, pairs: Pairs
-) -> None:
+def test_small_numbers_are_in_train_only_in_every_language_and_spelling(generate: ModuleType, pairs: Pairs) -> None:
     train = set(pairs["train"])
     for number in range(100):
         for language in generate.LANGUAGES:
@@ -142,9 +140,7 @@ def test_another_seed_gives_other_lines(generate: ModuleType, folder: Path, tmp_
 
 def test_an_output_folder_that_is_a_file_is_refused_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    done = subprocess.run(
-        [sys.executable, str(SCRIPT), str(tmp_path / "file")], capture_output=True, text=True
-    )
+    done = subprocess.run([sys.executable, str(SCRIPT), str(tmp_path / "file")], capture_output=True, text=True)
     assert done.returncode == 2
     assert "expected a folder, found a file" in done.stderr
     assert "Traceback" not in done.stderr
@@ -184,9 +180,7 @@ def test_known_dates(generate: ModuleType, locale: str, style: str, march_5th: s
     assert surfaces(generate, locale, MAY_1ST)[style] == may_1st
 
 
-@pytest.mark.parametrize(
-    ("day", "surface"), [(8, "l'8 marzo 2013"), (11, "l'11 marzo 2013"), (12, "il 12 marzo 2013")]
-)
+@pytest.mark.parametrize(("day", "surface"), [(8, "l'8 marzo 2013"), (11, "l'11 marzo 2013"), (12, "il 12 marzo 2013")])
 def test_italian_articles_are_elided_before_vowels(generate: ModuleType, day: int, surface: str) -> None:
     assert surfaces(generate, "it", date(2013, 3, day))["'{the_nth}' MMMM y"] == surface
 
@@ -248,7 +242,5 @@ def test_a_two_digit_year_is_never_without_its_locale(generate: ModuleType, day:
     for styles in generate.date_styles().values():
         for style in styles:
             surface = style.surface(day)
-            shows_the_year = (
-                str(day.year) in surface or str(day.year).translate(generate.KANJI_DIGITS) in surface
-            )
+            shows_the_year = str(day.year) in surface or str(day.year).translate(generate.KANJI_DIGITS) in surface
             assert shows_the_year or surface.startswith("["), surface

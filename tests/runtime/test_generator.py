@@ -83,9 +83,7 @@ def test_a_long_text_is_truncated_with_a_warning(echo: Generator, caplog: pytest
     with caplog.at_level(logging.WARNING):
         [[short], [long]] = echo(["abc", "a" * 100], beam_size=1)
     count = len(echo._source.encode(["a" * 100])[0]) + 1
-    assert caplog.messages == [
-        f"text 2: {count} source tokens with its end, at most 60 are allowed; truncated"
-    ]
+    assert caplog.messages == [f"text 2: {count} source tokens with its end, at most 60 are allowed; truncated"]
     assert (short.text, len(long.tokens)) == ("abc", 59)
 
 
@@ -174,9 +172,7 @@ def test_threads(echo_bundle: Path) -> None:
 def test_a_tampered_file_is_not_loaded(own_bundle: Path, path: str) -> None:
     file = own_bundle / path
     file.write_bytes(file.read_bytes() + b"\0")
-    with pytest.raises(
-        UserError, match=rf"{path}: its SHA-256 is not the one in bundle.json; export the bundle"
-    ):
+    with pytest.raises(UserError, match=rf"{path}: its SHA-256 is not the one in bundle.json; export the bundle"):
         Generator.load(own_bundle, "fp32")
 
 
@@ -188,9 +184,7 @@ def test_only_the_chosen_precision_is_hashed(own_bundle: Path, monkeypatch: pyte
 
 def test_a_newer_onnxruntime_is_wanted(own_bundle: Path) -> None:
     edit(own_bundle, minimum_onnxruntime="1.999.0")
-    with pytest.raises(
-        UserError, match=r"echo: needs onnxruntime 1\.999\.0 or newer; .* is installed, upgrade it"
-    ):
+    with pytest.raises(UserError, match=r"echo: needs onnxruntime 1\.999\.0 or newer; .* is installed, upgrade it"):
         Generator.load(own_bundle, "fp32")
 
 

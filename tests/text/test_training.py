@@ -32,9 +32,7 @@ def test_the_same_lines_give_the_same_model(kind) -> None:
 
 def test_normalization_is_part_of_the_model() -> None:
     lines = ["１２ ﬁn 12 fin"] * 3
-    assert train(lines, 50, kind="char").encode(["１２ ﬁn"]) == train(lines, 50, kind="char").encode(
-        ["12 fin"]
-    )
+    assert train(lines, 50, kind="char").encode(["１２ ﬁn"]) == train(lines, 50, kind="char").encode(["12 fin"])
     untouched = train(lines, 50, kind="char", normalization="identity")
     assert untouched.decode(untouched.encode(lines)) == lines
 
@@ -64,9 +62,7 @@ def test_an_empty_corpus_is_the_users_mistake(kind, lines) -> None:
 
 
 def test_a_vocabulary_too_large_names_the_largest_possible() -> None:
-    with pytest.raises(
-        UserError, match=r"vocabulary_size 2000: too large for this corpus; (\d+) at most"
-    ) as error:
+    with pytest.raises(UserError, match=r"vocabulary_size 2000: too large for this corpus; (\d+) at most") as error:
         train(LINES, 2000)
     largest = int(str(error.value).split()[-3])
     assert train(LINES, largest).vocabulary_size == largest

@@ -1,0 +1,264 @@
+"""A whole export, and what becomes of one that fails."""
+
+import hashlib
+import os
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from keras_s2s import UserError, bundle, text
+from keras_s2s.data import Pairs
+from keras_s2s.decoding import PROGRAMS
+from keras_s2s.evaluation import evaluate
+from keras_s2s.export import DEFAULT_DECODING, Measured, VerificationError, export_bundle
+from keras_s2s.export import export as module
+from keras_s2s.runtime import Generator
+from keras_s2s.runtime.graph import Candidate, run_time_inputs
+
+pytestmark = pytest.mark.filterwarnings("ignore:You are using a softmax over axis -1")
+
+
+FORMS = ["Keras", "SavedModel", "ONNX fp32", "ONNX int8"]
+METRICS = ("exact_match", "chrf")
+
+
+class Done(NamedTuple):
+    path: Path
+    measured: list[Measured]
+    said: list[str]
+
+
+@pytest.fixture(scope="module")
+def done(toy: Any, tmp_path_factory: pytest.TempPathFactory) -> Done:
+    path = tmp_path_factory.mktemp("bundles") / "toy"
+    said: list[str] = []
+    measured = export_bundle(
+        toy.model, path, toy.tokenizer, toy.tokenizer, toy.dev, test=toy.test, metrics=METRICS, progress=said.append
+    )
+    return Done(path, measured, said)
+
+
+def keras_texts(toy: Any, program: str) -> list[str]:
+    """What the Keras model makes of the test sentences, all in one batch."""
+    run = PROGRAMS[program](toy.model)
+    inputs = {
+        **run_time_inputs(DEFAULT_DECODING),
+        "source_ids": text.encode_sources(toy.test.sources, toy.tokenizer),
+    }
+    found = run(**{spec.name: tf.constant(inputs[spec.name]) for spec in run.input_signature})
+    return toy.tokenizer.decode(found["tokens"][:, 0].numpy())
+
+
+def test_the_bundle_is_whole_and_names_every_file(done: Done) -> None:
+    found = bundle.read(done.path)
+    bundle.verify(found, found.manifest.hashes)
+    on_disk = {path.relative_to(done.path).as_posix() for path in done.path.rglob("*") if path.is_file()}
+    assert on_disk - set(found.manifest.hashes) == {"bundle.json", "report.md", "attention.png"}
+    assert os.listdir(done.path.parent) == ["toy"]
+    manifest = found.manifest
+    assert manifest.name == "toy"
+    assert manifest.decoding == DEFAULT_DECODING
+    assert manifest.limits.max_source_tokens == 256
+    assert list(manifest.graphs) == ["fp32", "int8"]
+    assert all(sorted(graphs) == ["beam", "greedy"] for graphs in manifest.graphs.values())
+    assert manifest.metrics == {"split": "test", **{m.form: m.metrics for m in done.measured}}
+    assert [c["sentences"] for c in manifest.verification["comparisons"]] == [40] * 8
+    assert {"keras_s2s", "tensorflow", "keras", "tf2onnx", "onnx", "sentencepiece"} <= set(manifest.versions)
+
+
+def test_a_joint_tokenizer_is_stored_once(toy: Any, done: Done) -> None:
+    tokenizers = bundle.read(done.path).manifest.tokenizers
+    assert tokenizers.source == tokenizers.target
+    assert [path.name for path in done.path.glob("*.model")] == [tokenizers.source.path]
+    stored = text.Tokenizer.load(done.path / tokenizers.source.path)
+    assert stored.vocabulary_size == tokenizers.source.vocabulary_size
+    for vector in tokenizers.source.test_vectors:
+        assert stored.encode([vector.text]) == [list(vector.ids)]
+    assert any(vector.ids for vector in tokenizers.source.test_vectors)
+
+
+@pytest.mark.parametrize(("program", "beam_size"), [("greedy", 1), ("beam", 4)])
+def test_the_bundle_says_what_keras_says(toy: Any, done: Done, program: str, beam_size: int) -> None:
+    expected = keras_texts(toy, program)
+    assert len(set(expected)) > 10
+    generator = Generator.load(done.path, "fp32")
+    assert [found[0].text for found in generator(toy.test.sources, beam_size=beam_size)] == expected
+
+
+def test_what_was_measured(toy: Any, done: Done) -> None:
+    assert [m.form for m in done.measured] == FORMS
+    assert done.measured[0].texts == done.measured[1].texts == done.measured[2].texts == keras_texts(toy, "beam")
+    int8 = Generator.load(done.path, "int8")
+    assert [found[0].text for found in int8(toy.test.sources)] == done.measured[3].texts
+    for m in done.measured:
+        assert m.metrics == evaluate(METRICS, m.texts, toy.test.targets)
+        assert m.sentences_per_second > 0
+    weights = sum(variable.numpy().nbytes for variable in toy.model.variables)
+    folder = done.path / "onnx" / "int8"
+    assert done.measured[0].megabytes == weights / 1e6
+    assert done.measured[3].megabytes == sum(path.stat().st_size for path in folder.iterdir()) / 1e6
+
+
+def test_the_model_has_learnt_something(done: Done) -> None:
+    """Else the tests above would compare nothing with nothing."""
+    assert done.measured[0].metrics["exact_match"] > 20
+
+
+def test_the_report(toy: Any, done: Done) -> None:
+    report = (done.path / "report.md").read_text(encoding="utf-8")
+    lines = report.splitlines()
+    assert lines[0] == "# toy"
+    assert "20 test sentences, beam 4" in report
+    for m in done.measured:
+        (row,) = (line for line in lines if line.startswith(f"| {m.form} "))
+        assert f"{m.metrics['exact_match']:.2f}" in row
+    assert sum("in batches of 32 and alone" in line for line in lines) == 4
+    assert "- chrf: `" in report
+    assert f"| {toy.test.sources[0]} " in report
+    assert "![attention](attention.png)" in report
+    assert (done.path / "attention.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_progress_is_told(done: Done) -> None:
+    assert done.said[:3] == ["SavedModel", "ONNX, greedy", "ONNX, beam"]
+    assert done.said[-4:] == [f"measuring: {form}" for form in FORMS]
+    assert "verifying: int8, beam 4, one by one" in done.said
+
+
+class Echo:
+    """A form that repeats its source, with a token of `instead` in place of each 5; it remembers its rows."""
+
+    def __init__(self, instead: int = 5) -> None:
+        self.instead = instead
+        self.rows: list[list[int]] = []
+
+    def __call__(self, rows: Any, decoding: Any) -> list:
+        self.rows += rows
+        said = [tuple(self.instead if token == 5 else token for token in row[:-1]) for row in rows]
+        return [[Candidate(tokens, -0.1 * self.instead)] for tokens in said]
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> dict[str, Echo]:
+    """An export without conversion: forms of our own, empty graphs."""
+    forms = {name: Echo() for name in ("keras", "saved_model", "fp32", "int8")}
+
+    def write_graphs(model: Any, folder: Path, progress: Any) -> None:
+        for precision in ("fp32", "int8"):
+            (folder / "onnx" / precision).mkdir(parents=True)
+            for name in PROGRAMS:
+                (folder / "onnx" / precision / f"{name}.onnx").write_text("graph")
+
+    monkeypatch.setattr(module, "_write_graphs", write_graphs)
+    monkeypatch.setattr(module.saved_model, "save", lambda *given: given[-1].mkdir())
+    monkeypatch.setattr(module, "keras_form", lambda model: forms["keras"])
+    monkeypatch.setattr(module, "saved_model_form", lambda path: forms["saved_model"])
+    monkeypatch.setattr(module, "onnx_form", lambda folder: forms[folder.name])
+    return forms
+
+
+def hashes(folder: Path) -> dict[str, str]:
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {str(path): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+def test_a_failed_verification_leaves_no_bundle(toy: Any, quick: dict[str, Echo], tmp_path: Path) -> None:
+    quick["fp32"] = Echo(instead=6)
+    with pytest.raises(VerificationError, match=r"^keras and fp32, greedy: sentence \d+ first differs at step"):
+        export_bundle(toy.model, tmp_path / "toy", toy.tokenizer, toy.tokenizer, toy.dev)
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("failure", ["verification", "interruption"])
+def test_a_failure_keeps_the_old_bundle(toy: Any, quick: dict[str, Echo], tmp_path: Path, failure: str) -> None:
+    arguments = (toy.model, tmp_path / "toy", toy.tokenizer, toy.tokenizer, toy.dev)
+    export_bundle(*arguments)
+    before = hashes(tmp_path)
+    quick["int8"] = Echo(instead=6)
+
+    def interrupted(what: str) -> None:
+        if failure == "interruption" and what.startswith("measuring"):
+            raise KeyboardInterrupt
+
+    if failure == "verification":
+        quick["saved_model"] = Echo(instead=6)
+    with pytest.raises((VerificationError, KeyboardInterrupt)):
+        export_bundle(*arguments, progress=interrupted)
+    assert hashes(tmp_path) == before
+
+
+def test_a_new_bundle_takes_the_place_of_the_old(toy: Any, quick: dict[str, Echo], tmp_path: Path) -> None:
+    for task in ("first", "second"):
+        export_bundle(toy.model, tmp_path / "toy", toy.tokenizer, toy.tokenizer, toy.dev, task=task)
+        assert bundle.read(tmp_path / "toy").manifest.task == task
+
+
+def test_two_tokenizers_are_two_files(toy: Any, quick: dict[str, Echo], tmp_path: Path) -> None:
+    target = text.train(["abcde", "aab"], 40, kind="char")
+    assert target.model != toy.tokenizer.model
+    export_bundle(toy.model, tmp_path / "toy", toy.tokenizer, target, toy.dev)
+    tokenizers = bundle.read(tmp_path / "toy").manifest.tokenizers
+    assert (tokenizers.source.path, tokenizers.target.path) == ("source.model", "target.model")
+    assert (tmp_path / "toy" / "target.model").read_bytes() == target.model
+
+
+def test_without_test_sentences_dev_is_measured(toy: Any, quick: dict[str, Echo], tmp_path: Path) -> None:
+    measured = export_bundle(toy.model, tmp_path / "toy", toy.tokenizer, toy.tokenizer, toy.dev)
+    assert measured[0].texts == list(toy.dev.sources)
+    assert bundle.read(tmp_path / "toy").manifest.metrics["split"] == "dev"
+    assert "40 dev sentences" in (tmp_path / "toy" / "report.md").read_text()
+
+
+def test_long_sources_are_cut_as_the_runtime_cuts_them(toy: Any, quick: dict[str, Echo], tmp_path: Path) -> None:
+    export_bundle(toy.model, tmp_path / "toy", toy.tokenizer, toy.tokenizer, toy.dev, max_source_tokens=4)
+    ids = toy.tokenizer.encode(toy.dev.sources)
+    expected = {(*row[:3], 2) for row in ids}
+    assert {tuple(row) for row in quick["keras"].rows} == expected
+    assert any(len(row) > 3 for row in ids)
+    assert bundle.read(tmp_path / "toy").manifest.limits.max_source_tokens == 4
+
+
+def test_blank_sentences_are_sentences(toy: Any, quick: dict[str, Echo], tmp_path: Path) -> None:
+    dev = Pairs(["", "ab"], ["", "ba"])
+    measured = export_bundle(toy.model, tmp_path / "toy", toy.tokenizer, toy.tokenizer, dev)
+    assert measured[0].metrics == {"exact_match": 50.0}
+    assert np.array_equal([len(row) for row in quick["keras"].rows[:2]], [1, 3])
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"dev": Pairs([], [])}, "export: no dev sentences; give some"),
+        ({"test": Pairs([], [])}, "export: no test sentences; give some"),
+        ({"metrics": ("exact_mach",)}, "metrics: exact_mach: unknown metric; did you mean 'exact_match'?"),
+        ({"max_source_tokens": 0}, "export: max_source_tokens: "),
+        ({"task": "two words"}, "export: task: "),
+    ],
+)
+def test_mistakes_are_one_line(
+    toy: Any, quick: dict[str, Echo], tmp_path: Path, changes: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(UserError) as error:
+        export_bundle(toy.model, tmp_path / "toy", toy.tokenizer, toy.tokenizer, **{"dev": toy.dev, **changes})
+    assert str(error.value).startswith(message)
+    assert "\n" not in str(error.value)
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("side", ["source", "target"])
+def test_a_tokenizer_of_another_model(toy: Any, tmp_path: Path, side: str) -> None:
+    other = text.train(["abcdefgh"], 40, kind="char")
+    tokenizers = {f"{name}_tokenizer": other if name == side else toy.tokenizer for name in ("source", "target")}
+    message = f"^export: the {side} tokenizer has 12 ids, the model's {side} vocabulary 9; give the tokenizer"
+    with pytest.raises(UserError, match=message):
+        export_bundle(toy.model, tmp_path / "toy", dev=toy.dev, **tokenizers)
+
+
+def test_a_folder_that_is_no_bundle_is_left_alone(toy: Any, tmp_path: Path) -> None:
+    (tmp_path / "notes").write_text("keep me")
+    with pytest.raises(UserError, match="exists and is not a bundle; choose another folder"):
+        export_bundle(toy.model, tmp_path, toy.tokenizer, toy.tokenizer, toy.dev)
+    assert os.listdir(tmp_path) == ["notes"]

@@ -1,0 +1,195 @@
+"""Passes over small graphs: what is left of them, and that they give what they gave."""
+
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from onnx import parser
+
+from keras_s2s.export.passes import all_graphs, replace_nodes, tidy
+
+HEADER = '<ir_version: 8, opset_import: ["" : 18]>\n'
+
+
+def read(source: str) -> onnx.ModelProto:
+    model = parser.parse_model(HEADER + source)
+    onnx.checker.check_model(model)
+    return model
+
+
+def run(model: onnx.ModelProto, **inputs: Any) -> list[np.ndarray]:
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    return onnxruntime.InferenceSession(model.SerializeToString(), options).run(None, inputs)
+
+
+def tidied(model: onnx.ModelProto) -> onnx.ModelProto:
+    result = onnx.ModelProto()
+    result.CopyFrom(model)
+    tidy(result.graph)
+    return result
+
+
+def operators(graph: onnx.GraphProto) -> list[str]:
+    return [node.op_type for node in graph.node]
+
+
+def stored(graph: onnx.GraphProto) -> set[str]:
+    return {tensor.name for tensor in graph.initializer}
+
+
+def body(model: onnx.ModelProto) -> onnx.GraphProto:
+    (loop,) = (node for node in model.graph.node if node.op_type == "Loop")
+    return loop.attribute[0].g
+
+
+def same(before: onnx.ModelProto, after: onnx.ModelProto, **inputs: Any) -> None:
+    for one, other in zip(run(before, **inputs), run(after, **inputs), strict=True):
+        assert np.array_equal(one, other)
+
+
+LOOK_UP = """look_up (float[N,2] x, int32[M] i, int32 n) => (float[M,2] y)
+    <float zero = {0}, float five = {5}, int32 other = {1}> {
+        as_float = Cast <to = 1> (i)
+        negative = Less(as_float, zero)
+        shifted = Add(i, n)
+        index = Where(negative, shifted, i)
+        y = Gather(x, index)
+    }"""
+X = np.arange(10, dtype="float32").reshape(5, 2)
+INDICES = np.array([0, 4, -1, -5, 2], "int32")
+
+
+def test_indices_from_the_end_are_left_to_gather() -> None:
+    model = read(LOOK_UP)
+    result = tidied(model)
+    assert operators(result.graph) == ["Gather"]
+    assert list(result.graph.node[0].input) == ["x", "i"]
+    assert stored(result.graph) == set()
+    same(model, result, x=X, i=INDICES, n=np.array(5, "int32"))
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("Less(as_float, zero)", "Less(as_float, five)"),
+        ("Less(as_float, zero)", "Less(zero, as_float)"),
+        ("Less(as_float, zero)", "Equal(as_float, zero)"),
+        ("Add(i, n)", "Max(i, other)"),
+        ("Add(i, n)", "Add(other, n)"),
+        ("Where(negative, shifted, i)", "Where(negative, i, shifted)"),
+        ("Cast <to = 1> (i)", "Cast <to = 1> (n)"),
+    ],
+)
+def test_other_choices_of_an_index_stay(before: str, after: str) -> None:
+    assert before in LOOK_UP
+    model = read(LOOK_UP.replace(before, after))
+    result = tidied(model)
+    assert "Where" in operators(result.graph)
+    same(model, result, x=X, i=np.array([0, 1, 2, 0], "int32"), n=np.array(2, "int32"))
+
+
+LOOP = """loop (int64 rounds, float[2] start, float[2] given) => (float[2] last, float[2] later) {
+        constant = Identity(given)
+        always = Constant <value = bool {1}> ()
+        last, kept = Loop <
+            body = round (int64 number, bool goes_on, float[2] x, float[2] w) => (bool on, float[2] y, float[2] same) {
+                on = Identity(goes_on)
+                y = Add(x, w)
+                between = Identity(w)
+                same = Identity(between)
+            }
+        > (rounds, always, start, constant)
+        later = Mul(kept, kept)
+    }"""
+LOOP_INPUTS: dict[str, Any] = {
+    "rounds": np.array(3, "int64"),
+    "start": np.array([1, 2], "float32"),
+    "given": np.array([10, 20], "float32"),
+}
+
+
+def test_what_a_loop_never_changes_is_read_from_outside() -> None:
+    model = read(LOOP)
+    result = tidied(model)
+    assert [node.name for node in body(result).input] == ["number", "goes_on", "x"]
+    assert [node.name for node in body(result).output] == ["on", "y"]
+    assert operators(body(result)) == ["Identity", "Add"]
+    assert list(body(result).node[1].input) == ["x", "given"]
+    # Who read the loop's result reads what went into it.
+    assert operators(result.graph) == ["Constant", "Loop", "Mul"]
+    assert list(result.graph.node[2].input) == ["given", "given"]
+    last, later = run(result, **LOOP_INPUTS)
+    assert last.tolist() == [31, 62]
+    assert later.tolist() == [100, 400]
+    same(model, result, **LOOP_INPUTS)
+
+
+def test_what_a_loop_changes_stays_in_it() -> None:
+    model = read(LOOP.replace("between = Identity(w)", "between = Add(w, w)"))
+    result = tidied(model)
+    assert len(body(result).input) == 4
+    assert run(result, **LOOP_INPUTS)[0].tolist() == [71, 142]
+    same(model, result, **LOOP_INPUTS)
+
+
+def test_a_swap_is_a_change() -> None:
+    model = read(
+        LOOP.replace("y = Add(x, w)", "y = Identity(w)").replace("between = Identity(w)", "between = Identity(x)")
+    )
+    result = tidied(model)
+    assert len(body(result).input) == 4
+    assert run(result, **LOOP_INPUTS)[0].tolist() == [10, 20]
+
+
+def test_a_result_of_the_graph_keeps_its_name() -> None:
+    source = LOOP.replace("float[2] later)", "float[2] kept)").replace("later = Mul(kept, kept)", "")
+    model = read(source)
+    result = tidied(model)
+    same(model, result, **LOOP_INPUTS)
+    assert run(result, **LOOP_INPUTS)[1].tolist() == [10, 20]
+
+
+def test_a_branch_in_a_loop_reads_from_outside_too() -> None:
+    branches = """y = If <
+                    then_branch = more () => (float[2] sum) { sum = Add(x, w) },
+                    else_branch = less () => (float[2] difference) { difference = Sub(x, w) }
+                > (goes_on)"""
+    model = read(LOOP.replace("y = Add(x, w)", branches))
+    result = tidied(model)
+    assert len(body(result).input) == 3
+    assert run(result, **LOOP_INPUTS)[0].tolist() == [31, 62]
+    same(model, result, **LOOP_INPUTS)
+
+
+def test_what_nobody_reads_goes() -> None:
+    model = read(
+        """unused (float[2] x, bool condition) => (float[2] y)
+        <float[2] read = {1, 2}, float[2] unread = {3, 4}, float[2] read_inside = {5, 6}> {
+            dead = Add(x, unread)
+            deader = Mul(dead, dead)
+            live = Add(x, read)
+            y = If <
+                then_branch = yes () => (float[2] a) { a = Mul(live, read_inside) },
+                else_branch = no () => (float[2] b) { b = Neg(live) waste = Abs(live) }
+            > (condition)
+        }"""
+    )
+    result = tidied(model)
+    assert operators(result.graph) == ["Add", "If"]
+    assert [operators(attribute.g) for attribute in result.graph.node[1].attribute] == [["Mul"], ["Neg"]]
+    assert stored(result.graph) == {"read", "read_inside"}
+    for condition in (True, False):
+        same(model, result, x=np.array([7, 8], "float32"), condition=np.array(condition))
+
+
+def test_inner_graphs_come_first() -> None:
+    assert [graph.name for graph in all_graphs(read(LOOP).graph)] == ["round", "loop"]
+
+
+def test_nodes_are_replaced_by_some_of_themselves() -> None:
+    graph = read(LOOK_UP).graph
+    replace_nodes(graph, [graph.node[4], graph.node[0]])
+    assert operators(graph) == ["Gather", "Cast"]

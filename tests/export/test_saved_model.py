@@ -1,0 +1,122 @@
+"""The SavedModel, in a process that knows TensorFlow and tensorflow-text alone."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from keras_s2s.decoding import PROGRAMS
+from keras_s2s.export import DEFAULT_DECODING
+from keras_s2s.export.saved_model import save
+from keras_s2s.runtime.graph import run_time_inputs
+from keras_s2s.text import encode_sources, train
+
+TEXTS = ["abc", "", "edcba", "  ", "a", "dad ", " bead", "cab xyz", "\u00a0", "bbb"]
+DECODING = DEFAULT_DECODING.replace(length_penalty=0.6, length_penalty_base=5.0, max_length_extra=3)
+PROGRAM = """
+import json, sys
+import tensorflow as tf
+import tensorflow_text
+loaded = tf.saved_model.load(sys.argv[1])
+texts, ids = json.load(sys.stdin)
+found = loaded.signatures["serving_default"](text=tf.constant(texts))
+beam = loaded.signatures["beam"]
+inputs = {
+    "source_ids": tf.constant(ids, tf.int32), "max_length_factor": tf.constant(1.0),
+    "max_length_extra": tf.constant(3), "length_penalty": tf.constant(1.0),
+    "length_penalty_base": tf.constant(0.0), "beam_size": tf.constant(3), "n_best": tf.constant(2),
+}
+print(json.dumps({
+    "text": [text.decode() for text in found["text"].numpy()],
+    "score": found["score"].numpy().tolist(),
+    "beam": {name: value.numpy().tolist() for name, value in beam(**inputs).items()},
+    "signatures": {name: sorted(f.structured_input_signature[1]) for name, f in loaded.signatures.items()},
+    "strangers": [name for name in ("keras_s2s", "sentencepiece", "onnx") if name in sys.modules],
+}))
+"""
+
+
+@pytest.fixture(scope="module")
+def path(toy: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("saved") / "model"
+    save(toy.model, toy.tokenizer, toy.tokenizer, DECODING, path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def found(toy: Any, path: Path) -> dict[str, Any]:
+    """What a fresh process found."""
+    questions = json.dumps([TEXTS, encode_sources(["abc", "de"], toy.tokenizer).tolist()])
+    run = subprocess.run(
+        [sys.executable, "-c", PROGRAM, path], input=questions, capture_output=True, text=True, check=False
+    )
+    assert run.returncode == 0, run.stderr
+    return json.loads(run.stdout.splitlines()[-1])
+
+
+def in_keras(toy: Any, program: str, texts: list[str], **changes: Any) -> dict[str, np.ndarray]:
+    run = PROGRAMS[program](toy.model)
+    inputs = {**run_time_inputs(DECODING), **changes, "source_ids": encode_sources(texts, toy.tokenizer)}
+    result = run(**{spec.name: tf.constant(inputs[spec.name]) for spec in run.input_signature})
+    return {name: value.numpy() for name, value in result.items()}
+
+
+def test_text_in_text_out(toy: Any, found: dict[str, Any]) -> None:
+    filled = [text for text in TEXTS if text.strip()]
+    expected = in_keras(toy, "beam", filled)
+    texts = toy.tokenizer.decode(expected["tokens"][:, 0])
+    assert len(set(texts)) > 4
+    assert [text for text, source in zip(found["text"], TEXTS, strict=True) if source.strip()] == texts
+    scores = [score for score, source in zip(found["score"], TEXTS, strict=True) if source.strip()]
+    np.testing.assert_allclose(scores, expected["scores"][:, 0], atol=1e-4)
+
+
+def test_a_blank_text_gives_an_empty_one(found: dict[str, Any]) -> None:
+    answers = zip(TEXTS, found["text"], found["score"], strict=True)
+    blank = [(text, score) for source, text, score in answers if not source.strip()]
+    assert blank == [("", 0.0)] * 3
+
+
+def test_it_needs_tensorflow_alone_and_says_how_to_be_called(found: dict[str, Any]) -> None:
+    assert found["strangers"] == []
+    programs = {name: sorted(spec.name for spec in make(None).input_signature) for name, make in PROGRAMS.items()}
+    assert found["signatures"] == {"serving_default": ["text"], **programs}
+
+
+def test_ids_to_ids(toy: Any, found: dict[str, Any]) -> None:
+    changes: dict[str, float] = {"max_length_factor": 1.0, "length_penalty": 1.0, "length_penalty_base": 0.0}
+    expected = in_keras(toy, "beam", ["abc", "de"], **changes, beam_size=3, n_best=2)
+    assert found["beam"]["tokens"] == expected["tokens"].tolist()
+    assert found["beam"]["lengths"] == expected["lengths"].tolist()
+    np.testing.assert_allclose(found["beam"]["scores"], expected["scores"], atol=1e-4)
+
+
+def answers(path: Path, texts: list[str]) -> tuple[list[str], list[float]]:
+    found = tf.saved_model.load(str(path)).signatures["serving_default"](text=tf.constant(texts))
+    return [text.decode() for text in found["text"].numpy()], found["score"].numpy().tolist()
+
+
+def test_blank_is_what_python_calls_space(toy: Any, path: Path) -> None:
+    spaces = [chr(code) for code in range(0x3100) if chr(code).isspace()]
+    others = ["\u200b", "\u2060", "_", "\u00a0a"]
+    assert len(spaces) > 20
+    # This tokenizer keeps most of them.
+    assert sum(map(bool, toy.tokenizer.encode(spaces))) > 20
+    texts, scores = answers(path, [*spaces, "".join(spaces), *others])
+    assert set(texts[: -len(others)]) == {""}
+    assert not any(scores[: -len(others)])
+    assert all(scores[-len(others) :])
+
+
+def test_a_text_that_the_tokenizer_drops_is_blank(toy: Any, tmp_path: Path) -> None:
+    source = train(["abcde"], 40, kind="char", normalization="nmt_nfkc")
+    assert source.encode(["\u200b\x01", "\u200ba"])[0] == []
+    save(toy.model, source, toy.tokenizer, DECODING, tmp_path / "model")
+    texts, scores = answers(tmp_path / "model", ["\u200b\x01", "\u200ba"])
+    assert (texts[0], scores[0]) == ("", 0.0)
+    assert scores[1] != 0

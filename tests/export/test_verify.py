@@ -1,0 +1,170 @@
+"""Verification, with forms that say what they are told to say."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+
+from keras_s2s.bundle import Decoding
+from keras_s2s.export import DEFAULT_DECODING, VerificationError
+from keras_s2s.export.verify import decode, verify
+from keras_s2s.runtime.graph import Candidate, Candidates
+
+# Each sentence is made of its number, and is said back.
+ROWS = [[4 + number, 5, 6, 2] for number in range(40)]
+MANY = [[4 + number, 5, 6, 2] for number in range(1000)]
+FORMS = ("keras", "saved_model", "fp32", "int8")
+Rows = Sequence[Sequence[int]]
+
+
+class Echo:
+    """A form that repeats its source, but for the sentences in `other`; it remembers what it was asked.
+
+    Args:
+        other: the first token of a sentence -> what is said of it.
+        alone: whether `other` is said only of a sentence that comes alone.
+        strategy: `other` is said only by this one.
+    """
+
+    def __init__(
+        self, other: dict[int, Candidate] | None = None, alone: bool = False, strategy: str | None = None
+    ) -> None:
+        self.other, self.alone, self.strategy = other or {}, alone, strategy
+        self.asked: list[tuple[Decoding, int]] = []
+
+    def __call__(self, rows: Rows, decoding: Decoding) -> list[Candidates]:
+        self.asked.append((decoding, len(rows)))
+        different = (not self.alone or len(rows) == 1) and self.strategy in (None, decoding.strategy)
+        found = self.other if different else {}
+        return [[found.get(row[0], Candidate(tuple(row[:-1]), -0.5))] for row in rows]
+
+
+def model(log_probabilities: dict[int, float]) -> Callable[[dict[str, np.ndarray]], np.ndarray]:
+    """Logits are the same everywhere; the tokens that are not named are impossible."""
+
+    def logits(inputs: dict[str, np.ndarray]) -> np.ndarray:
+        # The prefix that both share, as teacher forcing wants it.
+        assert inputs["target_ids"][0, 0] == 1
+        values = np.full(2000, -30.0, "float32")
+        for token, value in log_probabilities.items():
+            values[token] = value
+        return np.tile(values, (*inputs["target_ids"].shape, 1))
+
+    return logits
+
+
+def check(rows: Rows, stub: Any = None, **forms: Echo) -> list[dict[str, Any]]:
+    every = {name: forms.get(name, Echo()) for name in FORMS}
+    return verify(stub or model({5: 0.0}), every, rows, DEFAULT_DECODING, lambda what: None)
+
+
+def test_forms_that_agree() -> None:
+    found = check(ROWS)
+    assert [(c["forms"], c["decoding"]) for c in found] == [
+        (forms, decoding)
+        for decoding in ("greedy", "beam 4")
+        for forms in (
+            "keras and saved_model",
+            "keras and fp32",
+            "fp32 in batches of 32 and alone",
+            "int8 in batches of 32 and alone",
+        )
+    ]
+    assert all(c["sentences"] == 40 and c["near_ties"] == 0 and c["largest_score_difference"] == 0 for c in found)
+
+
+def test_who_is_asked_for_what() -> None:
+    forms = {name: Echo() for name in FORMS}
+    check(ROWS, **forms)
+    for name, form in forms.items():
+        for strategy, size in (("greedy", 1), ("beam", 4)):
+            asked = [(d, count) for d, count in form.asked if d.strategy == strategy]
+            assert all(d == DEFAULT_DECODING.replace(strategy=strategy, beam_size=size) for d, _ in asked)
+            alone = [1] * 40 if name in ("fp32", "int8") else []
+            assert [count for _, count in asked] == [32, 8, *alone]
+
+
+def test_scores_that_differ_are_told() -> None:
+    found = check(ROWS, saved_model=Echo({9: Candidate((9, 5, 6), -0.5003)}))
+    assert found[0]["largest_score_difference"] == pytest.approx(0.0003)
+    assert found[1]["largest_score_difference"] == 0
+
+
+@pytest.mark.parametrize(
+    ("tokens", "message"),
+    [
+        ((9, 7, 6), r"sentence 6 first differs at step 2 \(5 and 7\), and that is no near-tie: the margin is"),
+        ((9, 5), r"sentence 6 first differs at step 3 \(6 and 2\)"),
+        ((9, 5, 6, 7), r"sentence 6 first differs at step 4 \(2 and 7\)"),
+        ((), r"sentence 6 first differs at step 1 \(9 and 2\)"),
+    ],
+)
+@pytest.mark.parametrize("form", ["saved_model", "fp32"])
+def test_a_difference_is_named(form: str, tokens: tuple[int, ...], message: str) -> None:
+    stub = model({5: 0.0, 6: -5.0, 9: -10.0, 7: -15.0, 2: -20.0})
+    with pytest.raises(VerificationError, match=f"^keras and {form}, greedy: {message}") as error:
+        check(ROWS, stub, **{form: Echo({9: Candidate(tokens, -0.6)})})
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("form", ["fp32", "int8"])
+def test_a_sentence_that_is_another_one_alone(form: str) -> None:
+    other = Echo({9: Candidate((9, 7, 6), -0.6)}, alone=True)
+    with pytest.raises(VerificationError, match=f"^{form} in batches of 32 and alone, greedy: sentence 6 first"):
+        check(ROWS, **{form: other})
+
+
+def test_a_difference_in_beams_alone() -> None:
+    other = Echo({9: Candidate((9, 7, 6), -0.6)}, strategy="beam")
+    with pytest.raises(VerificationError, match=r"^keras and saved_model, beam 4: sentence 6 "):
+        check(ROWS, saved_model=other)
+
+
+def test_int8_may_differ_from_fp32() -> None:
+    assert all(c["near_ties"] == 0 for c in check(ROWS, int8=Echo({9: Candidate((9, 7, 6), -0.6)})))
+
+
+def near(number: int) -> dict[int, Candidate]:
+    """Differences at the second token of the first sentences."""
+    return {4 + i: Candidate((4 + i, 7, 6), -0.6) for i in range(number)}
+
+
+def test_a_near_tie_is_counted() -> None:
+    found = check(MANY, model({5: -1.0, 7: -1.00009}), saved_model=Echo(near(1)))
+    assert [c["near_ties"] for c in found] == [1, 0, 0, 0, 1, 0, 0, 0]
+    assert found[0]["sentences"] == 1000
+
+
+def test_a_margin_just_above_a_near_tie() -> None:
+    with pytest.raises(VerificationError, match=r"the margin is 0\.0001\d*, at most 0\.0001 would be"):
+        check(MANY, model({5: -1.0, 7: -1.00012}), saved_model=Echo(near(1)))
+
+
+def test_hypotheses_of_one_score_are_a_near_tie() -> None:
+    other = {4: Candidate((4, 7, 6), -0.50005)}
+    assert check(MANY, saved_model=Echo(other))[0]["near_ties"] == 1
+
+
+def test_too_many_near_ties() -> None:
+    message = r"^keras and saved_model, greedy: 2 of 1000 sentences differ at near-ties, more than 0\.1%$"
+    with pytest.raises(VerificationError, match=message):
+        check(MANY, model({5: -1.0, 7: -1.00005}), saved_model=Echo(near(2)))
+
+
+def test_scores_that_are_no_numbers() -> None:
+    broken = Echo({9: Candidate((9, 5, 6), float("nan"))})
+    with pytest.raises(VerificationError, match=r"^keras and saved_model, greedy: sentence 6 has a score that is"):
+        check(ROWS, keras=broken, saved_model=broken)
+
+
+def test_decode_sorts_by_length_and_keeps_the_order() -> None:
+    form = Echo()
+    rows = [[4, 2], [5, 5, 5, 2], [6, 6, 2], [7, 2]]
+    assert [best.tokens for best in decode(form, rows, DEFAULT_DECODING, batch_size=2)] == [
+        (4,),
+        (5, 5, 5),
+        (6, 6),
+        (7,),
+    ]
+    assert [count for _, count in form.asked] == [2, 2]

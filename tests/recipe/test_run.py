@@ -1,0 +1,322 @@
+"""Runs of a small recipe: which stages are done, and what comes out."""
+
+import importlib
+import os
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from keras_s2s import UserError, bundle, recipe
+from keras_s2s.data import Task
+from keras_s2s.runtime import Generator
+
+module = importlib.import_module("keras_s2s.recipe.run")
+
+PIPELINES = Path(__file__).parents[2] / "pipelines"
+STAGES = ["data", "tokenizer", "model", "bundle"]
+GENERATE = """
+import argparse, pathlib, random
+parser = argparse.ArgumentParser()
+parser.add_argument("folder", type=pathlib.Path)
+parser.add_argument("--seed", type=int)
+options = parser.parse_args()
+draw = random.Random(options.seed)
+words = sorted({"".join(draw.choices("abcd", k=draw.randint(1, 4))) for _ in range(2000)})
+draw.shuffle(words)
+for name, some in (("train", words[40:]), ("dev", words[:20]), ("test", words[20:40])):
+    lines = [f"{word}\\t{word[::-1]}\\n" for word in some]
+    (options.folder / f"{name}.tsv").write_text("".join(lines))
+"""
+RECIPE: dict[str, Any] = {
+    "name": "toy",
+    "task": "reversal",
+    "data": {
+        "generate": "generate.py",
+        "seed": 3,
+        **{split: {"tsv": f"{split}.tsv"} for split in ("train", "dev", "test")},
+    },
+    "tokenizer": {"kind": "char", "vocabulary_size": 20, "joint": True},
+    "model": {"width": 16, "encoder": {"kind": "lstm"}, "decoder": {"kind": "lstm"}, "dropout": 0.0},
+    "training": {"epochs": 2, "tokens": 128, "learning_rate": 0.01},
+    "decoding": {
+        "strategy": "greedy",
+        "beam_size": 1,
+        "length_penalty": 1.0,
+        "length_penalty_base": 0.0,
+        "n_best": 1,
+        "max_length_factor": 1.0,
+        "max_length_extra": 3,
+    },
+    "metrics": ["chrf", "exact_match"],
+    "max_source_tokens": 30,
+}
+
+
+def change(recipe: dict[str, Any], key: str, value: Any) -> None:
+    *path, last = key.split(".")
+    for name in path:
+        recipe = recipe[name]
+    recipe[last] = value
+
+
+class Kitchen:
+    """A recipe in a folder of its own, run from another one."""
+
+    def __init__(self, folder: Path, printed: Callable[[], str]) -> None:
+        self.folder, self.printed = folder, printed
+        folder.mkdir()
+        self.content: dict[str, Any] = yaml.safe_load(yaml.safe_dump(RECIPE))
+        (folder / "generate.py").write_text(GENERATE)
+
+    def load(self) -> recipe.Recipe:
+        (self.folder / "recipe.yaml").write_text(yaml.safe_dump(self.content))
+        return recipe.load(self.folder)
+
+    def run(self, verb: Callable = recipe.export) -> dict[str, str]:
+        """Stage -> what was said of it."""
+        self.printed()
+        verb(self.load())
+        return self.said()
+
+    def said(self) -> dict[str, str]:
+        return dict(re.findall(rf"^({'|'.join(STAGES)}): (.*)$", self.printed(), re.MULTILINE))
+
+
+@pytest.fixture
+def kitchen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> Kitchen:
+    (tmp_path / "work").mkdir()
+    monkeypatch.chdir(tmp_path / "work")
+    return Kitchen(tmp_path / "recipe", lambda: capsys.readouterr().out)
+
+
+def hashes(folder: Path) -> dict[str, tuple[str, int]]:
+    """Content and time of writing of every file."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {str(path): (bundle.sha256(path), path.stat().st_mtime_ns) for path in files}
+
+
+def test_a_whole_run_and_the_same_again(kitchen: Kitchen) -> None:
+    first = kitchen.run(recipe.run)
+    assert first == dict.fromkeys(STAGES, "started")
+    path = Path("saved_models") / "toy"
+    found = bundle.read(path)
+    bundle.verify(found, found.manifest.hashes)
+    assert (found.manifest.name, found.manifest.task) == ("toy", "reversal")
+    assert found.manifest.limits.max_source_tokens == 30
+    assert found.manifest.decoding.strategy == "greedy"
+    assert list(found.manifest.metrics["Keras"]) == ["chrf", "exact_match"]
+    assert found.manifest.tokenizers.source.path == found.manifest.tokenizers.target.path
+    generator = Generator.load(path)
+    outputs = [hypotheses[0].text for hypotheses in generator(["abc", "dd", "", "cab"])]
+    assert outputs[2] == ""
+    assert len(set(outputs)) > 2
+
+    before = hashes(Path("saved_models"))
+    assert kitchen.run(recipe.run) == dict.fromkeys(STAGES, "done before")
+    assert hashes(Path("saved_models")) == before
+    # What is shown at the end is the report, of a run that did nothing, too.
+    recipe.run(kitchen.load())
+    shown = kitchen.printed()
+    assert "ONNX int8" in shown
+    assert f"{path}: verified bundle, " in shown
+    assert recipe.train(kitchen.load()) == Path("saved_models/.runs/toy/model/best.keras")
+
+
+class Work:
+    """Training and export that only write a file each, and may be interrupted."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.interrupted: str | None = None
+        self.tasks: list[Task] = []
+        monkeypatch.setattr(module.training, "train", self.train)
+        monkeypatch.setattr(module.training, "load", lambda path: path.read_text())
+        monkeypatch.setattr(module.exporting, "export", self.export)
+
+    def train(self, model: Any, task: Task, training: Any, folder: Path) -> Path:
+        self.tasks.append(task)
+        with open(folder / "epochs", "a") as file:
+            file.write("epoch\n")
+        if self.interrupted == "model":
+            raise KeyboardInterrupt
+        (folder / "best.keras").write_text("weights")
+        return folder / "best.keras"
+
+    def export(self, model: str, path: Path, *given: Any, **options: Any) -> None:
+        assert model == "weights"
+        if self.interrupted == "bundle":
+            raise KeyboardInterrupt
+        path.mkdir(parents=True, exist_ok=True)
+        (path / "bundle.json").write_text("{}")
+
+
+@pytest.fixture
+def work(monkeypatch: pytest.MonkeyPatch) -> Work:
+    return Work(monkeypatch)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "first"),
+    [
+        ("data.seed", 4, "data"),
+        ("tokenizer.vocabulary_size", 8, "tokenizer"),
+        ("tokenizer.joint", False, "tokenizer"),
+        ("model.width", 18, "model"),
+        ("training.epochs", 3, "model"),
+        ("metrics", ["exact_match", "chrf"], "model"),
+        ("decoding.max_length_extra", 4, "bundle"),
+        ("task", "backwards", "bundle"),
+        ("max_source_tokens", 31, "bundle"),
+    ],
+)
+def test_a_change_redoes_what_comes_after_it(kitchen: Kitchen, work: Work, key: str, value: Any, first: str) -> None:
+    assert kitchen.run() == dict.fromkeys(STAGES, "started")
+    change(kitchen.content, key, value)
+    number = STAGES.index(first)
+    assert kitchen.run() == {
+        **dict.fromkeys(STAGES[:number], "done before"),
+        **dict.fromkeys(STAGES[number:], "started"),
+    }
+    assert kitchen.run() == dict.fromkeys(STAGES, "done before")
+
+
+def test_a_change_of_the_script_redoes_everything(kitchen: Kitchen, work: Work) -> None:
+    kitchen.run()
+    (kitchen.folder / "generate.py").write_text(GENERATE.replace("abcd", "abcde"))
+    assert kitchen.run() == dict.fromkeys(STAGES, "started")
+
+
+def test_data_that_change_beside_a_recipe_redo_what_is_made_of_them(kitchen: Kitchen, work: Work) -> None:
+    del kitchen.content["data"]["generate"]
+    for name in ("train", "dev", "test"):
+        (kitchen.folder / f"{name}.tsv").write_text("ab\tba\nabc\tcba\n")
+    assert kitchen.run() == dict.fromkeys(STAGES[1:], "started")
+    assert kitchen.run() == dict.fromkeys(STAGES[1:], "done before")
+    (kitchen.folder / "dev.tsv").write_text("ab\tba\nac\tca\n")
+    assert kitchen.run() == dict.fromkeys(STAGES[1:], "started")
+
+
+def test_an_interrupted_training_goes_on(kitchen: Kitchen, work: Work) -> None:
+    work.interrupted = "model"
+    with pytest.raises(KeyboardInterrupt):
+        kitchen.run()
+    assert kitchen.said() == dict.fromkeys(STAGES[:3], "started")
+    work.interrupted = None
+    assert kitchen.run() == dict(zip(STAGES, ["done before", "done before", "going on", "started"], strict=True))
+    # In the folder as it was left.
+    assert Path("saved_models/.runs/toy/model/epochs").read_text() == "epoch\n" * 2
+
+
+def test_an_interrupted_export_is_done_again(kitchen: Kitchen, work: Work) -> None:
+    kitchen.run()
+    change(kitchen.content, "decoding.max_length_extra", 4)
+    work.interrupted = "bundle"
+    for said in ("started", "going on"):
+        with pytest.raises(KeyboardInterrupt):
+            kitchen.run()
+        assert kitchen.said() == {**dict.fromkeys(STAGES, "done before"), "bundle": said}
+    work.interrupted = None
+    assert kitchen.run() == {**dict.fromkeys(STAGES, "done before"), "bundle": "going on"}
+    assert kitchen.run() == dict.fromkeys(STAGES, "done before")
+
+
+def test_a_script_that_fails_is_run_again(kitchen: Kitchen, work: Work) -> None:
+    (kitchen.folder / "generate.py").write_text("import sys; sys.exit(3)")
+    script = kitchen.folder / "generate.py"
+    with pytest.raises(UserError, match=f"^{re.escape(str(script))}: ended with exit code 3$"):
+        kitchen.run()
+    (kitchen.folder / "generate.py").write_text(GENERATE)
+    assert kitchen.run() == dict.fromkeys(STAGES, "started")
+
+
+def test_a_bundle_that_is_gone_is_made_again(kitchen: Kitchen, work: Work) -> None:
+    kitchen.run()
+    Path("saved_models/toy/bundle.json").unlink()
+    assert kitchen.run() == {**dict.fromkeys(STAGES, "done before"), "bundle": "started"}
+
+
+def test_training_stops_before_the_bundle(kitchen: Kitchen, work: Work) -> None:
+    assert kitchen.run(recipe.train) == dict.fromkeys(STAGES[:3], "started")
+    assert os.listdir("saved_models") == [".runs"]
+    assert kitchen.run() == {**dict.fromkeys(STAGES, "done before"), "bundle": "started"}
+
+
+def test_a_fresh_run_forgets(kitchen: Kitchen, work: Work, monkeypatch: pytest.MonkeyPatch) -> None:
+    kitchen.run()
+    Path("saved_models/.runs/other").mkdir()
+    monkeypatch.setattr(Work, "export", lambda self, model, path, *given, **options: None)
+    Path("saved_models/toy/report.md").write_text("# toy")
+    assert kitchen.run(lambda loaded: recipe.run(loaded, fresh=True)) == dict.fromkeys(STAGES, "started")
+    assert Path("saved_models/.runs/other").exists()
+
+
+@pytest.mark.parametrize("joint", [True, False])
+def test_tokenizers_see_the_training_data_alone(kitchen: Kitchen, work: Work, joint: bool) -> None:
+    del kitchen.content["data"]["generate"]
+    kitchen.content["tokenizer"]["joint"] = joint
+    for name, line in (("train", "ab\tcd"), ("dev", "xa\tya"), ("test", "za\tza")):
+        (kitchen.folder / f"{name}.tsv").write_text(f"{line}\n")
+    kitchen.run()
+    (task,) = work.tasks
+    known = [
+        {letter for letter in "abcdxyz" if tokenizer.encode([letter])[0][0] != 3}
+        for tokenizer in (task.source_tokenizer, task.target_tokenizer)
+    ]
+    assert known == ([set("abcd")] * 2 if joint else [set("ab"), set("cd")])
+    assert (task.source_tokenizer.model == task.target_tokenizer.model) is joint
+    assert task.test is not None
+    assert (task.train.sources, task.dev.targets, task.test.sources) == (["ab"], ["ya"], ["za"])
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("train.tsv", None, "train.tsv: cannot be read: No such file or directory; check the name"),
+        ("dev.tsv", b"", "dev.tsv: no lines; give a file with at least one"),
+        ("test.tsv", b"a\tb\na b\n", "test.tsv: line 2: 0 TABs; expected source TAB target"),
+        ("dev.tsv", b"a\tb\n\xff\tb\n", "dev.tsv: line 2: not UTF-8; convert the file to UTF-8"),
+    ],
+)
+def test_wrong_data_are_named(kitchen: Kitchen, work: Work, name: str, content: bytes | None, message: str) -> None:
+    del kitchen.content["data"]["generate"]
+    for split in ("train", "dev", "test"):
+        (kitchen.folder / f"{split}.tsv").write_text("ab\tba\n")
+    if content is None:
+        (kitchen.folder / name).unlink()
+    else:
+        (kitchen.folder / name).write_bytes(content)
+    with pytest.raises(UserError) as error:
+        kitchen.run()
+    assert str(error.value) == f"{kitchen.folder}/{message}"
+    assert not Path("saved_models").exists()
+
+
+@pytest.mark.parametrize("script", ["absent.py", "."])
+def test_a_script_that_is_not_there(kitchen: Kitchen, script: str) -> None:
+    kitchen.content["data"]["generate"] = script
+    with pytest.raises(UserError, match=r"recipe\.yaml: data\.generate: .*: no such file; expected a Python script$"):
+        kitchen.run()
+
+
+def test_a_vocabulary_that_the_data_cannot_give(kitchen: Kitchen, work: Work) -> None:
+    kitchen.content["tokenizer"] = {"kind": "bpe", "vocabulary_size": 5000}
+    with pytest.raises(UserError, match=r"^tokenizer: vocabulary_size 5000: too large for this corpus; \d+ at most$"):
+        kitchen.run()
+
+
+def test_our_recipe_without_its_data_folder(
+    kitchen: Kitchen, work: Work, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    path = PIPELINES / "multi30k" / "transformer.yaml"
+    monkeypatch.delenv("KERAS_S2S_DATA", raising=False)
+    with pytest.raises(UserError) as error:
+        recipe.train(recipe.load(path))
+    assert str(error.value).startswith(f"{path}: ${{KERAS_S2S_DATA}}/")
+    assert str(error.value).endswith("the environment variable KERAS_S2S_DATA is not set; set it to the data folder")
+    monkeypatch.setenv("KERAS_S2S_DATA", str(tmp_path))
+    with pytest.raises(UserError, match=f"^{re.escape(str(tmp_path))}.*: cannot be read: No such file"):
+        recipe.train(recipe.load(path))
+    assert not Path("saved_models").exists()

@@ -1,0 +1,251 @@
+"""What a recipe may say, and what is said to somebody who said something else."""
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from keras_s2s import UserError
+from keras_s2s.models import LSTMEncoderConfig, TransformerDecoderConfig
+from keras_s2s.recipe import load
+from keras_s2s.recipe.schema import resolve
+
+PIPELINES = Path(__file__).parents[2] / "pipelines"
+RECIPE: dict[str, Any] = {
+    "name": "toy",
+    "task": "copy",
+    "data": {split: {"tsv": f"{split}.tsv"} for split in ("train", "dev", "test")},
+    "tokenizer": {"kind": "char", "vocabulary_size": 20},
+    "model": {
+        "width": 16,
+        "encoder": {"kind": "transformer", "layers": 3, "heads": 2},
+        "decoder": {"kind": "transformer", "layers": 2, "heads": 2},
+    },
+    "training": {"epochs": 1},
+    "decoding": {
+        "strategy": "greedy",
+        "beam_size": 1,
+        "length_penalty": 1.0,
+        "length_penalty_base": 0.0,
+        "n_best": 1,
+        "max_length_factor": 1.0,
+        "max_length_extra": 3,
+    },
+    "metrics": ["exact_match"],
+}
+
+
+def write(path: Path, content: Any) -> Path:
+    path.write_text(yaml.safe_dump(content), encoding="utf-8")
+    return path
+
+
+def changed(key: str, value: Any) -> dict[str, Any]:
+    """The recipe with one key, named by its path, that says something else."""
+    recipe = copy.deepcopy(RECIPE)
+    part, *path = recipe, *key.split(".")
+    for name in path[:-1]:
+        part = part[name]
+    part[path[-1]] = value
+    return recipe
+
+
+def complaint(path: Path) -> str:
+    with pytest.raises(UserError) as error:
+        load(path)
+    assert "\n" not in str(error.value)
+    return str(error.value)
+
+
+@pytest.mark.parametrize("path", sorted(PIPELINES.rglob("*.yaml")), ids=lambda path: f"{path.parent.name}/{path.name}")
+def test_our_recipes_are_right(path: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("KERAS_S2S_DATA", str(tmp_path))
+    recipe = load(path)
+    data = recipe.config.data
+    assert recipe.path == path
+    assert data.generate is None or (path.parent / data.generate).is_file()
+    for files in (data.train, data.dev, data.test):
+        for name in (files.tsv, files.source, files.target):
+            assert name is None or resolve(name, tmp_path, path).is_relative_to(tmp_path)
+
+
+def test_our_recipes_have_names_of_their_own() -> None:
+    names = [load(path).config.name for path in sorted(PIPELINES.rglob("*.yaml"))]
+    assert len(names) >= 5
+    assert len(set(names)) == len(names)
+
+
+def test_a_file_or_its_folder(tmp_path: Path) -> None:
+    path = write(tmp_path / "recipe.yaml", RECIPE)
+    assert load(tmp_path) == load(path) == load(str(path))
+    config = load(path).config
+    assert (config.name, config.training.epochs, config.max_source_tokens) == ("toy", 1, 256)
+
+
+def test_a_folder_without_its_recipe_names_the_others(tmp_path: Path) -> None:
+    for name in ("b.yaml", "a.yaml"):
+        write(tmp_path / name, RECIPE)
+    others = f"{tmp_path / 'a.yaml'}, {tmp_path / 'b.yaml'}"
+    assert complaint(tmp_path) == f"{tmp_path}: no recipe.yaml in this folder; name one of its recipes: {others}"
+
+
+def test_a_folder_without_recipes(tmp_path: Path) -> None:
+    assert complaint(tmp_path) == f"{tmp_path}: no recipe.yaml in this folder; and no other recipe"
+
+
+def test_a_file_that_is_not_there(tmp_path: Path) -> None:
+    message = "no such file; expected a recipe, a YAML file or a folder with one"
+    assert complaint(tmp_path / "absent.yaml") == f"{tmp_path / 'absent.yaml'}: {message}"
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"a: [1, 2", "expected YAML in UTF-8: "),
+        (b"a: b: c", "expected YAML in UTF-8: "),
+        (b"a: \xff", "expected YAML in UTF-8: "),
+        (b"a: !!python/object:os.system {}", "expected YAML in UTF-8: "),
+        (b"", "expected keys and values, got NoneType"),
+        (b"- a\n- b\n", "expected keys and values, got list"),
+        (b"just text", "expected keys and values, got str"),
+    ],
+)
+def test_files_that_are_no_recipe(tmp_path: Path, content: bytes, message: str) -> None:
+    path = tmp_path / "recipe.yaml"
+    path.write_bytes(content)
+    assert complaint(path).startswith(f"{path}: {message}")
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("trainning", {}, "trainning: unknown key; did you mean 'training'?"),
+        ("training.learning_rat", 1, "training.learning_rat: unknown key; did you mean 'learning_rate'?"),
+        ("model.encoder.layer", 1, "model.encoder.layer: unknown key; did you mean 'layers'?"),
+        ("data.train.tvs", "x", "data.train.tvs: unknown key; did you mean 'tsv'?"),
+        ("model.encoder", {"kind": "gru"}, "model.encoder: "),
+        ("model.width", 15, "model: width 15 must be even"),
+        ("model.decoder.heads", 3, "model: width 16 is not a multiple of 3 heads"),
+        ("tokenizer.kind", "words", "tokenizer.kind: "),
+        ("training.epochs", 0, "training.epochs: "),
+        ("decoding.beam_size", 4, "decoding.beam_size: "),
+        ("metrics", [], "metrics: "),
+        ("metrics", ["blue"], "metrics: metrics: blue: unknown metric; did you mean 'bleu'?"),
+        ("data.dev", {"source": "x"}, "data.dev: expected either 'tsv', or 'source' and 'target'"),
+        ("data.dev", {}, "data.dev: expected either 'tsv', or 'source' and 'target'"),
+        ("data.dev", {"tsv": "x", "source": "x", "target": "x"}, "data.dev: expected either 'tsv', or"),
+        ("data.dev", {"tsv": "x", "target": "x"}, "data.dev: expected either 'tsv', or"),
+        ("name", "a/b", "name: "),
+        ("name", "..", "name: "),
+        ("name", ".runs", "name: "),
+        ("task", "two words", "task: "),
+        ("max_source_tokens", 0, "max_source_tokens: "),
+        ("model.share_embeddings", True, "RecipeConfig: model.share_embeddings needs one tokenizer for both sides; "),
+    ],
+)
+def test_wrong_keys_and_values(tmp_path: Path, key: str, value: Any, message: str) -> None:
+    path = write(tmp_path / "recipe.yaml", changed(key, value))
+    assert complaint(path).startswith(f"{path}: {message}")
+
+
+@pytest.mark.parametrize("key", ["name", "data", "model", "training", "decoding", "metrics"])
+def test_what_must_be_said(tmp_path: Path, key: str) -> None:
+    path = write(tmp_path / "recipe.yaml", {name: value for name, value in RECIPE.items() if name != key})
+    assert complaint(path) == f"{path}: {key}: this key is required"
+
+
+def test_shared_embeddings_of_a_joint_tokenizer(tmp_path: Path) -> None:
+    recipe = changed("model.share_embeddings", True)
+    recipe["tokenizer"]["joint"] = True
+    assert load(write(tmp_path / "recipe.yaml", recipe)).config.model.share_embeddings
+
+
+def test_a_recipe_extends_another_key_by_key(tmp_path: Path) -> None:
+    write(tmp_path / "base.yaml", RECIPE)
+    changes = {"name": "other", "training": {"tokens": 99}, "model": {"encoder": {"layers": 5}}, "metrics": ["chrf"]}
+    recipe = load(write(tmp_path / "recipe.yaml", {"extends": "base.yaml", **changes}))
+    config = recipe.config
+    assert recipe.path == tmp_path / "recipe.yaml"
+    assert (config.name, config.task, config.metrics) == ("other", "copy", ("chrf",))
+    assert (config.training.epochs, config.training.tokens) == (1, 99)
+    # The kind is the same, so the other keys stay.
+    assert config.model.encoder.model_dump() == {
+        "kind": "transformer",
+        "layers": 5,
+        "heads": 2,
+        "feed_forward": 256,
+    }
+
+
+def test_a_part_of_another_kind_is_another_part(tmp_path: Path) -> None:
+    write(tmp_path / "base.yaml", RECIPE)
+    changes = {"model": {"encoder": {"kind": "lstm"}, "decoder": {"kind": "transformer", "layers": 9}}}
+    model = load(write(tmp_path / "recipe.yaml", {"extends": "base.yaml", **changes})).config.model
+    assert model.encoder == LSTMEncoderConfig(layers=1)
+    assert model.decoder == TransformerDecoderConfig(layers=9, heads=2)
+    assert model.width == 16
+
+
+def test_extending_what_extends(tmp_path: Path) -> None:
+    (tmp_path / "below").mkdir()
+    write(tmp_path / "base.yaml", RECIPE)
+    write(tmp_path / "below" / "middle.yaml", {"extends": "../base.yaml", "training": {"tokens": 7, "epochs": 2}})
+    path = write(tmp_path / "recipe.yaml", {"extends": "below/middle.yaml", "training": {"epochs": 3}})
+    training = load(path).config.training
+    assert (training.tokens, training.epochs) == (7, 3)
+
+
+def test_recipes_that_extend_each_other(tmp_path: Path) -> None:
+    one, other = tmp_path / "one.yaml", tmp_path / "other.yaml"
+    write(one, {"extends": "other.yaml"})
+    write(other, {"extends": "./one.yaml"})
+    chain = f"{one} -> {other} -> {one}"
+    assert complaint(one) == f"{one}: extends: in a circle, {chain}; take one 'extends' away"
+    itself = write(tmp_path / "itself.yaml", {"extends": "itself.yaml"})
+    assert "in a circle" in complaint(itself)
+
+
+def test_extending_what_is_not_there(tmp_path: Path) -> None:
+    path = write(tmp_path / "recipe.yaml", {"extends": "absent.yaml"})
+    assert complaint(path).startswith(f"{tmp_path / 'absent.yaml'}: no such file")
+
+
+def test_extending_a_folder_or_no_name(tmp_path: Path) -> None:
+    (tmp_path / "below").mkdir()
+    path = write(tmp_path / "recipe.yaml", {"extends": "below"})
+    assert complaint(path).startswith(f"{tmp_path / 'below'}: cannot be read: ")
+    path = write(tmp_path / "recipe.yaml", {"extends": ["a.yaml", "b.yaml"]})
+    assert complaint(path).startswith(f"{path}: extends: expected the name of a YAML file")
+
+
+def test_a_wrong_key_that_was_extended_is_the_recipe_s(tmp_path: Path) -> None:
+    write(tmp_path / "base.yaml", changed("training.epoch", 1))
+    path = write(tmp_path / "recipe.yaml", {"extends": "base.yaml"})
+    assert complaint(path) == f"{path}: training.epoch: unknown key; did you mean 'epochs'?"
+
+
+def test_places_of_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    recipe = tmp_path / "recipe.yaml"
+    monkeypatch.setenv("FOLDER", str(tmp_path / "data"))
+    monkeypatch.setenv("LANGUAGE_OF_TEST", "de")
+    assert resolve("train.tsv", tmp_path, recipe) == tmp_path / "train.tsv"
+    assert resolve("/abs/train.tsv", tmp_path, recipe) == Path("/abs/train.tsv")
+    assert resolve("${FOLDER}/train.${LANGUAGE_OF_TEST}", Path("elsewhere"), recipe) == tmp_path / "data" / "train.de"
+    assert resolve("in-${LANGUAGE_OF_TEST}/x", tmp_path, recipe) == tmp_path / "in-de" / "x"
+    # Who sets a variable to a relative folder means the current one.
+    monkeypatch.setenv("FOLDER", "data")
+    assert resolve("${FOLDER}/train", Path("elsewhere"), recipe) == Path("data/train")
+
+
+@pytest.mark.parametrize("value", [None, ""])
+def test_a_variable_that_is_not_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, value: str | None) -> None:
+    monkeypatch.delenv("KERAS_S2S_DATA", raising=False)
+    if value is not None:
+        monkeypatch.setenv("KERAS_S2S_DATA", value)
+    with pytest.raises(UserError) as error:
+        resolve("${KERAS_S2S_DATA}/train.en", tmp_path, tmp_path / "recipe.yaml")
+    place = f"{tmp_path / 'recipe.yaml'}: ${{KERAS_S2S_DATA}}/train.en"
+    message = "the environment variable KERAS_S2S_DATA is not set; set it to the data folder"
+    assert str(error.value) == f"{place}: {message}"

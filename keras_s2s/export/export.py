@@ -14,10 +14,10 @@ from keras_s2s.decoding import PROGRAMS
 from keras_s2s.errors import UserError
 from keras_s2s.evaluation import find_metric
 from keras_s2s.export import onnx_graph, saved_model
-from keras_s2s.export.forms import keras_form, onnx_form, saved_model_form
+from keras_s2s.export.forms import keras_form, onnx_form, saved_model_form, saved_model_texts
 from keras_s2s.export.measure import Measured, ParallelText, bytes_of, bytes_of_weights, measure
 from keras_s2s.export.report import draw_attention, write_report
-from keras_s2s.export.verify import verify
+from keras_s2s.export.verify import BATCH, search_name, verify, verify_texts
 from keras_s2s.text import Tokenizer
 from keras_s2s.text.tokenizer import EOS
 
@@ -100,13 +100,15 @@ def export_bundle(
     limits = parse(bundle.Limits, {"max_source_tokens": max_source_tokens}, "export")
     name = Path(path).resolve().name
     with bundle.building(path) as folder:
-        source_path, target_path = _write_tokenizers(folder, source_tokenizer, target_tokenizer)
+        tokenizers = _write_tokenizers(folder, source_tokenizer, target_tokenizer)
         progress("SavedModel")
-        saved_model.save(model, source_tokenizer, target_tokenizer, decoding, folder / "saved_model")
+        saved = folder / "saved_model"
+        saved_model.save(model, source_tokenizer, target_tokenizer, decoding, max_source_tokens, saved)
         _write_graphs(model, folder, progress)
+
         forms = {
             "keras": keras_form(model),
-            "saved_model": saved_model_form(folder / "saved_model"),
+            "saved_model": saved_model_form(saved),
             **{precision: onnx_form(folder / "onnx" / precision) for precision in onnx_graph.OPERATORS},
         }
         rows = _rows(source_tokenizer, dev.sources[:VERIFIED_SENTENCES], max_source_tokens)
@@ -114,16 +116,17 @@ def export_bundle(
 
         split, text = ("dev", dev) if test is None else ("test", test)
         rows = _rows(source_tokenizer, text.sources, max_source_tokens)
-        sizes = {
-            "keras": ("Keras", bytes_of_weights(model)),
-            "saved_model": ("SavedModel", bytes_of(folder / "saved_model")),
-            "fp32": ("ONNX fp32", bytes_of(folder / "onnx" / "fp32")),
-            "int8": ("ONNX int8", bytes_of(folder / "onnx" / "int8")),
-        }
+        sizes = _sizes(model, folder)
         measured = []
         for form, (title, size) in sizes.items():
             progress(f"measuring: {title}")
             measured.append(measure(title, forms[form], size, rows, text.targets, target_tokenizer, metrics, decoding))
+
+        progress("verifying: text to text")
+        expected = [a if b.strip() else "" for a, b in zip(measured[0].texts, text.sources, strict=True)]
+        texts = saved_model_texts(saved, text.sources, BATCH)
+        what = "keras and saved_model, text to text"
+        comparisons.append(verify_texts(what, search_name(decoding), expected, texts))
 
         example = text.sources[0], measured[-1].texts[0]
         draw_attention(model, source_tokenizer, target_tokenizer, *example, folder)
@@ -132,15 +135,7 @@ def export_bundle(
         content = {
             "name": name,
             "task": task,
-            "tokenizers": {
-                "source": _tokenizer_file(folder, source_path, source_tokenizer),
-                "target": _tokenizer_file(folder, target_path, target_tokenizer),
-            },
-            "graphs": {
-                precision: {name: _file(folder, f"onnx/{precision}/{name}.onnx") for name in PROGRAMS}
-                for precision in onnx_graph.OPERATORS
-            },
-            "files": {path: bundle.sha256(folder / path) for path in _other_files(folder)},
+            "tokenizers": tokenizers,
             "decoding": decoding,
             "limits": limits,
             "model": model.config.model_dump(mode="json"),
@@ -149,6 +144,7 @@ def export_bundle(
             "versions": versions,
             "minimum_onnxruntime": MINIMUM_ONNXRUNTIME,
             "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+            **_contents(folder),
         }
         bundle.write(folder, parse(bundle.Manifest, content, "export"))
     return measured
@@ -176,13 +172,26 @@ def _check(
         find_metric(metric)
 
 
-def _write_tokenizers(folder: Path, source: Tokenizer, target: Tokenizer) -> tuple[str, str]:
+def _write_tokenizers(folder: Path, source: Tokenizer, target: Tokenizer) -> dict[str, bundle.TokenizerFile]:
+    """Writes both, or one that serves for both, and says what is where."""
     if source.model == target.model:
-        source.save(folder / "joint.model")
-        return "joint.model", "joint.model"
-    source.save(folder / "source.model")
-    target.save(folder / "target.model")
-    return "source.model", "target.model"
+        joint = _write_tokenizer(folder, "joint.model", source)
+        return {"source": joint, "target": joint}
+    return {
+        "source": _write_tokenizer(folder, "source.model", source),
+        "target": _write_tokenizer(folder, "target.model", target),
+    }
+
+
+def _write_tokenizer(folder: Path, path: str, tokenizer: Tokenizer) -> bundle.TokenizerFile:
+    tokenizer.save(folder / path)
+    ids = tokenizer.encode(_VECTORS)
+    return bundle.TokenizerFile(
+        path=path,
+        sha256=bundle.sha256(folder / path),
+        vocabulary_size=tokenizer.vocabulary_size,
+        test_vectors=tuple(bundle.Vector(text=t, ids=tuple(row)) for t, row in zip(_VECTORS, ids, strict=True)),
+    )
 
 
 def _write_graphs(model: Any, folder: Path, progress: Callable[[str], None]) -> None:
@@ -199,13 +208,23 @@ def _rows(tokenizer: Tokenizer, texts: Sequence[str], longest: int) -> list[list
     return [[*ids[: longest - 1], EOS] for ids in tokenizer.encode(texts)]
 
 
-def _tokenizer_file(folder: Path, path: str, tokenizer: Tokenizer) -> bundle.TokenizerFile:
-    ids = tokenizer.encode(_VECTORS)
-    vectors = tuple(bundle.Vector(text=text, ids=tuple(row)) for text, row in zip(_VECTORS, ids, strict=True))
-    file = _file(folder, path)
-    return bundle.TokenizerFile(
-        path=path, sha256=file.sha256, vocabulary_size=tokenizer.vocabulary_size, test_vectors=vectors
-    )
+def _sizes(model: Any, folder: Path) -> dict[str, tuple[str, int]]:
+    """Each form's title and bytes."""
+    return {
+        "keras": ("Keras", bytes_of_weights(model)),
+        "saved_model": ("SavedModel", bytes_of(folder / "saved_model")),
+        "fp32": ("ONNX fp32", bytes_of(folder / "onnx" / "fp32")),
+        "int8": ("ONNX int8", bytes_of(folder / "onnx" / "int8")),
+    }
+
+
+def _contents(folder: Path) -> dict[str, Any]:
+    """The graphs, and the other files that are loaded, for the manifest."""
+    graphs = {
+        precision: {name: _file(folder, f"onnx/{precision}/{name}.onnx") for name in PROGRAMS}
+        for precision in onnx_graph.OPERATORS
+    }
+    return {"graphs": graphs, "files": {path: bundle.sha256(folder / path) for path in _other_files(folder)}}
 
 
 def _file(folder: Path, path: str) -> bundle.File:

@@ -26,6 +26,13 @@ def saved_model_form(path: Path) -> Form:
     return _tensorflow_form(tf.saved_model.load(str(path)).signatures)
 
 
+def saved_model_texts(path: Path, texts: Sequence[str], batch_size: int) -> list[str]:
+    """What the SavedModel's own text signature makes of `texts`, in batches in the order given."""
+    generate = tf.saved_model.load(str(path)).signatures["serving_default"]
+    batches = [texts[start : start + batch_size] for start in range(0, len(texts), batch_size)]
+    return [text.decode() for batch in batches for text in generate(text=tf.constant(batch))["text"].numpy()]
+
+
 def onnx_form(folder: Path, threads: int | None = None) -> Form:
     """The ONNX graphs of one precision."""
     graphs = {name: Graph(folder / f"{name}.onnx", threads) for name in PROGRAMS}

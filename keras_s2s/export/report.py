@@ -10,6 +10,7 @@ from keras_s2s.bundle import Decoding
 from keras_s2s.decoding import alignment
 from keras_s2s.evaluation import attention_picture, markdown_table, signatures
 from keras_s2s.export.measure import Measured, ParallelText
+from keras_s2s.export.verify import search_name
 from keras_s2s.text import Tokenizer
 from keras_s2s.text.tokenizer import EOS
 
@@ -60,9 +61,8 @@ def write_report(
     versions: Mapping[str, str],
 ) -> None:
     """Writes report.md into the bundle's folder."""
-    search = "greedy" if decoding.strategy == "greedy" else f"beam {decoding.beam_size}"
     checked = [
-        [c["forms"], c["decoding"], c["sentences"], c["near_ties"], f"{c['largest_score_difference']:.1e}"]
+        [c["forms"], c["decoding"], c["sentences"], c["near_ties"], _difference(c["largest_score_difference"])]
         for c in comparisons
     ]
     checked_header = ["forms", "decoding", "sentences", "near-ties", "largest score difference"]
@@ -71,7 +71,7 @@ def write_report(
     Path(folder, "report.md").write_text(
         f"# {name}\n\n"
         f"## Quality, size, speed\n\n"
-        f"{len(text.sources)} {split} sentences, {search}, batches of 32 of like length.\n\n"
+        f"{len(text.sources)} {split} sentences, {search_name(decoding)}, batches of 32 of like length.\n\n"
         f"{markdown_table(*results_table(measured))}\n{signed}\n"
         f"## Verification\n\n"
         f"Tokens are equal in every comparison but at near-ties, which are counted.\n\n"
@@ -81,3 +81,7 @@ def write_report(
         f"Made with {made_with}.\n",
         encoding="utf-8",
     )
+
+
+def _difference(value: float | None) -> str:
+    return "" if value is None else f"{value:.1e}"

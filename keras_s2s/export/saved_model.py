@@ -16,13 +16,16 @@ from keras_s2s.text.tokenizer import EOS
 _SPACE = r"[\t-\r\x1c-\x20\x{85}\p{Z}]*"
 
 
-def save(model: Any, source: Tokenizer, target: Tokenizer, decoding: Decoding, path: Path) -> None:
+def save(
+    model: Any, source: Tokenizer, target: Tokenizer, decoding: Decoding, max_source_tokens: int, path: Path
+) -> None:
     """Writes a SavedModel.
 
     Its signatures:
 
     - `serving_default`: `text` (B,) string -> `text` (B,) string, the best hypothesis, and `score` (B,), decoded as
-      `decoding` says. A blank text gives an empty one.
+      `decoding` says. A blank text gives an empty one; a text of more than `max_source_tokens`, EOS counted, is
+      truncated.
     - `greedy` and `beam`: the inputs and outputs of `greedy.onnx` and `beam.onnx`.
     """
     module = tf.Module()
@@ -36,7 +39,7 @@ def save(model: Any, source: Tokenizer, target: Tokenizer, decoding: Decoding, p
 
     @tf.function(input_signature=[tf.TensorSpec((None,), tf.string, name="text")], autograph=False)
     def generate_text(text: tf.Tensor) -> dict[str, tf.Tensor]:
-        ids = module.source.encode(text)
+        ids = _truncated(module.source.encode(text), max_source_tokens)
         found = programs[decoding.strategy](ids, **options)
         best = module.target.decode(found["tokens"][:, 0])
         # A text of nothing but what the tokenizer drops is blank, too.
@@ -44,3 +47,9 @@ def save(model: Any, source: Tokenizer, target: Tokenizer, decoding: Decoding, p
         return {"text": tf.where(blank, "", best), "score": tf.where(blank, 0.0, found["scores"][:, 0])}
 
     tf.saved_model.save(module, str(path), {"serving_default": generate_text, **programs})
+
+
+def _truncated(ids: tf.Tensor, longest: int) -> tf.Tensor:
+    """Keeps at most `longest` ids of a row (B, S), the last of them EOS."""
+    last = ids[:, longest - 1 : longest]
+    return tf.concat([ids[:, : longest - 1], tf.where(last > 0, EOS, last)], axis=1)

@@ -27,6 +27,11 @@ class VerificationError(RuntimeError):
     """Two forms of a model disagree. The message says where they first do."""
 
 
+def search_name(decoding: Decoding) -> str:
+    """The search in a word or two: greedy, or beam 4."""
+    return GREEDY if decoding.strategy == "greedy" else f"beam {decoding.beam_size}"
+
+
 @dataclass(frozen=True)
 class Comparison:
     """How often two forms agree.
@@ -36,14 +41,14 @@ class Comparison:
         decoding: "greedy", or "beam 4".
         sentences: how many were decoded.
         near_ties: how many differ at a near-tie.
-        largest_score_difference: between sentences whose tokens agree.
+        largest_score_difference: between sentences whose tokens agree; None where only texts are compared.
     """
 
     forms: str
     decoding: str
     sentences: int
     near_ties: int
-    largest_score_difference: float
+    largest_score_difference: float | None
 
 
 def verify(
@@ -68,7 +73,7 @@ def verify(
     result = []
     for size in (1, 4):
         options = decoding.replace(strategy="greedy" if size == 1 else "beam", beam_size=size, n_best=1)
-        name = GREEDY if size == 1 else f"beam {size}"
+        name = search_name(options)
         decoded = {}
         for form in forms:
             progress(f"{form}, {name}")
@@ -80,6 +85,22 @@ def verify(
             alone = _in_given_order(forms[form], rows, options, 1)
             result.append(judge.compare(f"{form} in batches of {BATCH} and alone", name, decoded[form], alone))
     return [asdict(comparison) for comparison in result]
+
+
+def verify_texts(forms: str, decoding: str, ours: Sequence[str], theirs: Sequence[str]) -> dict[str, Any]:
+    """Compares texts of two forms; those that differ count as near-ties, and must be as few.
+
+    Raises:
+        VerificationError: more texts differ.
+    """
+    different = [number for number, (a, b) in enumerate(zip(ours, theirs, strict=True), 1) if a != b]
+    if len(different) > TOLERATED * len(ours):
+        first = different[0]
+        raise VerificationError(
+            f"{forms}: {len(different)} of {len(ours)} texts differ, first that of sentence {first}: "
+            f"{ours[first - 1]!r} and {theirs[first - 1]!r}"
+        )
+    return asdict(Comparison(forms, decoding, len(ours), len(different), None))
 
 
 def decode(form: Form, rows: Rows, decoding: Decoding, batch_size: int = BATCH) -> list[Candidate]:

@@ -65,7 +65,10 @@ def test_the_bundle_is_whole_and_names_every_file(done: Done) -> None:
     assert list(manifest.graphs) == ["fp32", "int8"]
     assert all(sorted(graphs) == ["beam", "greedy"] for graphs in manifest.graphs.values())
     assert manifest.metrics == {"split": "test", **{m.form: m.metrics for m in done.measured}}
-    assert [c["sentences"] for c in manifest.verification["comparisons"]] == [40] * 8
+    comparisons = manifest.verification["comparisons"]
+    assert [c["sentences"] for c in comparisons[:-1]] == [40] * 8
+    assert comparisons[-1]["forms"] == "keras and saved_model, text to text"
+    assert (comparisons[-1]["decoding"], comparisons[-1]["near_ties"]) == ("beam 4", 0)
     assert {"keras_s2s", "tensorflow", "keras", "tf2onnx", "onnx", "sentencepiece"} <= set(manifest.versions)
 
 
@@ -124,7 +127,7 @@ def test_the_report(toy: Any, done: Done) -> None:
 
 def test_progress_is_told(done: Done) -> None:
     assert done.said[:3] == ["SavedModel", "ONNX, greedy", "ONNX, beam"]
-    assert done.said[-4:] == [f"measuring: {form}" for form in FORMS]
+    assert done.said[-5:] == [*(f"measuring: {form}" for form in FORMS), "verifying: text to text"]
     assert "verifying: int8, beam 4, one by one" in done.said
 
 
@@ -139,6 +142,9 @@ class Echo:
         self.rows += rows
         said = [tuple(self.instead if token == 5 else token for token in row[:-1]) for row in rows]
         return [[Candidate(tokens, -0.1 * self.instead)] for tokens in said]
+
+
+COMPARED = {"forms": "", "decoding": "", "sentences": 0, "near_ties": 0, "largest_score_difference": None}
 
 
 @pytest.fixture
@@ -156,6 +162,8 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> dict[str, Echo]:
     monkeypatch.setattr(module.saved_model, "save", lambda *given: given[-1].mkdir())
     monkeypatch.setattr(module, "keras_form", lambda model: forms["keras"])
     monkeypatch.setattr(module, "saved_model_form", lambda path: forms["saved_model"])
+    monkeypatch.setattr(module, "saved_model_texts", lambda path, texts, size: [])
+    monkeypatch.setattr(module, "verify_texts", lambda forms, *given: COMPARED)
     monkeypatch.setattr(module, "onnx_form", lambda folder: forms[folder.name])
     return forms
 

@@ -18,6 +18,7 @@ from keras_s2s.text import encode_sources, train
 
 TEXTS = ["abc", "", "edcba", "  ", "a", "dad ", " bead", "cab xyz", "\u00a0", "bbb"]
 DECODING = DEFAULT_DECODING.replace(length_penalty=0.6, length_penalty_base=5.0, max_length_extra=3)
+LONGEST = 9
 PROGRAM = """
 import json, sys
 import tensorflow as tf
@@ -44,7 +45,7 @@ print(json.dumps({
 @pytest.fixture(scope="module")
 def path(toy: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("saved") / "model"
-    save(toy.model, toy.tokenizer, toy.tokenizer, DECODING, path)
+    save(toy.model, toy.tokenizer, toy.tokenizer, DECODING, LONGEST, path)
     return path
 
 
@@ -101,6 +102,12 @@ def answers(path: Path, texts: list[str]) -> tuple[list[str], list[float]]:
     return [text.decode() for text in found["text"].numpy()], found["score"].numpy().tolist()
 
 
+def test_a_text_that_is_too_long_is_truncated(path: Path) -> None:
+    (long, cut, fitting), _ = answers(path, ["abcdeabcde", "abcdeabc", "abcdeab"])
+    assert long == cut
+    assert cut != fitting
+
+
 def test_blank_is_what_python_calls_space(toy: Any, path: Path) -> None:
     spaces = [chr(code) for code in range(0x3100) if chr(code).isspace()]
     others = ["\u200b", "\u2060", "_", "\u00a0a"]
@@ -116,7 +123,7 @@ def test_blank_is_what_python_calls_space(toy: Any, path: Path) -> None:
 def test_a_text_that_the_tokenizer_drops_is_blank(toy: Any, tmp_path: Path) -> None:
     source = train(["abcde"], 40, kind="char", normalization="nmt_nfkc")
     assert source.encode(["\u200b\x01", "\u200ba"])[0] == []
-    save(toy.model, source, toy.tokenizer, DECODING, tmp_path / "model")
+    save(toy.model, source, toy.tokenizer, DECODING, LONGEST, tmp_path / "model")
     texts, scores = answers(tmp_path / "model", ["\u200b\x01", "\u200ba"])
     assert (texts[0], scores[0]) == ("", 0.0)
     assert scores[1] != 0

@@ -8,7 +8,7 @@ import pytest
 
 from keras_s2s.bundle import Decoding
 from keras_s2s.export import DEFAULT_DECODING, VerificationError
-from keras_s2s.export.verify import decode, verify
+from keras_s2s.export.verify import decode, verify, verify_texts
 from keras_s2s.runtime.graph import Candidate, Candidates
 
 # Each sentence is made of its number, and is said back.
@@ -141,9 +141,28 @@ def test_a_margin_just_above_a_near_tie() -> None:
         check(MANY, model({5: -1.0, 7: -1.00012}), saved_model=Echo(near(1)))
 
 
-def test_hypotheses_of_one_score_are_a_near_tie() -> None:
+def test_hypotheses_of_one_score_are_a_near_tie_in_a_beam() -> None:
     other = {4: Candidate((4, 7, 6), -0.50005)}
-    assert check(MANY, saved_model=Echo(other))[0]["near_ties"] == 1
+    comparisons = check(MANY, saved_model=Echo(other, strategy="beam"))
+    assert [c["near_ties"] for c in comparisons if c["forms"] == "keras and saved_model"] == [0, 1]
+    with pytest.raises(VerificationError, match=r"^keras and saved_model, greedy: sentence 1 first differs at step 2"):
+        check(MANY, saved_model=Echo(other, strategy="greedy"))
+
+
+def test_texts_may_differ_as_seldom_as_tokens() -> None:
+    texts = [f"text {number}" for number in range(1000)]
+    assert verify_texts("a and b", "greedy", texts, texts) == {
+        "forms": "a and b",
+        "decoding": "greedy",
+        "sentences": 1000,
+        "near_ties": 0,
+        "largest_score_difference": None,
+    }
+    assert verify_texts("a and b", "greedy", texts, [*texts[:-1], "other"])["near_ties"] == 1
+    with pytest.raises(
+        VerificationError, match=r"^a and b: 2 of 1000 texts differ, first that of sentence 8: 'text 7'"
+    ):
+        verify_texts("a and b", "greedy", texts, [*texts[:7], "other", "other", *texts[9:]])
 
 
 def test_too_many_near_ties() -> None:

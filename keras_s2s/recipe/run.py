@@ -38,7 +38,8 @@ def run(recipe: Recipe, fresh: bool = False) -> Path:
     path = export(recipe)
     console = Console()
     console.print(Markdown((path / "report.md").read_text(encoding="utf-8")))
-    console.print(f"{path}: verified bundle, {time.monotonic() - start:.0f} s; report.md and attention.png are in it")
+    seconds = time.monotonic() - start
+    console.print(f"{path}: verified bundle, {seconds:.0f} s; report.md and attention.png are in it", soft_wrap=True)
     return path
 
 
@@ -92,12 +93,10 @@ def _train(recipe: Recipe) -> tuple[Task, Path, str]:
         fingerprint,
     ]
     folder = _folder(recipe) / "model"
-    fingerprint = stage(folder, made_from, lambda folder: _checkpoint(model, task, recipe, folder), Console().print)
+    fingerprint = stage(
+        folder, made_from, lambda folder: training.train(model, task, config.training, folder), Console().print
+    )
     return task, folder / training.CHECKPOINT, fingerprint
-
-
-def _checkpoint(model: ModelConfig, task: Task, recipe: Recipe, folder: Path) -> None:
-    training.train(model, task, recipe.config.training, folder)
 
 
 def _prepare(recipe: Recipe) -> tuple[Task, str]:

@@ -10,7 +10,7 @@ from typing import Any
 _RECORD = "stage.json"
 
 
-def stage(folder: Path, made_from: Any, work: Callable[[Path], None], say: Callable[[str], None]) -> str:
+def stage(folder: Path, made_from: Any, work: Callable[[Path], object], say: Callable[[str], None]) -> str:
     """Does the work of a stage, unless it was finished before from the same things.
 
     A stage that was interrupted is called again with its folder as it was; one that was made from other things

@@ -1,5 +1,7 @@
 """The tokenizer inside a TensorFlow graph."""
 
+import hashlib
+
 import tensorflow as tf
 import tensorflow_text
 
@@ -16,8 +18,10 @@ class GraphTokenizer(tf.Module):
     def __init__(self, tokenizer: Tokenizer) -> None:
         """Holds the model of `tokenizer`."""
         super().__init__(name="tokenizer")
+        # A loaded SavedModel keeps the models of its tokenizers by this name: another model needs another name.
+        name = f"sentencepiece_{hashlib.sha256(tokenizer.model).hexdigest()[:16]}"
         self._sentencepiece = tensorflow_text.SentencepieceTokenizer(
-            model=tokenizer.model, out_type=tf.int32, add_eos=True
+            model=tokenizer.model, out_type=tf.int32, add_eos=True, name=name
         )
 
     def encode(self, texts: tf.Tensor) -> tf.Tensor:

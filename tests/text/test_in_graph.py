@@ -110,3 +110,21 @@ def test_it_is_saved_with_a_saved_model(tokenizer: Tokenizer, tmp_path) -> None:
     assert rows(ids) == [[*row, 2] for row in tokenizer.encode(texts())]
     decoded = [text.decode() for text in loaded.decode(ids).numpy()]
     assert decoded == tokenizer.decode(tokenizer.encode(texts()))
+
+
+def test_two_tokenizers_are_saved_with_one_saved_model(tmp_path) -> None:
+    first, second = (train([letters], 20, kind="char") for letters in ("abc", "xyz"))
+
+    class Both(tf.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.second = GraphTokenizer(first), GraphTokenizer(second)
+
+        @tf.function(input_signature=[tf.TensorSpec([None], tf.string)])
+        def encode(self, batch):
+            return self.first.encode(batch), self.second.encode(batch)
+
+    tf.saved_model.save(Both(), str(tmp_path))
+    both = tf.saved_model.load(str(tmp_path)).encode(tf.constant(["abc", "zyx"]))
+    for tokenizer, ids in zip((first, second), both, strict=True):
+        assert rows(ids) == [[*row, 2] for row in tokenizer.encode(["abc", "zyx"])]

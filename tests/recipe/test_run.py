@@ -134,7 +134,7 @@ class Work:
         self.tasks: list[Task] = []
         monkeypatch.setattr(module.training, "train", self.train)
         monkeypatch.setattr(module.training, "load", lambda path: path.read_text())
-        monkeypatch.setattr(module.exporting, "export", self.export)
+        monkeypatch.setattr(module.exporting, "export_bundle", self.export)
 
     def train(self, model: Any, task: Task, training: Any, folder: Path) -> Path:
         self.tasks.append(task)

@@ -5,7 +5,9 @@ Every row of activations has a scale of its own, so that a sentence's result dep
 that promise.
 """
 
+import keras
 import numpy as np
+from onnx import TensorProto
 
 from keras_s2s.export.lowering import FusedCall
 from keras_s2s.export.operators import MICROSOFT, Float32Operators
@@ -38,14 +40,15 @@ class Int8Operators(Float32Operators):
         if in_product:
             rows = self._node("Transpose", [rows], perm=[1, 2, 0])
         scale = self._node("Unsqueeze", [self._node("Gather", [scales, ids], axis=0), self._integers(-1)])
-        return [self._node("Mul", [self._node("Cast", [rows], to=1), scale])]
+        return [self._node("Mul", [self._node("Cast", [rows], to=TensorProto.FLOAT), scale])]
 
-    def _quantized(self, variable: object, transposed: bool, channel_axis: int | None = None) -> tuple[str, str]:
+    def _quantized(
+        self, variable: keras.Variable, transposed: bool, channel_axis: int | None = None
+    ) -> tuple[str, str]:
         """Names of int8 values and of their scales, one a channel: the product's output, or the table's row."""
-        path = variable.path  # type: ignore[attr-defined]
-        name = f"{path}/int8" + ("/transposed" if transposed else "")
+        name = f"{variable.path}/int8" + ("/transposed" if transposed else "")
         if name not in self.initializers:
-            value = variable.numpy()  # type: ignore[attr-defined]
+            value = variable.numpy()
             if channel_axis is None:
                 channel_axis = 0 if transposed else 1
             scale = np.maximum(np.abs(value).max(axis=1 - channel_axis, keepdims=True) / _LEVELS, 1e-12)

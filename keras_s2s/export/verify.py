@@ -16,6 +16,7 @@ from keras_s2s.bundle import Decoding
 from keras_s2s.export.forms import Form, Rows
 from keras_s2s.runtime.batching import map_batches
 from keras_s2s.runtime.graph import Candidate
+from keras_s2s.text.tokenizer import BOS, EOS
 
 NEAR_TIE = 1e-4
 TOLERATED = 0.001
@@ -153,7 +154,7 @@ class _Judge:
     def _margin(self, number: int, a: Candidate, b: Candidate, place: int) -> float:
         """How much better the model likes one continuation than the other where they part."""
         source = np.array([self._rows[number]], "int32")
-        prefix = np.array([[1, *a.tokens[:place]]], "int32")
+        prefix = np.array([[BOS, *a.tokens[:place]]], "int32")
         logits = np.array(self._model({"source_ids": source, "target_ids": prefix}))[0, -1]
         log_probabilities = np.array(ops.log_softmax(logits))
         return abs(float(log_probabilities[_token(a, place)] - log_probabilities[_token(b, place)]))
@@ -165,4 +166,4 @@ def _first_difference(a: Sequence[int], b: Sequence[int]) -> int:
 
 
 def _token(candidate: Candidate, place: int) -> int:
-    return candidate.tokens[place] if place < len(candidate.tokens) else 2
+    return candidate.tokens[place] if place < len(candidate.tokens) else EOS

@@ -5,6 +5,7 @@
 
 from typing import TYPE_CHECKING, Any
 
+from keras_s2s.data.lexicon import Lexicon, learn_lexicon
 from keras_s2s.data.sources import Pairs, read_lines, read_pairs, read_tsv
 from keras_s2s.data.tasks import Task
 from keras_s2s.text import encode_sources
@@ -12,7 +13,17 @@ from keras_s2s.text import encode_sources
 if TYPE_CHECKING:
     from keras_s2s.data.batching import batches
 
-__all__ = ["Pairs", "Task", "batches", "encode_sources", "read_lines", "read_pairs", "read_tsv"]
+__all__ = [
+    "Lexicon",
+    "Pairs",
+    "Task",
+    "batches",
+    "encode_sources",
+    "learn_lexicon",
+    "read_lines",
+    "read_pairs",
+    "read_tsv",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -3,10 +3,12 @@
 import itertools
 import logging
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
+from keras_s2s.data.heads import LABELS, Head, Rows, check_alignment, reachable
 from keras_s2s.data.sources import Pairs
 from keras_s2s.errors import UserError
 from keras_s2s.text import Tokenizer
@@ -18,12 +20,14 @@ _log = logging.getLogger(__name__)
 
 def batches(
     pairs: Pairs,
-    source_tokenizer: Tokenizer,
+    source_tokenizer: Tokenizer | None,
     target_tokenizer: Tokenizer,
     *,
     tokens: int = 4096,
     seed: int | None = 1,
     maximum_length: int = 256,
+    heads: Sequence[Head] = ("logits",),
+    upsampling: int = 1,
 ) -> tf.data.Dataset:
     """Makes the batches of an epoch.
 
@@ -34,7 +38,7 @@ def batches(
 
     Args:
         pairs: the corpus.
-        source_tokenizer: of its sources.
+        source_tokenizer: of its sources; None for a language model, which reads targets alone.
         target_tokenizer: of its targets.
         tokens: a batch has at most this many ids, padding included, on its longer side: sentences times the
             larger of padded source and padded target length.
@@ -42,20 +46,28 @@ def batches(
             alone has more than `tokens` ids is a batch of its own).
         maximum_length: with a seed, pairs with more ids than this on either side (EOS counts) are left out,
             and a warning says how many.
+        heads: outputs of the model; see `data.heads`. With a seed, pairs that a CTC head has no path for are left
+            out, and a warning says how many.
+        upsampling: frames that a CTC head has for each source id.
 
     Returns:
         A dataset of known cardinality whose elements are `(inputs, labels, weights)`: inputs
         `{"source_ids": (B, S) int32, "target_ids": (B, T) int32}`, labels (B, T) int32 and weights (B, T)
-        float32. S is a multiple of 4. Weights are 1 at real labels and 0 at padding.
+        float32. S is a multiple of 4. Weights are 1 at real labels and 0 at padding. Only who has the head "logits"
+        has `target_ids`; who has several heads has labels and weights by head.
 
     Raises:
-        UserError: there are no pairs, or none short enough, or one that has more than `tokens` ids.
+        UserError: there are no pairs, or none short enough, or one that has more than `tokens` ids, or one that a CRF
+            head cannot label.
     """
     if not len(pairs):
         raise UserError("batches: no pairs; give at least one")
-    sources = [[*ids, EOS] for ids in source_tokenizer.encode(pairs.sources)]
+    sources = [[*ids, EOS] for ids in source_tokenizer.encode(pairs.sources)] if source_tokenizer else None
     labels = [[*ids, EOS] for ids in target_tokenizer.encode(pairs.targets)]
-    source_lengths, label_lengths = _lengths(sources), _lengths(labels)
+    if "crf" in heads:
+        check_alignment(sources or [], labels)
+    label_lengths = _lengths(labels)
+    source_lengths = _lengths(sources) if sources else np.zeros_like(label_lengths)
     # What a pair costs in a batch where no other pair is longer: its padded length.
     costs = np.maximum(source_lengths + -source_lengths % SOURCE_MULTIPLE, label_lengths)
     with tf.device("CPU"):
@@ -63,14 +75,21 @@ def batches(
             rows, count = _batches_in_order(costs, tokens)
         else:
             kept = _short_enough(np.maximum(source_lengths, label_lengths), maximum_length)
-            if costs[kept].max() > tokens:
-                raise UserError(
-                    f"batches: tokens {tokens}: one pair alone has {costs[kept].max()}; "
-                    "raise tokens or lower maximum_length"
-                )
+            if "ctc" in heads:
+                kept = kept[reachable(source_lengths[kept], [labels[row] for row in kept], upsampling)]
+            _check_budget(costs[kept], tokens)
             rows, count = _shuffled_batches(kept, costs[kept], label_lengths[kept], tokens, seed)
-        dataset = rows.map(_gather(sources, labels), tf.data.AUTOTUNE)
+        dataset = rows.map(_gather(sources, labels, heads), tf.data.AUTOTUNE)
         return dataset.apply(tf.data.experimental.assert_cardinality(count)).prefetch(tf.data.AUTOTUNE)
+
+
+def _check_budget(costs: np.ndarray, tokens: int) -> None:
+    if not len(costs):
+        raise UserError("batches: no pair has a path through CTC; raise the CTC head's upsampling")
+    if costs.max() > tokens:
+        raise UserError(
+            f"batches: tokens {tokens}: one pair alone has {costs.max()}; raise tokens or lower maximum_length"
+        )
 
 
 def _short_enough(lengths: np.ndarray, maximum_length: int) -> np.ndarray:
@@ -124,15 +143,22 @@ def _cut(costs: np.ndarray, tokens: int) -> np.ndarray:
     return np.array([starts, [*starts[1:], len(costs)]], np.int32).T
 
 
-def _gather(sources: Sequence[Sequence[int]], labels: Sequence[Sequence[int]]) -> Callable:
-    all_sources, all_labels = _ragged(sources), _ragged(labels)
+def _gather(sources: Rows | None, labels: Rows, heads: Sequence[Head]) -> Callable:
+    all_sources, all_labels = None if sources is None else _ragged(sources), _ragged(labels)
 
-    def batch(rows: tf.Tensor) -> tuple[dict[str, tf.Tensor], tf.Tensor, tf.Tensor]:  # (B,)
-        source_ids = tf.gather(all_sources, rows).to_tensor(PADDING)  # (B, S)
-        source_ids = tf.pad(source_ids, [[0, 0], [0, -tf.shape(source_ids)[1] % SOURCE_MULTIPLE]])
+    def batch(rows: tf.Tensor) -> tuple[dict[str, tf.Tensor], Any, Any]:  # (B,)
+        inputs, length = {}, tf.constant(0)
+        if all_sources is not None:
+            source_ids = tf.gather(all_sources, rows).to_tensor(PADDING)  # (B, S)
+            source_ids = tf.pad(source_ids, [[0, 0], [0, -tf.shape(source_ids)[1] % SOURCE_MULTIPLE]])
+            inputs["source_ids"], length = source_ids, tf.shape(source_ids)[1]
         batch_labels = tf.gather(all_labels, rows).to_tensor(PADDING)  # (B, T)
-        inputs = {"source_ids": source_ids, "target_ids": _shift(batch_labels)}
-        return inputs, batch_labels, tf.cast(batch_labels != PADDING, tf.float32)
+        if "logits" in heads:
+            inputs["target_ids"] = _shift(batch_labels)
+        made = {head: LABELS[head](batch_labels, length) for head in heads}
+        if len(heads) == 1:
+            return inputs, *made[heads[0]]
+        return inputs, {head: made[head][0] for head in heads}, {head: made[head][1] for head in heads}
 
     return batch
 
@@ -143,10 +169,10 @@ def _shift(labels: tf.Tensor) -> tf.Tensor:
     return tf.pad(before, [[0, 0], [1, 0]], constant_values=BOS)
 
 
-def _ragged(rows: Sequence[Sequence[int]]) -> tf.RaggedTensor:
+def _ragged(rows: Rows) -> tf.RaggedTensor:
     values = np.fromiter(itertools.chain.from_iterable(rows), np.int32)
     return tf.RaggedTensor.from_row_lengths(values, _lengths(rows))
 
 
-def _lengths(rows: Sequence[Sequence[int]]) -> np.ndarray:
+def _lengths(rows: Rows) -> np.ndarray:
     return np.fromiter(map(len, rows), np.int64, len(rows))

@@ -1,0 +1,73 @@
+"""What each head of a model learns from a pair, and which pairs it can learn from."""
+
+import itertools
+import logging
+from collections.abc import Callable, Sequence
+from typing import Literal
+
+import numpy as np
+import tensorflow as tf
+
+from keras_s2s.errors import UserError
+from keras_s2s.text.tokenizer import EOS, PADDING
+
+Head = Literal["logits", "ctc", "crf"]
+Rows = Sequence[Sequence[int]]
+Labels = tuple[tf.Tensor, tf.Tensor]
+
+_log = logging.getLogger(__name__)
+
+
+def token_labels(labels: tf.Tensor, length: tf.Tensor) -> Labels:
+    """Of a decoder: labels (B, T) as they are, weights (B, T), 1 at real labels."""
+    return labels, tf.cast(labels != PADDING, tf.float32)
+
+
+def ctc_labels(labels: tf.Tensor, length: tf.Tensor) -> Labels:
+    """Of a CTC head: labels (B, T) without EOS, weights (B,) of 1."""
+    return tf.where(labels == EOS, PADDING, labels), tf.ones(tf.shape(labels)[:1])
+
+
+def crf_labels(labels: tf.Tensor, length: tf.Tensor) -> Labels:
+    """Of a CRF head: a label, EOS for the source's EOS, at each source place, padded to (B, S); weights (B,) of 1."""
+    return tf.pad(labels, [[0, 0], [0, length - tf.shape(labels)[1]]]), tf.ones(tf.shape(labels)[:1])
+
+
+LABELS: dict[Head, Callable[[tf.Tensor, tf.Tensor], Labels]] = {
+    "logits": token_labels,
+    "ctc": ctc_labels,
+    "crf": crf_labels,
+}
+"""Of each head: labels (B, T), ended by EOS, and the padded source length S -> its labels and weights."""
+
+
+def reachable(source_lengths: np.ndarray, labels: Rows, upsampling: int) -> np.ndarray:
+    """Whether each pair has a path through CTC: a frame for each target id, and one between two that are the same.
+
+    Args:
+        source_lengths: (N,) ids of each source.
+        labels: ids of each target and EOS, which is no label of CTC.
+        upsampling: frames of a source id.
+
+    Returns:
+        (N,) bool; a warning says how many are not.
+    """
+    needed = np.array([len(row) - 1 + sum(a == b for a, b in itertools.pairwise(row)) for row in labels])
+    found = needed <= source_lengths * upsampling
+    if lost := np.count_nonzero(~found):
+        _log.warning("%d of %d pairs left out: a longer target than a CTC head's frames can hold", lost, len(labels))
+    return found
+
+
+def check_alignment(sources: Rows, labels: Rows) -> None:
+    """Checks that every pair has as many target ids as source ids, as a CRF head needs.
+
+    Raises:
+        UserError: names the first pair that has not.
+    """
+    for number, (source, target) in enumerate(zip(sources, labels, strict=True), start=1):
+        if len(source) != len(target):
+            raise UserError(
+                f"batches: pair {number} has {len(source)} source ids and {len(target)} target ids, EOS counted; "
+                "a CRF head labels each source id, so give as many of one as of the other"
+            )

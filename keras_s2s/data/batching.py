@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from keras_s2s.data.heads import LABELS, Head, Rows, check_alignment, reachable
+from keras_s2s.data.heads import Head, Rows, check_alignment, reachable
 from keras_s2s.data.sources import Pairs
 from keras_s2s.errors import UserError
 from keras_s2s.text import Tokenizer
@@ -46,15 +46,15 @@ def batches(
             alone has more than `tokens` ids is a batch of its own).
         maximum_length: with a seed, pairs with more ids than this on either side (EOS counts) are left out,
             and a warning says how many.
-        heads: outputs of the model; see `data.heads`. With a seed, pairs that a CTC head has no path for are left
+        heads: outputs of the model. With a seed, pairs that a CTC head has no path for are left
             out, and a warning says how many.
         upsampling: frames that a CTC head has for each source id.
 
     Returns:
         A dataset of known cardinality whose elements are `(inputs, labels, weights)`: inputs
         `{"source_ids": (B, S) int32, "target_ids": (B, T) int32}`, labels (B, T) int32 and weights (B, T)
-        float32. S is a multiple of 4. Weights are 1 at real labels and 0 at padding. Only who has the head "logits"
-        has `target_ids`; who has several heads has labels and weights by head.
+        float32. S is a multiple of 4. Weights are 1 at real labels and 0 at padding. Only the head "logits" needs
+        `target_ids`. Of several heads each has labels and weights, the same ones, by its name.
 
     Raises:
         UserError: there are no pairs, or none short enough, or one that has more than `tokens` ids, or one that a CRF
@@ -147,18 +147,18 @@ def _gather(sources: Rows | None, labels: Rows, heads: Sequence[Head]) -> Callab
     all_sources, all_labels = None if sources is None else _ragged(sources), _ragged(labels)
 
     def batch(rows: tf.Tensor) -> tuple[dict[str, tf.Tensor], Any, Any]:  # (B,)
-        inputs, length = {}, tf.constant(0)
+        inputs = {}
         if all_sources is not None:
             source_ids = tf.gather(all_sources, rows).to_tensor(PADDING)  # (B, S)
             source_ids = tf.pad(source_ids, [[0, 0], [0, -tf.shape(source_ids)[1] % SOURCE_MULTIPLE]])
-            inputs["source_ids"], length = source_ids, tf.shape(source_ids)[1]
+            inputs["source_ids"] = source_ids
         batch_labels = tf.gather(all_labels, rows).to_tensor(PADDING)  # (B, T)
         if "logits" in heads:
             inputs["target_ids"] = _shift(batch_labels)
-        made = {head: LABELS[head](batch_labels, length) for head in heads}
+        weights = tf.cast(batch_labels != PADDING, tf.float32)
         if len(heads) == 1:
-            return inputs, *made[heads[0]]
-        return inputs, {head: made[head][0] for head in heads}, {head: made[head][1] for head in heads}
+            return inputs, batch_labels, weights
+        return inputs, dict.fromkeys(heads, batch_labels), dict.fromkeys(heads, weights)
 
     return batch
 

@@ -1,44 +1,18 @@
-"""What each head of a model learns from a pair, and which pairs it can learn from."""
+"""Which pairs the heads of a model can learn from."""
 
 import itertools
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
-import tensorflow as tf
 
 from keras_s2s.errors import UserError
-from keras_s2s.text.tokenizer import EOS, PADDING
 
 Head = Literal["logits", "ctc", "crf"]
 Rows = Sequence[Sequence[int]]
-Labels = tuple[tf.Tensor, tf.Tensor]
 
 _log = logging.getLogger(__name__)
-
-
-def token_labels(labels: tf.Tensor, length: tf.Tensor) -> Labels:
-    """Of a decoder: labels (B, T) as they are, weights (B, T), 1 at real labels."""
-    return labels, tf.cast(labels != PADDING, tf.float32)
-
-
-def ctc_labels(labels: tf.Tensor, length: tf.Tensor) -> Labels:
-    """Of a CTC head: labels (B, T) without EOS, weights (B,) of 1."""
-    return tf.where(labels == EOS, PADDING, labels), tf.ones(tf.shape(labels)[:1])
-
-
-def crf_labels(labels: tf.Tensor, length: tf.Tensor) -> Labels:
-    """Of a CRF head: a label, EOS for the source's EOS, at each source place, padded to (B, S); weights (B,) of 1."""
-    return tf.pad(labels, [[0, 0], [0, length - tf.shape(labels)[1]]]), tf.ones(tf.shape(labels)[:1])
-
-
-LABELS: dict[Head, Callable[[tf.Tensor, tf.Tensor], Labels]] = {
-    "logits": token_labels,
-    "ctc": ctc_labels,
-    "crf": crf_labels,
-}
-"""Of each head: labels (B, T), ended by EOS, and the padded source length S -> its labels and weights."""
 
 
 def reachable(source_lengths: np.ndarray, labels: Rows, upsampling: int) -> np.ndarray:

@@ -11,13 +11,19 @@ class Task:
     """Everything that training and evaluation need to know of the data.
 
     Attributes:
-        metrics: names of metrics; `keras_s2s.evaluation` knows what they compute. The first one decides.
+        source_tokenizer: None for a language model; the sources of its pairs are empty.
+        metrics: names of metrics; `keras_s2s.evaluation` knows what they compute. The first one decides. A language
+            model has none, and is judged by its perplexity.
+        max_length_factor: an output has at most this times the source's ids (EOS counts) and
+        max_length_extra: so many ids more.
     """
 
     name: str
     train: Pairs
     dev: Pairs
     test: Pairs | None
-    source_tokenizer: Tokenizer
+    source_tokenizer: Tokenizer | None
     target_tokenizer: Tokenizer
     metrics: tuple[str, ...]
+    max_length_factor: float = 2.0
+    max_length_extra: int = 10

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from keras_s2s.data import Pairs, batches
-from keras_s2s.data.heads import reachable
+from keras_s2s.data.heads import Head, reachable
 from keras_s2s.errors import UserError
 from keras_s2s.text import Tokenizer, train
 
@@ -30,34 +30,28 @@ def test_a_language_model_s_batches_are_cut_by_its_targets(tokenizer: Tokenizer)
     assert [labels.shape.as_list() for _, labels, _ in dataset] == [[2, 4]] * 5
 
 
-def test_a_ctc_head_learns_targets_without_eos(tokenizer: Tokenizer) -> None:
+@pytest.mark.parametrize("head", ["ctc", "crf"])
+def test_a_head_on_the_encoder_reads_no_targets(tokenizer: Tokenizer, head: Head) -> None:
     [[a], [b]] = tokenizer.encode(["a", "b"])
-    pairs = Pairs(["abc", "b"], ["ab", "b"])
-    [(inputs, labels, weights)] = batches(pairs, tokenizer, tokenizer, seed=None, heads=["ctc"])
+    [(inputs, labels, weights)] = batches(
+        Pairs(["ab", "b"], ["ba", "a"]), tokenizer, tokenizer, seed=None, heads=[head]
+    )
     assert list(inputs) == ["source_ids"]
-    assert labels.numpy().tolist() == [[a, b, 0], [b, 0, 0]]
-    assert weights.numpy().tolist() == [1, 1]
-
-
-def test_a_crf_head_learns_a_label_for_each_source_place(tokenizer: Tokenizer) -> None:
-    [[a], [b]] = tokenizer.encode(["a", "b"])
-    pairs = Pairs(["aabab", "b"], ["babba", "a"])
-    [(inputs, labels, weights)] = batches(pairs, tokenizer, tokenizer, seed=None, heads=["crf"])
-    assert list(inputs) == ["source_ids"]
-    assert inputs["source_ids"].shape == labels.shape == (2, 8)
-    assert labels.numpy().tolist() == [[b, a, b, b, a, 2, 0, 0], [a, 2, 0, 0, 0, 0, 0, 0]]
-    assert weights.numpy().tolist() == [1, 1]
+    assert labels.numpy().tolist() == [[b, a, 2], [a, 2, 0]]
+    assert weights.numpy().tolist() == [[1, 1, 1], [1, 1, 0]]
 
 
 def test_several_heads_learn_by_name(tokenizer: Tokenizer) -> None:
-    pairs = Pairs(["ab", "b"], ["ba", "a"])
-    [(inputs, labels, weights)] = batches(pairs, tokenizer, tokenizer, seed=None, heads=["logits", "ctc", "crf"])
-    assert sorted(inputs) == ["source_ids", "target_ids"]
-    for head in ("logits", "ctc", "crf"):
-        [(_, alone, weight)] = batches(pairs, tokenizer, tokenizer, seed=None, heads=[head])
-        assert np.array_equal(labels[head], alone)
-        assert np.array_equal(weights[head], weight)
-    assert labels.keys() == weights.keys() == {"logits", "ctc", "crf"}
+    pairs, heads = Pairs(["ab", "b"], ["ba", "a"]), ("logits", "ctc", "crf")
+    [(inputs, labels, weights)] = batches(pairs, tokenizer, tokenizer, seed=None, heads=heads)
+    [(alone, of_logits, weights_of_logits)] = batches(pairs, tokenizer, tokenizer, seed=None)
+    assert {name: ids.numpy().tolist() for name, ids in inputs.items()} == {
+        name: ids.numpy().tolist() for name, ids in alone.items()
+    }
+    assert labels.keys() == weights.keys() == set(heads)
+    for head in heads:
+        assert np.array_equal(labels[head], of_logits)
+        assert np.array_equal(weights[head], weights_of_logits)
 
 
 @pytest.mark.parametrize(

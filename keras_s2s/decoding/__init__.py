@@ -1,27 +1,64 @@
-"""Step contract, the search, strategies, scorers, and the loop around them."""
+"""Step contract, the search, strategies, processors, scorers, and the programs around them."""
 
-from keras_s2s.decoding.alignment import alignment
 from keras_s2s.decoding.beam import BeamSearch
-from keras_s2s.decoding.generate import PROGRAMS, generate, length_limit
+from keras_s2s.decoding.coverage import Coverage
+from keras_s2s.decoding.diverse import DiverseBeamSearch
+from keras_s2s.decoding.ensemble import Ensemble
+from keras_s2s.decoding.fusion import Fusion
+from keras_s2s.decoding.generate import generate
 from keras_s2s.decoding.greedy import Greedy
-from keras_s2s.decoding.scoring import LengthPenalty
+from keras_s2s.decoding.joint import JointCTC
+from keras_s2s.decoding.processors import (
+    EndIfNothingElse,
+    ForcedPrefix,
+    MinimumLength,
+    NoRepeatNGram,
+    NoUnknown,
+    RepetitionPenalty,
+    Suppress,
+)
+from keras_s2s.decoding.programs import FEATURES, INPUTS, available, length_limit, make_program, problems
+from keras_s2s.decoding.sampling import Sampling
+from keras_s2s.decoding.score import alignment, token_scores
+from keras_s2s.decoding.scoring import LengthPenalty, Scorer
 from keras_s2s.decoding.search import Hypotheses, Search, advance, finish, start
-from keras_s2s.decoding.step import StepOutput, initial_state, model_step
+from keras_s2s.decoding.shortlist import Shortlist
+from keras_s2s.decoding.step import ModelStep, StepOutput, as_step
 
 __all__ = [
-    "PROGRAMS",
+    "FEATURES",
+    "INPUTS",
     "BeamSearch",
+    "Coverage",
+    "DiverseBeamSearch",
+    "EndIfNothingElse",
+    "Ensemble",
+    "ForcedPrefix",
+    "Fusion",
     "Greedy",
     "Hypotheses",
+    "JointCTC",
     "LengthPenalty",
+    "MinimumLength",
+    "ModelStep",
+    "NoRepeatNGram",
+    "NoUnknown",
+    "RepetitionPenalty",
+    "Sampling",
+    "Scorer",
     "Search",
+    "Shortlist",
     "StepOutput",
+    "Suppress",
     "advance",
     "alignment",
+    "as_step",
+    "available",
     "finish",
     "generate",
-    "initial_state",
     "length_limit",
-    "model_step",
+    "make_program",
+    "problems",
     "start",
+    "token_scores",
 ]

@@ -1,109 +1,207 @@
 """Beam search."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import NamedTuple
 
 from keras import ops
 
-from keras_s2s.decoding.scoring import LengthPenalty
-from keras_s2s.decoding.search import BOS, EOS, Carry, Choice, Hypotheses, Search
-from keras_s2s.decoding.step import State, StepOutput, repeat_rows, select
+from keras_s2s.decoding.scoring import Scorer
+from keras_s2s.decoding.search import BOS, EOS, Carry, Choice, Hypotheses, NextScores, Search, Tensor
+from keras_s2s.decoding.step import State, repeat_rows, select
 
-Tensor = Any
+_IMPOSSIBLE = -float("inf")
+
+
+class Beam(NamedTuple):
+    """The beams of B sentences before a step.
+
+    Attributes:
+        history: `tokens` and `token_scores`, (B, K, T).
+        length: (B,), tokens made so far.
+        limit: (B,).
+        done: (B,).
+        carry: what `BeamSearch` keeps.
+    """
+
+    history: dict[str, Tensor]
+    length: Tensor
+    limit: Tensor
+    done: Tensor
+    carry: Carry
+
+
+class Candidates(NamedTuple):
+    """Continuations of a sentence, best first: (B, 2K) each.
+
+    Attributes:
+        scores: log-probability of the whole.
+        gains: that of the token alone.
+        parents: the hypothesis that is continued, from 0 to K - 1.
+        tokens: with what.
+    """
+
+    scores: Tensor
+    gains: Tensor
+    parents: Tensor
+    tokens: Tensor
 
 
 @dataclass(frozen=True)
 class BeamSearch:
     """Keeps the K best open hypotheses of a sentence, and apart from them the K best finished ones.
 
-    Of the 2K best continuations, those among the first K that end are finished: their normalised score is compared
-    with those of the other finished ones, and they are never extended. The best K that do not end stay open. A sentence
-    is done when K hypotheses are finished or the limit is reached, where every open one must end.
+    Of the 2K best continuations, those among the first K that end are finished: their score is compared with those of
+    the other finished ones, and they are never extended. The best K that do not end stay open. A sentence is done when
+    `patience · K` hypotheses have been finished (Kasai et al. 2022), or at the limit, where every open one must end.
 
     Args:
         size: K, at least 1; it may be a scalar tensor, and be larger than the vocabulary.
         n_best: N, from 1 to K; it may be a scalar tensor.
-        penalty: ranks the finished ones.
+        scorer: ranks the finished ones.
+        patience: above 0; it may be a scalar tensor.
+        exhaustive: a sentence is done only when no open hypothesis can become one of the N best any more, which
+            `Scorer.bound` proves; it may be a scalar tensor.
     """
 
     size: int | Tensor = 4
     n_best: int | Tensor = 1
-    penalty: LengthPenalty = LengthPenalty()
+    scorer: Scorer = Scorer()
+    patience: float | Tensor = 1.0
+    exhaustive: bool | Tensor = False
 
     def start(self, state: State, sentences: Tensor) -> tuple[State, Carry]:
-        """K rows a sentence, of which the first alone is alive, so that the first step does not choose one K times."""
+        """K rows a sentence."""
+        return repeat_rows(state, sentences, self.size), self.first(sentences)
+
+    def first(self, sentences: Tensor) -> Carry:
+        """Of K hypotheses the first alone is alive, so that the first step does not choose one K times."""
         shape = (sentences, self.size)
-        first = ops.arange(self.size)[None, :] + ops.zeros((sentences, 1), dtype="int32") == 0
-        return repeat_rows(state, sentences, self.size), {
-            "tokens": ops.full((*shape, 1), BOS, dtype="int32"),
-            "scores": ops.where(first, 0.0, -float("inf")),
+        is_first = ops.arange(self.size)[None, :] + ops.zeros((sentences, 1), dtype="int32") == 0
+        return {
+            "scores": ops.where(is_first, 0.0, _IMPOSSIBLE),
+            "finished_count": ops.zeros((sentences,), dtype="int32"),
             "finished_tokens": ops.full((*shape, 1), BOS, dtype="int32"),
+            "finished_token_scores": ops.zeros((*shape, 1), dtype="float32"),
             "finished_lengths": ops.zeros(shape, dtype="int32"),
-            "finished_scores": ops.full(shape, -float("inf"), dtype="float32"),
+            "finished_scores": ops.full(shape, _IMPOSSIBLE, dtype="float32"),
         }
 
-    def choose(self, search: Search, output: StepOutput) -> Choice:
+    def choose(self, search: Search, following: NextScores) -> Choice:
         """Finishes and continues hypotheses."""
-        carry = search.carry
-        scores, parents, tokens = self._candidates(search, output)  # (B, 2K), best first
-        ends = tokens == EOS
-        finished = self._finish_candidates(search, scores, parents, ends)
-
-        open_scores, order = ops.top_k(ops.where(ends, -float("inf"), scores), self.size)  # (B, K)
-        parents = select(parents, order)
-        tokens = select(tokens, order)
-        history = select(carry["tokens"], parents)
-        sentence = ops.arange(ops.shape(parents)[0])[:, None]
-        carry = {
-            "tokens": ops.concatenate([history, tokens[:, :, None]], axis=2),
-            "scores": open_scores,
-            **finished,
-        }
-        count = ops.sum(ops.cast(finished["finished_scores"] > -float("inf"), "int32"), axis=1)
-        done = ops.logical_or(count >= self.size, search.length >= search.limit)
-        rows = ops.reshape(sentence * self.size + parents, (-1,))
-        return Choice(ops.reshape(tokens, (-1, 1)), rows, ops.logical_or(done, search.done), carry)
-
-    def _candidates(self, search: Search, output: StepOutput) -> tuple[Tensor, Tensor, Tensor]:
-        """The 2K best continuations of a sentence: log-probability, hypothesis and token, (B, 2K) each."""
         sentences = ops.shape(search.limit)[0]
-        vocabulary = output.scores.shape[1]
+        history = {name: split_rows(value, sentences, self.size) for name, value in search.history.items()}
+        beam = Beam(history, search.length, search.limit, search.done, search.carry)
+        kept, done, carry = self.continue_beam(beam, following)
+        first = ops.arange(sentences)[:, None] * self.size
+        tokens, gains, parents = (ops.reshape(x, (-1,)) for x in (kept.tokens, kept.gains, first + kept.parents))
+        return Choice(tokens, gains, parents, done, carry)
+
+    def continue_beam(
+        self, beam: Beam, following: NextScores, handicap: Tensor | None = None
+    ) -> tuple[Candidates, Tensor, Carry]:
+        """One step of B beams.
+
+        Args:
+            beam: the beams.
+            following: of the R = B·K rows.
+            handicap: (R, V), subtracted where continuations are chosen, and nowhere else.
+
+        Returns:
+            The K continuations that stay open, (B, K) each, which sentences are done, and the carry.
+        """
+        found = self._candidates(beam, following, handicap)
+        ends = found.tokens == EOS
+        finished = self._finish(beam, following, found, ends)
+        # The first K that do not end, in their order.
+        place = ops.arange(2 * self.size)[None, :]
+        _, order = ops.top_k(-ops.where(ends, place + 2 * self.size, place), self.size)
+        scores = ops.where(select(ends, order), _IMPOSSIBLE, select(found.scores, order))
+        kept = Candidates(scores, *(select(x, order) for x in found[1:]))
+        carry = {"scores": kept.scores, **finished}
+        return kept, self._done(beam, carry), carry
+
+    def _candidates(self, beam: Beam, following: NextScores, handicap: Tensor | None) -> Candidates:
+        sentences = ops.shape(beam.limit)[0]
+        ranked = following.scores if handicap is None else following.scores - handicap
         # The 2K best of a row suffice, and normalising after that spares a pass over V.
-        width = ops.minimum(2 * self.size, vocabulary)
-        best, tokens = ops.top_k(output.scores, width)  # (R, W)
+        width = ops.minimum(2 * self.size, ops.shape(ranked)[1])
+        best, tokens = ops.top_k(ranked, width)  # (R, W)
         tokens = ops.cast(tokens, "int32")
+        scores = best if handicap is None else select(following.scores, tokens)
         sentence = ops.arange(ops.shape(best)[0]) // self.size
-        at_limit = ops.take(search.length >= search.limit, sentence)[:, None]  # (R, 1)
-        only_end = ops.where(ops.arange(width)[None, :] == 0, output.scores[:, EOS : EOS + 1], -float("inf"))
-        best = ops.where(at_limit, only_end, best)
+        at_limit = ops.take(beam.length >= beam.limit, sentence)[:, None]  # (R, 1)
+        only_end = ops.where(ops.arange(width)[None, :] == 0, following.end[:, None], _IMPOSSIBLE)
+        scores, best = ops.where(at_limit, only_end, scores), ops.where(at_limit, only_end, best)
         tokens = ops.where(at_limit, EOS, tokens)
 
-        before = ops.reshape(search.carry["scores"], (-1, 1)) - output.log_normalizer[:, None]
-        total = ops.reshape(before + best, (sentences, -1))  # (B, K·W)
-        total, index = ops.top_k(total, 2 * self.size)  # (B, 2K)
+        before = ops.reshape(beam.carry["scores"], (-1, 1))
+        total, index = ops.top_k(
+            _of_sentence(before + (best - following.log_normalizer[:, None]), sentences), 2 * self.size
+        )
         index = ops.cast(index, "int32")
-        tokens = select(ops.reshape(tokens, (sentences, -1)), index)
-        return total, index // width, tokens
+        gains = select(_of_sentence(scores - following.log_normalizer[:, None], sentences), index)
+        parents = index // width
+        if handicap is not None:
+            total = select(beam.carry["scores"], parents) + gains
+        return Candidates(total, gains, parents, select(_of_sentence(tokens, sentences), index))
 
-    def _finish_candidates(self, search: Search, scores: Tensor, parents: Tensor, ends: Tensor) -> Carry:
+    def _finish(self, beam: Beam, following: NextScores, found: Candidates, ends: Tensor) -> Carry:
         """Merges candidates that end into the K best finished hypotheses."""
-        carry, size = search.carry, self.size
-        may_end = ops.logical_and(ends[:, :size], ops.logical_not(search.done)[:, None])
-        length = search.length[:, None] + 1
-        ended = ops.where(may_end, self.penalty(scores[:, :size], length), -float("inf"))  # (B, K)
-        history = select(carry["tokens"], parents[:, :size])  # (B, K, T)
+        carry, size = beam.carry, self.size
+        scores, parents = found.scores[:, :size], found.parents[:, :size]
+        may_end = ops.logical_and(ends[:, :size], ops.logical_not(beam.done)[:, None])
+        may_end = ops.logical_and(may_end, scores > _IMPOSSIBLE)
+        covered = following.coverage
+        if covered is not None:
+            covered = select(split_rows(covered, ops.shape(beam.limit)[0], size), parents)  # (B, K, S)
+        ended = self.scorer(scores, beam.length[:, None] + 1, covered)
+        ended = ops.where(may_end, ended, _IMPOSSIBLE)  # (B, K)
         best, order = ops.top_k(ops.concatenate([carry["finished_scores"], ended], axis=1), size)
-        tokens = ops.concatenate([carry["finished_tokens"], history], axis=1)  # (B, 2K, T)
-        lengths = ops.concatenate([carry["finished_lengths"], ops.zeros_like(parents[:, :size]) + length - 1], axis=1)
-        tokens = select(tokens, order)
+
+        gains = found.gains[:, :size, None]
+        new = {name: select(value, parents) for name, value in beam.history.items()}  # (B, K, T)
+        new["tokens"] = ops.concatenate([new["tokens"], ops.zeros_like(parents[:, :, None])], axis=2)
+        new["token_scores"] = ops.concatenate([new["token_scores"], gains], axis=2)
+        lengths = ops.zeros_like(parents) + beam.length[:, None]
+        merged = {"lengths": ops.concatenate([carry["finished_lengths"], lengths], axis=1)}
+        for name, value in new.items():
+            old = ops.pad(carry[f"finished_{name}"], ((0, 0), (0, 0), (0, 1)))
+            merged[name] = ops.concatenate([old, value], axis=1)
         return {
-            "finished_tokens": ops.pad(tokens, ((0, 0), (0, 0), (0, 1))),
-            "finished_lengths": select(lengths, order),
+            "finished_count": carry["finished_count"] + ops.sum(ops.cast(may_end, "int32"), axis=1),
             "finished_scores": best,
+            **{f"finished_{name}": select(value, order) for name, value in merged.items()},
         }
 
-    def finish(self, carry: Carry) -> Hypotheses:
+    def _done(self, beam: Beam, carry: Carry) -> Tensor:
+        enough = ops.cast(ops.ceil(self.patience * ops.cast(self.size, "float32")), "int32")
+        can_win = self.scorer.bound(carry["scores"], beam.length[:, None] + 1, beam.limit[:, None])
+        last = ops.min(
+            ops.where(ops.arange(self.size)[None, :] < self.n_best, carry["finished_scores"], float("inf")), axis=1
+        )
+        proven = ops.max(can_win, axis=1) <= last
+        done = ops.where(self.exhaustive, proven, carry["finished_count"] >= enough)
+        done = ops.logical_or(done, beam.length >= beam.limit)
+        return ops.logical_or(done, beam.done)
+
+    def finish(self, search: Search) -> Hypotheses:
         """The N best finished hypotheses."""
-        n = self.n_best
-        lengths, scores = carry["finished_lengths"][:, :n], carry["finished_scores"][:, :n]
-        return Hypotheses(carry["finished_tokens"][:, :n, 1:], lengths, scores)
+        return best_finished(search.carry, self.n_best)
+
+
+def best_finished(carry: Carry, n_best: int | Tensor) -> Hypotheses:
+    """The first N of the finished hypotheses, which are in order."""
+    tokens, lengths, scores, token_scores = (
+        carry[f"finished_{name}"][:, :n_best] for name in ("tokens", "lengths", "scores", "token_scores")
+    )
+    return Hypotheses(tokens[:, :, 1:], lengths, scores, token_scores[:, :, 1:])
+
+
+def split_rows(values: Tensor, sentences: Tensor, size: Tensor) -> Tensor:
+    """(B·K, ...) -> (B, K, ...)."""
+    return ops.reshape(values, (sentences, size, *tuple(ops.shape(values))[1:]))
+
+
+def _of_sentence(values: Tensor, sentences: Tensor) -> Tensor:
+    """(B·K, W) -> (B, K·W)."""
+    return ops.reshape(values, (sentences, -1))

@@ -4,13 +4,14 @@
 sentence alone: what is finished is frozen, whatever its batch-mates still do.
 """
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple, Protocol
 
 from keras import ops
 
-from keras_s2s.decoding.step import State, Step, StepOutput, select_rows
+from keras_s2s.decoding.step import State, Step, StepOutput, select_rows, sentences_of
 
-BOS, EOS = 1, 2
+PADDING, BOS, EOS, UNKNOWN = 0, 1, 2, 3
 Tensor = Any
 Carry = dict[str, Tensor]
 
@@ -24,6 +25,7 @@ class Search(NamedTuple):
         limit: (B,), the most tokens a hypothesis may have before EOS.
         length: (B,), tokens made so far.
         done: (B,), whether a sentence's result is final.
+        history: `tokens` (R, T), BOS first, and `token_scores` (R, T), their log-probabilities, 0 for BOS.
         carry: what the strategy keeps.
     """
 
@@ -32,6 +34,7 @@ class Search(NamedTuple):
     limit: Tensor
     length: Tensor
     done: Tensor
+    history: dict[str, Tensor]
     carry: Carry
 
 
@@ -41,28 +44,48 @@ class Hypotheses(NamedTuple):
     Attributes:
         tokens: (B, N, T) without EOS, padded with 0.
         lengths: (B, N).
-        scores: (B, N), normalised log-probabilities; -inf where there are fewer than N.
+        scores: (B, N), of the scorer; -inf where there are fewer than N.
+        token_scores: (B, N, T), the log-probability of each token and, after the last one, of EOS.
     """
 
     tokens: Tensor
     lengths: Tensor
     scores: Tensor
+    token_scores: Tensor
 
 
 class Choice(NamedTuple):
     """What a strategy decided.
 
     Attributes:
-        ids: (R, 1), each row's next token.
+        tokens: (R,), each row's next token; padding where the row is finished.
+        token_scores: (R,), their log-probabilities.
         parents: (R,), the rows that they continue, or None where each continues its own.
         done: (B,), whether a sentence's result is final now.
         carry: what the strategy keeps.
     """
 
-    ids: Tensor
+    tokens: Tensor
+    token_scores: Tensor
     parents: Tensor | None
     done: Tensor
     carry: Carry
+
+
+class NextScores(NamedTuple):
+    """What may follow each row.
+
+    Attributes:
+        scores: (R, V), not normalised; -inf where a processor forbids a token.
+        log_normalizer: (R,).
+        end: (R,), the score of EOS before any processor, for rows at their limit.
+        coverage: (R, S) or None; see `StepOutput`.
+    """
+
+    scores: Tensor
+    log_normalizer: Tensor
+    end: Tensor
+    coverage: Tensor | None = None
 
 
 class Strategy(Protocol):
@@ -71,11 +94,18 @@ class Strategy(Protocol):
     def start(self, state: State, sentences: Tensor) -> tuple[State, Carry]:
         """Makes of a state of B rows one of R, and the first carry."""
 
-    def choose(self, search: Search, output: StepOutput) -> Choice:
+    def choose(self, search: Search, following: NextScores) -> Choice:
         """Continues hypotheses. Those at their limit can only end, and what is done stays as it is."""
 
-    def finish(self, carry: Carry) -> Hypotheses:
+    def finish(self, search: Search) -> Hypotheses:
         """Gives the results."""
+
+
+class Processor(Protocol):
+    """Changes scores before a strategy chooses. A frozen dataclass of its options."""
+
+    def __call__(self, scores: Tensor, model: NextScores, search: Search) -> Tensor:
+        """Scores (R, V) as the processors before left them, and the model's own -> (R, V)."""
 
 
 def start(strategy: Strategy, state: State, limit: Tensor) -> Search:
@@ -86,22 +116,43 @@ def start(strategy: Strategy, state: State, limit: Tensor) -> Search:
         state: of B rows, before any token.
         limit: (B,) int32, at least 0.
     """
-    sentences = ops.shape(limit)[0]
-    state, carry = strategy.start(state, sentences)
-    rows = ops.shape(state["rows"]["position"])[0]
+    state, carry = strategy.start(state, ops.shape(limit)[0])
+    rows = sentences_of(state)
+    ids = ops.full((rows, 1), BOS, dtype="int32")
     length = ops.zeros_like(limit)
-    return Search(ops.full((rows, 1), BOS, dtype="int32"), state, limit, length, length > 0, carry)
+    history = {"tokens": ids, "token_scores": ops.zeros((rows, 1), dtype="float32")}
+    return Search(ids, state, limit, length, length > 0, history, carry)
 
 
-def advance(step: Step, strategy: Strategy, search: Search) -> Search:
-    """Makes one token more for every row."""
+def advance(step: Step, strategy: Strategy, search: Search, processors: Sequence[Processor] = ()) -> Search:
+    """Makes one token more for every row.
+
+    Args:
+        step: scores continuations.
+        strategy: chooses among them.
+        search: as `start` or the last `advance` gave it.
+        processors: change the scores, one after the other.
+    """
     output, state = step(search.ids, search.state)
-    choice = strategy.choose(search, output)
+    choice = strategy.choose(search, _processed(output, processors, search))
+    history = search.history
     if choice.parents is not None:
         state = select_rows(state, choice.parents)
-    return Search(choice.ids, state, search.limit, search.length + 1, choice.done, choice.carry)
+        history = {name: ops.take(value, choice.parents, axis=0) for name, value in history.items()}
+    made = {"tokens": choice.tokens, "token_scores": choice.token_scores}
+    history = {name: ops.concatenate([value, made[name][:, None]], axis=1) for name, value in history.items()}
+    ids = choice.tokens[:, None]
+    return Search(ids, state, search.limit, search.length + 1, choice.done, history, choice.carry)
 
 
 def finish(strategy: Strategy, search: Search) -> Hypotheses:
     """Gives the results of a search whose sentences are all done."""
-    return strategy.finish(search.carry)
+    return strategy.finish(search)
+
+
+def _processed(output: StepOutput, processors: Sequence[Processor], search: Search) -> NextScores:
+    scores = output.scores[:, 0]
+    model = NextScores(scores, output.log_normalizer[:, 0], scores[:, EOS], output.coverage)
+    for processor in processors:
+        scores = processor(scores, model, search)
+    return model._replace(scores=scores)

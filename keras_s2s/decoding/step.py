@@ -1,43 +1,115 @@
-"""The step contract: `step(ids (R, 1), state) -> (StepOutput, state)`, all that a search knows of a model."""
+"""The step contract: all that a search knows of a model.
 
-from collections.abc import Callable
-from typing import Any, NamedTuple
+A step is an object that is called `step(ids (R, T), state) -> (StepOutput, state)`, and whose `start(source)` encodes
+sources into a state of B rows. Steps are made of steps: an ensemble, a fusion, a shortlist.
+"""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple, Protocol
 
 from keras import ops
 
+from keras_s2s.errors import UserError
+
 Tensor = Any
+Source = Mapping[str, Tensor]
 State = dict[str, dict[str, Tensor]]
 
 
 class StepOutput(NamedTuple):
-    """What a step says of the next token of each row.
+    """What a step says of the token after each of its ids.
 
     Attributes:
-        scores: (R, V), not normalised.
-        log_normalizer: (R,); the log-probability of token v is `scores[:, v] - log_normalizer`.
+        scores: (R, T, V), not normalised.
+        log_normalizer: (R, T); the log-probability of token v is `scores[..., v] - log_normalizer`.
+        attention: (R, T, S), where the model looked, if it was asked for.
+        coverage: (R, S), attention summed over all ids so far and 1 at padding; only of a `Coverage` step.
     """
 
     scores: Tensor
     log_normalizer: Tensor
+    attention: Tensor | None = None
+    coverage: Tensor | None = None
+
+    def log_probabilities(self) -> Tensor:
+        """(R, T, V)."""
+        return self.scores - self.log_normalizer[..., None]
 
 
-Step = Callable[[Tensor, State], tuple[StepOutput, State]]
+class Step(Protocol):
+    """What a search calls.
+
+    Attributes:
+        vocabulary: V.
+    """
+
+    vocabulary: int
+
+    def start(self, source: Source) -> State:
+        """Encodes sources, `source_ids` (B, S) or `source_features` and `source_lengths`, into a state of B rows."""
+
+    def __call__(self, ids: Tensor, state: State, attention: bool = False) -> tuple[StepOutput, State]:
+        """Advances every row by its ids (R, T); with `attention` the output says where it looked."""
 
 
-def model_step(model: Any) -> Step:
-    """The step of a model: its decoder on one id a row, then its head."""
+class ModelStep:
+    """The step of one model: its decoder, then its head.
 
-    def step(ids: Tensor, state: State) -> tuple[StepOutput, State]:
-        hidden, state = model.decoder(ids, state)
-        logits = model.head(hidden)[:, 0]  # (R, V)
-        return StepOutput(logits, ops.logsumexp(logits, axis=-1)), state
+    Args:
+        model: has `encoder`, `bridge`, `decoder` and `head`; a language model has no encoder.
 
-    return step
+    Raises:
+        UserError: the model has no decoder.
+    """
+
+    def __init__(self, model: Any) -> None:
+        if model.decoder is None:
+            raise UserError("decoding: the model has no decoder; decode it by the strategy of its CTC or CRF head")
+        self.model, self.models = model, [model]
+        self.vocabulary: int = model.config.target_vocabulary
+
+    def start(self, source: Source) -> State:
+        """See `Step.start`."""
+        return self.begin(self.model.encoder(dict(source)))
+
+    def begin(self, encoded: Mapping[str, Tensor]) -> State:
+        """The first state from an encoder's outputs; of a language model from `{"position": zeros (B,)}`."""
+        return self.model.bridge(dict(encoded))
+
+    def __call__(
+        self, ids: Tensor, state: State, attention: bool = False, columns: Tensor | None = None
+    ) -> tuple[StepOutput, State]:
+        """See `Step`. `columns` (C,) narrows V to these ids."""
+        hidden, state, *looked = self.model.decoder(ids, state, return_attention=attention)
+        logits = self.model.head(hidden, columns=columns)
+        return StepOutput(logits, ops.logsumexp(logits, axis=-1), *looked), state
 
 
-def initial_state(model: Any, source_ids: Tensor) -> State:
-    """Encodes sources (B, S) into a state of B rows."""
-    return model.bridge(model.encoder(source_ids))
+def as_step(model: Any) -> Step:
+    """The step of a model; a step stays what it is."""
+    return ModelStep(model) if hasattr(model, "decoder") else model
+
+
+def sentences_of(state: State) -> Tensor:
+    """The number of rows of a state."""
+    return ops.shape(next(iter(state["rows"].values())))[0]
+
+
+def together(states: Mapping[str, State]) -> State:
+    """One state of several, their keys prefixed by a name each."""
+    return {
+        part: {f"{name}/{key}": value for name, state in states.items() for key, value in state[part].items()}
+        for part in ("memory", "rows")
+    }
+
+
+def apart(state: State, name: str) -> State:
+    """The state that `together` keeps under a name."""
+    prefix = f"{name}/"
+    return {
+        part: {key.removeprefix(prefix): value for key, value in values.items() if key.startswith(prefix)}
+        for part, values in state.items()
+    }
 
 
 def repeat_rows(state: State, sentences: Tensor, times: Tensor) -> State:

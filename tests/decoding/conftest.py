@@ -9,7 +9,6 @@ import pytest
 import tensorflow as tf
 
 from keras_s2s import decoding
-from keras_s2s.decoding.generate import run
 from keras_s2s.decoding.step import State
 
 # Ids 0, 1 and 3 are ordinary tokens for a table.
@@ -54,28 +53,33 @@ def by_history(tables: Sequence[Mapping[tuple[int, ...], Sequence[float]]]) -> T
     return Tables(scores.astype("float32"), np.broadcast_to(np.array(following, "int32"), weights.shape))
 
 
-def step(ids: tf.Tensor, state: State) -> tuple[decoding.StepOutput, State]:
+class TableStep:
     """Moves each row to its next node and looks up what follows there."""
-    memory, rows = state["memory"], state["rows"]
-    shape = tf.shape(memory["scores"])
-    per_sentence = tf.shape(ids)[0] // shape[0]
-    first = tf.range(tf.shape(ids)[0]) // per_sentence * shape[1]  # (R,)
-    place = tf.stack([first + rows["node"], ids[:, 0]], axis=1)
-    node = tf.gather_nd(tf.reshape(memory["following"], (-1, VOCABULARY)), place)
-    scores = tf.gather(tf.reshape(memory["scores"], (-1, VOCABULARY)), first + node)
-    scores.set_shape((None, VOCABULARY))
-    after = {"position": rows["position"] + 1, "node": node}
-    return decoding.StepOutput(scores, tf.reduce_logsumexp(scores, axis=1)), {"memory": memory, "rows": after}
+
+    vocabulary = VOCABULARY
+
+    def start(self, source: Mapping[str, Any]) -> State:
+        zeros = tf.zeros_like(source["following"][:, 0, 0])
+        return {"memory": dict(source), "rows": {"position": zeros, "node": zeros}}
+
+    def __call__(self, ids: tf.Tensor, state: State, attention: bool = False) -> tuple[decoding.StepOutput, State]:
+        memory, rows = state["memory"], state["rows"]
+        shape = tf.shape(memory["scores"])
+        per_sentence = tf.shape(ids)[0] // shape[0]
+        first = tf.range(tf.shape(ids)[0]) // per_sentence * shape[1]  # (R,)
+        place = tf.stack([first + rows["node"], ids[:, 0]], axis=1)
+        node = tf.gather_nd(tf.reshape(memory["following"], (-1, VOCABULARY)), place)
+        scores = tf.gather(tf.reshape(memory["scores"], (-1, VOCABULARY)), first + node)[:, None]
+        scores.set_shape((None, 1, VOCABULARY))
+        after = {"position": rows["position"] + 1, "node": node}
+        return decoding.StepOutput(scores, tf.reduce_logsumexp(scores, axis=-1)), {"memory": memory, "rows": after}
 
 
-def first_state(scores: tf.Tensor, following: tf.Tensor) -> State:
-    zeros = tf.zeros_like(following[:, 0, 0])
-    return {"memory": {"scores": scores, "following": following}, "rows": {"position": zeros, "node": zeros}}
-
-
-def search(strategy: Any, scores: tf.Tensor, following: tf.Tensor, limit: tf.Tensor) -> decoding.Hypotheses:
-    begun = decoding.start(strategy, first_state(scores, following), limit)
-    return decoding.finish(strategy, run(step, strategy, begun))
+def search(
+    strategy: Any, scores: tf.Tensor, following: tf.Tensor, limit: tf.Tensor, processors: Sequence[Any] = ()
+) -> decoding.Hypotheses:
+    source = {"scores": scores, "following": following}
+    return decoding.generate(TableStep(), strategy, source, limit, processors)
 
 
 _TABLES = [
@@ -89,7 +93,7 @@ _SIZES = [tf.TensorSpec((), tf.int32), tf.TensorSpec((), tf.int32)]
 
 @tf.function(input_signature=[*_TABLES, *_PENALTY], autograph=False)
 def _greedy(scores: Any, following: Any, limit: Any, exponent: Any, base: Any) -> decoding.Hypotheses:
-    strategy = decoding.Greedy(decoding.LengthPenalty(exponent, base))
+    strategy = decoding.Greedy(scorer=decoding.Scorer(decoding.LengthPenalty(exponent, base)))
     return search(strategy, scores, following, limit)
 
 
@@ -97,17 +101,18 @@ def _greedy(scores: Any, following: Any, limit: Any, exponent: Any, base: Any) -
 def _beam(
     scores: Any, following: Any, limit: Any, exponent: Any, base: Any, size: Any, n_best: Any
 ) -> decoding.Hypotheses:
-    strategy = decoding.BeamSearch(size, n_best, decoding.LengthPenalty(exponent, base))
+    strategy = decoding.BeamSearch(size, n_best, decoding.Scorer(decoding.LengthPenalty(exponent, base)))
     return search(strategy, scores, following, limit)
 
 
 @dataclass(frozen=True)
 class Found:
-    """Hypotheses as plain arrays: tokens (B, N, T), lengths (B, N), scores (B, N)."""
+    """Hypotheses as plain arrays: tokens (B, N, T), lengths (B, N), scores (B, N), token_scores (B, N, T)."""
 
     tokens: np.ndarray
     lengths: np.ndarray
     scores: np.ndarray
+    token_scores: np.ndarray
 
     def texts(self, sentence: int = 0) -> list[tuple[int, ...]]:
         """Tokens of those hypotheses that there are, best first."""
@@ -155,11 +160,11 @@ def beam() -> Decode:
 
 @pytest.fixture(scope="session")
 def eager() -> Decode:
-    """`eager(strategy, tables, limit)`: operator by operator, with the options as plain numbers."""
+    """`eager(strategy, tables, limit, processors)`: operator by operator, with the options as plain numbers."""
 
-    def decode(strategy: Any, tables: Tables, limit: Any) -> Found:
+    def decode(strategy: Any, tables: Tables, limit: Any, processors: Sequence[Any] = ()) -> Found:
         limits = tf.constant(_limits(tables, limit))
-        return _found(search(strategy, tf.constant(tables.scores), tf.constant(tables.following), limits))
+        return _found(search(strategy, tf.constant(tables.scores), tf.constant(tables.following), limits, processors))
 
     return decode
 
@@ -178,5 +183,8 @@ def token_tables() -> Callable[[np.ndarray], Tables]:
 
 @pytest.fixture(scope="session")
 def table_step() -> Any:
-    """The step itself and the state that it starts from."""
-    return step, lambda tables: first_state(tf.constant(tables.scores), tf.constant(tables.following))
+    """The step itself and the source that it starts from."""
+    return TableStep(), lambda tables: {
+        "scores": tf.constant(tables.scores),
+        "following": tf.constant(tables.following),
+    }

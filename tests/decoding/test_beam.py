@@ -1,5 +1,6 @@
 """Beam search over look-up tables: known answers, brute force, and a plain beam search of our own."""
 
+import math
 from collections.abc import Callable, Mapping
 from itertools import product
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from keras_s2s.decoding import BeamSearch, LengthPenalty
+from keras_s2s.decoding import BeamSearch, LengthPenalty, Scorer
 
 EOS = 2
 PENALTIES = [
@@ -57,8 +58,11 @@ def every_text(table: Table, limit: int, penalty: Any) -> list[tuple[float, Text
     return sorted(found, key=lambda pair: -pair[0])
 
 
-def plain_beam_search(table: Table, limit: int, size: int, penalty: Any) -> list[tuple[float, Text]]:
+def plain_beam_search(
+    table: Table, limit: int, size: int, penalty: Any, patience: float = 1.0
+) -> list[tuple[float, Text]]:
     """The rules of the search with lists."""
+    ended_so_far = 0
     log_p = log_probabilities(table)
     alive: list[tuple[float, Text]] = [(0.0, ())]
     finished: list[tuple[float, Text]] = []
@@ -67,9 +71,10 @@ def plain_beam_search(table: Table, limit: int, size: int, penalty: Any) -> list
         grown = [(score + log_p[text][v], (*text, v)) for score, text in alive for v in allowed]
         grown.sort(key=lambda pair: -pair[0])
         ended = [(normalised(s, made + 1, penalty), t[:-1]) for s, t in grown[:size] if t[-1] == EOS]
+        ended_so_far += len(ended)
         finished = sorted(finished + ended, key=lambda pair: -pair[0])[:size]
         alive = [(score, text) for score, text in grown if text[-1] != EOS][:size]
-        if len(finished) == size:
+        if ended_so_far >= math.ceil(patience * size):
             break
     return finished
 
@@ -247,9 +252,51 @@ def test_traced_with_tensors_equals_eager_with_numbers(
 ) -> None:
     tables = token_tables(np.random.default_rng(13).normal(scale=2, size=(4, 5, 5)))
     penalty, limits = LengthPenalty(0.6, 5.0), [0, 2, 5, 6]
-    one = eager(BeamSearch(size, n_best, penalty), tables, limits)
+    one = eager(BeamSearch(size, n_best, Scorer(penalty)), tables, limits)
     other = beam(tables, limits, size, n_best, penalty)
     assert one.scores.shape == (4, n_best)
     assert one.tokens.tolist() == other.tokens.tolist()
     assert one.lengths.tolist() == other.lengths.tolist()
     np.testing.assert_allclose(one.scores, other.scores, rtol=1e-6)
+
+
+@pytest.mark.parametrize("patience", [0.5, 1.0, 1.7, 99.0])
+@pytest.mark.parametrize("size", [1, 3])
+def test_patience_says_how_many_must_be_finished(
+    eager: Callable, history_tables: Callable, size: int, patience: float
+) -> None:
+    random, penalty = random_tables(seed=15, count=10, longest=4), LengthPenalty(1.0)
+    found = eager(BeamSearch(size, size, Scorer(penalty), patience), history_tables(*random), 4)
+    for i, table in enumerate(random):
+        expected = plain_beam_search(table, 4, size, penalty, patience)
+        assert found.texts(i) == [text for _, text in expected]
+
+
+@pytest.mark.parametrize("penalty", [*PENALTIES, pytest.param(LengthPenalty(-0.7, 1.0), id="negative")])
+@pytest.mark.parametrize(("size", "n_best"), [(1, 1), (3, 1), (3, 2), (5, 5)])
+def test_an_exhaustive_search_loses_nothing_by_stopping(
+    eager: Callable, token_tables: Callable, size: int, n_best: int, penalty: LengthPenalty
+) -> None:
+    tables = token_tables(np.random.default_rng(16).normal(scale=1.5, size=(20, 5, 5)))
+    stopping = eager(BeamSearch(size, n_best, Scorer(penalty), exhaustive=True), tables, 9)
+    patient = eager(BeamSearch(size, n_best, Scorer(penalty), patience=1e6), tables, 9)
+    assert [stopping.texts(i) for i in range(20)] == [patient.texts(i) for i in range(20)]
+    np.testing.assert_allclose(stopping.scores, patient.scores, rtol=1e-6)
+
+
+def test_an_exhaustive_search_does_stop(eager: Callable, token_tables: Callable) -> None:
+    # EOS is all but certain after every token, and an open hypothesis can never make up for that.
+    tables = token_tables(np.log([[[0.002, 0.002, 0.99, 0.003, 0.003]] * 5]))
+    found = eager(BeamSearch(2, 1, Scorer(LengthPenalty(0.0)), exhaustive=True), tables, 50)
+    assert found.tokens.shape[2] < 5
+
+
+@pytest.mark.parametrize("reward", [0.4, 1.5])
+def test_a_reward_for_each_token(eager: Callable, history_tables: Callable, reward: float) -> None:
+    random = random_tables(seed=17, count=10, longest=3)
+    scorer = Scorer(LengthPenalty(0.0), reward)
+    found = eager(BeamSearch(5**3, 1, scorer), history_tables(*random), 3)
+    for i, table in enumerate(random):
+        rewarded = [(s + reward * (len(t) + 1), t) for s, t in every_text(table, 3, LengthPenalty(0.0))]
+        assert found.texts(i) == [max(rewarded)[1]]
+        np.testing.assert_allclose(found.scores[i, 0], max(rewarded)[0], rtol=1e-4)

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from keras_s2s.decoding import Greedy, LengthPenalty
+from keras_s2s.decoding import Greedy, LengthPenalty, Scorer
 
 # The best first token, 3, leads to worse things than the second, 4.
 TEMPTING = {
@@ -78,7 +78,7 @@ def test_traced_equals_eager(greedy: Callable, eager: Callable, token_tables: Ca
     rng = np.random.default_rng(2)
     tables = token_tables(rng.normal(scale=2, size=(5, 5, 5)))
     penalty = LengthPenalty(0.6, 5.0)
-    one: Any = eager(Greedy(penalty), tables, [0, 1, 4, 4, 7])
+    one: Any = eager(Greedy(scorer=Scorer(penalty)), tables, [0, 1, 4, 4, 7])
     other: Any = greedy(tables, [0, 1, 4, 4, 7], penalty)
     assert one.tokens.tolist() == other.tokens.tolist()
     assert one.lengths.tolist() == other.lengths.tolist()

@@ -15,9 +15,9 @@ SECOND_GOES_ON = {(3,) * n: [0, 0, 0, 1, 0] for n in range(5)}  # "3 3 3 3 3"
 @pytest.fixture
 def begin(table_step: Any, history_tables: Callable) -> Callable[..., Search]:
     """Starts a search of two sentences."""
-    _, first_state = table_step
-    tables = history_tables(FIRST_ENDS, SECOND_GOES_ON)
-    return lambda strategy, limit: start(strategy, first_state(tables), np.array(limit, "int32"))
+    step, source = table_step
+    tables = source(history_tables(FIRST_ENDS, SECOND_GOES_ON))
+    return lambda strategy, limit: start(strategy, step.start(tables), np.array(limit, "int32"))
 
 
 def values(x: Any) -> list:
@@ -32,6 +32,7 @@ def test_a_search_begins_with_bos_in_every_row(begin: Callable, strategy: Any, r
     assert search.state["memory"]["scores"].shape[0] == 2
     assert values(search.length) == [0, 0]
     assert values(search.done) == [False, False]
+    assert values(search.history["tokens"]) == [[1]] * rows
 
 
 @pytest.mark.parametrize("strategy", [Greedy(), BeamSearch(1)])
@@ -69,14 +70,14 @@ def test_steps_beyond_the_end_change_nothing(begin: Callable, table_step: Any) -
 
 def test_rows_of_the_state_follow_their_hypotheses(table_step: Any, history_tables: Callable) -> None:
     # Of the two best after one step, 3 and 4, both continuations of 4 are better than any of 3.
-    step, first_state = table_step
+    step, source = table_step
     table = {(): [0, 0, 0, 0.5, 0.5], (3,): [0.25, 0.25, 0, 0.25, 0.25], (4,): [0.5, 0.5, 0, 0, 0]}
     strategy = BeamSearch(2)
-    search = start(strategy, first_state(history_tables(table)), np.array([3], "int32"))
+    search = start(strategy, step.start(source(history_tables(table))), np.array([3], "int32"))
     search = advance(step, strategy, search)
     assert values(search.ids) == [[3], [4]]
     read_3_and_4 = values(step(search.ids, search.state)[1]["rows"]["node"])
     search = advance(step, strategy, search)
     assert values(search.ids) == [[0], [1]]
     assert values(search.state["rows"]["node"]) == [read_3_and_4[1]] * 2
-    assert values(search.carry["tokens"]) == [[[1, 4, 0], [1, 4, 1]]]
+    assert values(search.history["tokens"]) == [[1, 4, 0], [1, 4, 1]]

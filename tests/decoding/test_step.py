@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from keras_s2s.decoding import initial_state, model_step
+from keras_s2s.decoding import as_step
 from keras_s2s.decoding.step import repeat_rows, select, select_rows
 from keras_s2s.models import LSTMDecoderConfig, LSTMEncoderConfig, ModelConfig, build
 
@@ -44,9 +44,10 @@ def test_the_step_of_a_model_gives_its_log_probabilities() -> None:
     )
     model = build(config)
     source_ids, target_ids = np.array([[4, 5, 2], [6, 2, 0]]), np.array([[1], [1]])
-    output, state = model_step(model)(target_ids, initial_state(model, source_ids))
+    step = as_step(model)
+    output, state = step(target_ids, step.start({"source_ids": source_ids}))
     logits = np.asarray(model({"source_ids": source_ids, "target_ids": target_ids}))[:, 0]
-    probabilities = np.exp(np.asarray(output.scores) - np.asarray(output.log_normalizer)[:, None])
-    np.testing.assert_allclose(np.asarray(output.scores), logits, atol=1e-6)
+    probabilities = np.exp(np.asarray(output.log_probabilities()))[:, 0]
+    np.testing.assert_allclose(np.asarray(output.scores)[:, 0], logits, atol=1e-6)
     np.testing.assert_allclose(probabilities.sum(axis=1), 1, rtol=1e-5)
     assert np.asarray(state["rows"]["position"]).tolist() == [1, 1]

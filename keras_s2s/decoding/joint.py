@@ -1,0 +1,55 @@
+"""A decoder and a CTC head that decode together."""
+
+from typing import Any
+
+from keras import ops
+
+from keras_s2s.decoding.search import BOS
+from keras_s2s.decoding.step import ModelStep, Source, State, StepOutput, Tensor
+from keras_s2s.dynamic import ctc_prefix
+
+
+class JointCTC:
+    """One-pass joint decoding (Watanabe et al. 2017): `(1 - w) log p_attention(v) + w log p_CTC(v)`.
+
+    p_CTC(v) is the probability that v follows what has been written, by the CTC head: that of all alignments of the
+    longer prefix over that of the prefix. Each step takes one id a row.
+
+    Args:
+        model: has a decoder and a CTC head.
+        weight: w, from 0 to 1; it may be a scalar tensor.
+    """
+
+    def __init__(self, model: Any, weight: float | Tensor) -> None:
+        self.model, self.step, self.weight = model, ModelStep(model), weight
+        self.models, self.vocabulary = [model], self.step.vocabulary
+
+    def start(self, source: Source) -> State:
+        """See `Step.start`."""
+        encoded = self.model.encoder(dict(source))
+        state = self.step.begin(encoded)
+        logits = self.model.ctc(encoded)  # (B, S, V+1)
+        rows = {
+            "ctc_forward": ctc_prefix.start(logits),
+            "ctc_last": ops.full((ops.shape(logits)[0],), BOS, dtype="int32"),
+        }
+        return {"memory": {**state["memory"], "ctc": logits}, "rows": {**state["rows"], **rows}}
+
+    def __call__(self, ids: Tensor, state: State, attention: bool = False) -> tuple[StepOutput, State]:
+        """See `Step`, with T = 1."""
+        memory, rows = dict(state["memory"]), dict(state["rows"])
+        logits, forward, last = memory.pop("ctc"), rows.pop("ctc_forward"), rows.pop("ctc_last")
+        output, after = self.step(ids, {"memory": memory, "rows": rows}, attention)
+
+        token = ids[:, 0]
+        longer = ctc_prefix.extend(logits, forward, last, token)
+        forward = ops.where((token == BOS)[:, None, None], forward, longer)
+        prefixes = ctc_prefix.extensions(logits, forward, token)[:, : self.vocabulary]  # (R, V)
+        following = prefixes - ops.logsumexp(prefixes, axis=-1, keepdims=True)
+        scores = (1.0 - self.weight) * output.log_probabilities() + self.weight * following[:, None, :]
+
+        after = {
+            "memory": {**after["memory"], "ctc": logits},
+            "rows": {**after["rows"], "ctc_forward": forward, "ctc_last": token},
+        }
+        return StepOutput(scores, ops.zeros_like(output.log_normalizer), output.attention), after

@@ -23,7 +23,7 @@ from keras_s2s.decoding.processors import (
 from keras_s2s.decoding.sampling import Sampling
 from keras_s2s.decoding.score import alignment, token_scores
 from keras_s2s.decoding.scoring import LengthPenalty, Scorer
-from keras_s2s.decoding.search import Hypotheses, Processor, Strategy
+from keras_s2s.decoding.search import Processor, Strategy
 from keras_s2s.decoding.shortlist import Shortlist
 from keras_s2s.decoding.step import Source, as_step
 from keras_s2s.dynamic import crf, ctc

@@ -20,7 +20,7 @@ class Sampling(IndependentRows):
     Args:
         temperature: above 0; scores are divided by it.
         top_k: only the k most likely tokens (Fan et al. 2018); 0 is all.
-        top_p: only the most likely tokens that together have at least this probability (Holtzman et al. 2020); 1 is all.
+        top_p: only the most likely tokens that together reach this probability (Holtzman et al. 2020); 1 is all.
         min_p: only tokens at least this likely, as a share of the most likely one (Nguyen et al. 2024); 0 is all.
         uniforms: (B, N, L) float32, from 0 to below 1, L at least the longest limit.
     """

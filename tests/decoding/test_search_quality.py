@@ -1,0 +1,95 @@
+"""A beam as wide as all hypotheses finds the true best one, whatever ranks them."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from keras_s2s.decoding import BeamSearch, LengthPenalty, Scorer, StepOutput, generate
+
+V, LIMIT, EOS = 6, 6, 2
+OPEN = np.array([0, 1, 3, 4, 5])
+SCORERS = [
+    pytest.param(Scorer(LengthPenalty(0.0)), id="none"),
+    pytest.param(Scorer(LengthPenalty(1.0, 0.0)), id="average"),
+    pytest.param(Scorer(LengthPenalty(0.6, 5.0)), id="GNMT"),
+    pytest.param(Scorer(LengthPenalty(-0.5, 1.0)), id="one that favours short ones"),
+    pytest.param(Scorer(LengthPenalty(0.0), reward=0.7), id="word reward"),
+    pytest.param(Scorer(LengthPenalty(1.0, 5.0), reward=-0.3), id="GNMT and a negative reward"),
+]
+
+
+class HistoryStep:
+    """A table with a row for each history: history h of n tokens, read as a number to base V."""
+
+    vocabulary = V
+
+    def start(self, source: Any) -> Any:
+        zeros = tf.zeros_like(source["seed"])
+        return {"memory": dict(source), "rows": {"number": zeros, "position": zeros}}
+
+    def __call__(self, ids: Any, state: Any, attention: bool = False) -> Any:
+        rows, seeds = state["rows"], state["memory"]["seed"]
+        number = tf.where(rows["position"] > 0, rows["number"] * V + ids[:, 0] + 1, 0)
+        per_sentence = tf.shape(ids)[0] // tf.shape(seeds)[0]
+        scores = table_row(tf.gather(seeds, tf.range(tf.shape(ids)[0]) // per_sentence), number)[:, None]
+        after = {"number": number, "position": rows["position"] + 1}
+        return StepOutput(scores, tf.reduce_logsumexp(scores, axis=-1)), {"memory": state["memory"], "rows": after}
+
+
+def table_row(seed: Any, number: Any) -> Any:
+    """Scores (R, V) that look random, computed of table and history rather than stored: 1,000 tables have 56 million."""
+    token = tf.range(V, dtype=tf.int32)[None, :]
+    mixed = (seed[:, None] * 7919 + number[:, None] * 104729 + token * 15485863) % 1000003
+    mixed = (mixed * 1103 + 12345) % 999983
+    return 4.0 * tf.sin(tf.cast(mixed, tf.float32))
+
+
+def true_best(seeds: np.ndarray, scorer: Scorer) -> tuple[np.ndarray, list[tuple[int, ...]]]:
+    """The best score and text of each table, of all 5^0 + ... + 5^6 texts."""
+    count = len(seeds)
+    numbers, log_p = np.zeros((1,), "int32"), np.zeros((count, 1))
+    texts = np.zeros((1, 0), "int32")
+    best, best_texts = np.full(count, -np.inf), [()] * count
+    for made in range(LIMIT + 1):
+        flat_seeds, flat_numbers = np.repeat(seeds, len(numbers)), np.tile(numbers, count)
+        scores = np.asarray(tf.nn.log_softmax(table_row(tf.constant(flat_seeds), tf.constant(flat_numbers))))
+        scores = scores.reshape(count, len(numbers), V)
+        ended = np.asarray(scorer(tf.constant(log_p + scores[:, :, EOS], tf.float32), made + 1))
+        for i in np.flatnonzero(ended.max(axis=1) > best):
+            best[i], best_texts[i] = ended[i].max(), tuple(texts[ended[i].argmax()].tolist())
+        log_p = (log_p[:, :, None] + scores[:, :, OPEN]).reshape(count, -1)
+        texts = np.concatenate([np.repeat(texts, 5, axis=0), np.tile(OPEN, len(texts))[:, None]], axis=1)
+        numbers = (numbers[:, None] * V + OPEN[None, :] + 1).reshape(-1).astype("int32")
+    return best, best_texts
+
+
+@tf.function(reduce_retracing=True)
+def decode(seeds: Any, limit: Any, strategy: BeamSearch) -> Any:
+    return generate(HistoryStep(), strategy, {"seed": seeds}, limit)
+
+
+def check(count: int, size: int, scorer: Scorer) -> None:
+    for first in range(0, count, 10):
+        seeds = np.arange(first, first + 10, dtype="int32")
+        found = decode(tf.constant(seeds), tf.fill((10,), LIMIT), BeamSearch(size, 1, scorer))
+        best, texts = true_best(seeds, scorer)
+        np.testing.assert_allclose(found.scores[:, 0], best, rtol=1e-4, atol=1e-5)
+        lengths, tokens = np.asarray(found.lengths)[:, 0], np.asarray(found.tokens)[:, 0]
+        different = [i for i in range(10) if tuple(tokens[i, : lengths[i]].tolist()) != texts[i]]
+        assert all(abs(float(found.scores[i, 0]) - best[i]) < 1e-5 for i in different)
+        assert len(different) <= 1
+
+
+# 5^6 hypotheses of 6 tokens can be open: EOS never is. More places, up to the V^T that the vocabulary suggests, stay
+# empty.
+@pytest.mark.parametrize(("count", "size"), [(10, 5**LIMIT), pytest.param(1000, 5**LIMIT, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("scorer", SCORERS)
+def test_a_beam_of_all_prefixes_finds_the_best(scorer: Scorer, count: int, size: int) -> None:
+    check(count, size, scorer)
+
+
+@pytest.mark.slow
+def test_a_beam_wider_than_all_prefixes_finds_the_best() -> None:
+    check(50, V**LIMIT, Scorer(LengthPenalty(1.0)))

@@ -62,3 +62,6 @@ __all__ = [
     "start",
     "token_scores",
 ]
+
+# Until export and training ask for `make_program`.
+PROGRAMS = {"greedy": lambda model: make_program(model, "greedy"), "beam": lambda model: make_program(model, "beam")}

@@ -28,28 +28,28 @@ class JointCTC:
         """See `Step.start`."""
         encoded = self.model.encoder(dict(source))
         state = self.step.begin(encoded)
-        logits = self.model.ctc(encoded)  # (B, S, V+1)
+        log_p = ops.log_softmax(self.model.ctc(encoded))  # (B, S, V+1)
         rows = {
-            "ctc_forward": ctc_prefix.start(logits),
-            "ctc_last": ops.full((ops.shape(logits)[0],), BOS, dtype="int32"),
+            "ctc_forward": ctc_prefix.start(log_p),
+            "ctc_last": ops.full((ops.shape(log_p)[0],), BOS, dtype="int32"),
         }
-        return {"memory": {**state["memory"], "ctc": logits}, "rows": {**state["rows"], **rows}}
+        return {"memory": {**state["memory"], "ctc": log_p}, "rows": {**state["rows"], **rows}}
 
     def __call__(self, ids: Tensor, state: State, attention: bool = False) -> tuple[StepOutput, State]:
         """See `Step`, with T = 1."""
         memory, rows = dict(state["memory"]), dict(state["rows"])
-        logits, forward, last = memory.pop("ctc"), rows.pop("ctc_forward"), rows.pop("ctc_last")
+        log_p, forward, last = memory.pop("ctc"), rows.pop("ctc_forward"), rows.pop("ctc_last")
         output, after = self.step(ids, {"memory": memory, "rows": rows}, attention)
 
         token = ids[:, 0]
-        longer = ctc_prefix.extend(logits, forward, last, token)
+        longer = ctc_prefix.extend(log_p, forward, last, token)
         forward = ops.where((token == BOS)[:, None, None], forward, longer)
-        prefixes = ctc_prefix.extensions(logits, forward, token)[:, : self.vocabulary]  # (R, V)
+        prefixes = ctc_prefix.extensions(log_p, forward, token)[:, : self.vocabulary]  # (R, V)
         following = prefixes - ops.logsumexp(prefixes, axis=-1, keepdims=True)
         scores = (1.0 - self.weight) * output.log_probabilities() + self.weight * following[:, None, :]
 
         after = {
-            "memory": {**after["memory"], "ctc": logits},
+            "memory": {**after["memory"], "ctc": log_p},
             "rows": {**after["rows"], "ctc_forward": forward, "ctc_last": token},
         }
         return StepOutput(scores, ops.zeros_like(output.log_normalizer), output.attention), after

@@ -39,7 +39,7 @@ class HistoryStep:
 
 
 def table_row(seed: Any, number: Any) -> Any:
-    """Scores (R, V) that look random, computed of table and history rather than stored: 1,000 tables have 56 million."""
+    """Scores (R, V) that look random, computed from table and history: 1,000 stored tables would have 56 million."""
     token = tf.range(V, dtype=tf.int32)[None, :]
     mixed = (seed[:, None] * 7919 + number[:, None] * 104729 + token * 15485863) % 1000003
     mixed = (mixed * 1103 + 12345) % 999983

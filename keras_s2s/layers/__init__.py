@@ -3,26 +3,42 @@
 from keras_s2s.layers.attention import (
     AdditiveAttention,
     CrossAttention,
+    DotAttention,
+    GeneralAttention,
     MemoryKeysValues,
     SelfAttention,
     causal_mask,
 )
-from keras_s2s.layers.core import Embedding, LayerNorm, Linear
+from keras_s2s.layers.convolution import Convolution
+from keras_s2s.layers.core import Embedding, LayerNorm, Linear, RMSNorm
 from keras_s2s.layers.feed_forward import FeedForward
-from keras_s2s.layers.positions import sinusoids
-from keras_s2s.layers.recurrent import LSTM, BidirectionalLSTM
+from keras_s2s.layers.layer_drop import LayerDrop
+from keras_s2s.layers.positions import ALiBi, LearnedPositions, RelativeBias, rotate, sinusoids
+from keras_s2s.layers.recurrent import GRU, LSTM, Bidirectional
+from keras_s2s.layers.ssru import SSRU
 
 __all__ = [
+    "GRU",
     "LSTM",
+    "SSRU",
+    "ALiBi",
     "AdditiveAttention",
-    "BidirectionalLSTM",
+    "Bidirectional",
+    "Convolution",
     "CrossAttention",
+    "DotAttention",
     "Embedding",
     "FeedForward",
+    "GeneralAttention",
+    "LayerDrop",
     "LayerNorm",
+    "LearnedPositions",
     "Linear",
     "MemoryKeysValues",
+    "RMSNorm",
+    "RelativeBias",
     "SelfAttention",
     "causal_mask",
+    "rotate",
     "sinusoids",
 ]

@@ -11,6 +11,7 @@ from keras import ops
 
 from keras_s2s.layers import fused
 from keras_s2s.layers.core import Linear
+from keras_s2s.layers.positions import rotate
 
 Tensor = fused.Tensor
 
@@ -45,31 +46,44 @@ class SelfAttention(keras.layers.Layer):
     Args:
         width: D.
         heads: H, a divisor of D.
+        rotary: queries and keys are rotated by their positions.
     """
 
-    def __init__(self, width: int, heads: int, **options: Any) -> None:
+    def __init__(self, width: int, heads: int, rotary: bool = False, **options: Any) -> None:
         super().__init__(**options)
-        self.heads = heads
+        self.heads, self.rotary = heads, rotary
         self.query_key_value = Linear(3 * width, name="query_key_value")
         self.output_projection = Linear(width, name="output")
 
-    def call(self, x: Tensor, mask: Tensor, cache: tuple[Tensor, Tensor] | None = None) -> Any:
+    def call(
+        self,
+        x: Tensor,
+        mask: Tensor,
+        cache: tuple[Tensor, Tensor] | None = None,
+        positions: Tensor | None = None,
+        bias: Tensor | None = None,
+    ) -> Any:
         """Attends from the new tokens to cached and new ones.
 
         Args:
             x: (N, T, D).
             mask: (N, T, P+T) or (N, 1, P+T) bool, P the length of the cache.
             cache: keys and values of earlier tokens, (N, H, P, D/H) each.
+            positions: (N, T), of the new tokens; only `rotary` reads them.
+            bias: (1, H, T, P+T), added before the softmax.
 
         Returns:
             (N, T, D), and keys and values (N, H, P+T, D/H).
         """
         query, key, value = ops.split(self.query_key_value(x), 3, axis=-1)
         key, value = fused.split_heads(key, self.heads), fused.split_heads(value, self.heads)
+        if self.rotary:
+            key = rotate(key, positions)
+            query = _join_heads(rotate(fused.split_heads(query, self.heads), positions))
         if cache is not None and cache[0].shape[2] != 0:
             key = ops.concatenate([cache[0], key], axis=2)
             value = ops.concatenate([cache[1], value], axis=2)
-        return self.output_projection(fused.attention(query, key, value, mask)), (key, value)
+        return self.output_projection(fused.attention(query, key, value, mask, bias)), (key, value)
 
 
 class MemoryKeysValues(keras.layers.Layer):
@@ -119,11 +133,14 @@ class CrossAttention(keras.layers.Layer):
 class AdditiveAttention(keras.layers.Layer):
     """softmax(v · tanh(W q + U m)) over a memory (Bahdanau et al. 2015).
 
-    U m is computed once a sentence by `memory_keys`.
-
     Args:
         width: size of W q and U m.
+
+    Attributes:
+        projects_keys: the caller computes U m, once a sentence.
     """
+
+    projects_keys = True
 
     def __init__(self, width: int, **options: Any) -> None:
         super().__init__(**options)
@@ -144,10 +161,53 @@ class AdditiveAttention(keras.layers.Layer):
         """
         folded = fold(self.query(query), ops.shape(mask)[0])  # (B, K·T, A)
         energy = self.energy(ops.tanh(folded[:, :, None, :] + keys[:, None, :, :]))[..., 0]  # (B, K·T, S)
-        weights = ops.softmax(ops.where(mask[:, None, :], energy, -1e9))
-        context = ops.matmul(weights, values)  # (B, K·T, D)
-        rows, length = tuple(ops.shape(query))[:2]
-        return (
-            ops.reshape(context, (rows, length, values.shape[-1])),
-            ops.reshape(weights, (rows, length, ops.shape(keys)[1])),
-        )
+        return _mixed(energy, values, mask, query)
+
+
+class DotAttention(keras.layers.Layer):
+    """softmax(q · m), or with `scaled` softmax(q · m / sqrt(D)), over a memory (Luong et al. 2015).
+
+    Args:
+        scaled: divide by the root of the width.
+
+    Attributes:
+        projects_keys: keys are the memory itself.
+    """
+
+    projects_keys = False
+
+    def __init__(self, scaled: bool = False, **options: Any) -> None:
+        super().__init__(**options)
+        self.scaled = scaled
+
+    def call(self, query: Tensor, keys: Tensor, values: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """query (R, T, D), keys and values (B, S, D), mask (B, S) -> context (R, T, D), weights (R, T, S)."""
+        scale = query.shape[-1] ** -0.5 if self.scaled else 1.0
+        folded = fold(query * scale, ops.shape(mask)[0])  # (B, K·T, D)
+        return _mixed(ops.matmul(folded, ops.transpose(keys, (0, 2, 1))), values, mask, query)
+
+
+class GeneralAttention(DotAttention):
+    """softmax(q · W m) over a memory (Luong et al. 2015). The caller computes W m, once a sentence."""
+
+    projects_keys = True
+
+    def __init__(self, width: int, **options: Any) -> None:
+        super().__init__(scaled=False, **options)
+
+
+def _mixed(energy: Tensor, values: Tensor, mask: Tensor, query: Tensor) -> tuple[Tensor, Tensor]:
+    """Of energies (B, K·T, S) the context (R, T, D) and the weights (R, T, S)."""
+    weights = ops.softmax(ops.where(mask[:, None, :], energy, -1e9))
+    context = ops.matmul(weights, values)  # (B, K·T, D)
+    rows, length = tuple(ops.shape(query))[:2]
+    return (
+        ops.reshape(context, (rows, length, values.shape[-1])),
+        ops.reshape(weights, (rows, length, ops.shape(values)[1])),
+    )
+
+
+def _join_heads(x: Tensor) -> Tensor:
+    """(N, H, T, d) -> (N, T, H·d)."""
+    rows, heads, _, width = tuple(ops.shape(x))
+    return ops.reshape(ops.transpose(x, (0, 2, 1, 3)), (rows, -1, heads * width))

@@ -14,7 +14,7 @@ class Linear(keras.layers.Layer):
 
     Args:
         units: O.
-        activation: "relu", "tanh" or None.
+        activation: "relu", "tanh", "gelu", "silu" or None.
         use_bias: whether b is there.
     """
 
@@ -69,3 +69,17 @@ class LayerNorm(keras.layers.Layer):
     def call(self, x: Tensor) -> Tensor:
         """(..., D) -> (..., D)."""
         return fused.layer_norm(x, self.scale, self.offset, self.epsilon)
+
+
+class RMSNorm(keras.layers.Layer):
+    """Normalisation by the root mean square of the last axis (Zhang and Sennrich 2019): (..., D) -> (..., D)."""
+
+    epsilon = 1e-5
+
+    def build(self, input_shape: tuple) -> None:
+        """Makes the scale."""
+        self.scale = self.add_weight(shape=(input_shape[-1],), initializer="ones", name="scale")
+
+    def call(self, x: Tensor) -> Tensor:
+        """(..., D) -> (..., D)."""
+        return fused.rms_norm(x, self.scale, self.epsilon)

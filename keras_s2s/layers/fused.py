@@ -15,7 +15,13 @@ import keras
 from keras import ops
 
 Tensor = Any
-Activation = Literal["relu", "tanh"]
+Activation = Literal["relu", "tanh", "gelu", "silu"]
+_ACTIVATIONS: dict[str, Callable] = {
+    "relu": ops.relu,
+    "tanh": ops.tanh,
+    "gelu": functools.partial(ops.gelu, approximate=False),
+    "silu": ops.silu,
+}
 
 _BACKEND: ContextVar[Any] = ContextVar("fused_backend", default=None)
 
@@ -46,6 +52,7 @@ def linear(
     bias: keras.Variable | None = None,
     activation: Activation | None = None,
     transposed: bool = False,
+    columns: Tensor | None = None,
 ) -> Tensor:
     """activation(x W + b).
 
@@ -53,14 +60,19 @@ def linear(
         x: (..., I).
         kernel: W, (I, O); with `transposed` it is stored as (O, I).
         bias: b, (O,).
-        activation: "relu", "tanh" or None.
+        activation: "relu", "tanh", "gelu" (by the error function), "silu" or None.
         transposed: the kernel is stored the other way round, as an embedding table is.
+        columns: (C,) int32, the only ones of the O outputs that are wanted.
 
     Returns:
-        (..., O).
+        (..., O), or (..., C).
     """
-    # A product of two matrices is faster, forwards and backwards, than one of three axes.
     units = kernel.shape[0] if transposed else kernel.shape[1]
+    if columns is not None:
+        kernel = ops.take(kernel, columns, axis=0 if transposed else 1)
+        bias = None if bias is None else ops.take(bias, columns, axis=0)
+        units = ops.shape(columns)[0]
+    # A product of two matrices is faster, forwards and backwards, than one of three axes.
     y = ops.matmul(
         ops.reshape(x, (-1, x.shape[-1])),
         ops.transpose(ops.convert_to_tensor(kernel)) if transposed else kernel,
@@ -68,7 +80,7 @@ def linear(
     if bias is not None:
         y = ops.add(y, bias)
     if activation is not None:
-        y = getattr(ops, activation)(y)
+        y = _ACTIVATIONS[activation](y)
     return ops.reshape(y, (*_shape(x)[:-1], units))
 
 
@@ -86,7 +98,13 @@ def layer_norm(x: Tensor, scale: keras.Variable, offset: keras.Variable, epsilon
 
 
 @_fused
-def attention(query: Tensor, key: Tensor, value: Tensor, mask: Tensor) -> Tensor:
+def rms_norm(x: Tensor, scale: keras.Variable, epsilon: float) -> Tensor:
+    """x / sqrt(mean(x²) + epsilon) · scale over the last axis (Zhang and Sennrich 2019): x (..., D) -> (..., D)."""
+    return x * ops.rsqrt(ops.mean(ops.square(x), axis=-1, keepdims=True) + epsilon) * scale
+
+
+@_fused
+def attention(query: Tensor, key: Tensor, value: Tensor, mask: Tensor, bias: Tensor | None = None) -> Tensor:
     """Scaled dot-product attention of several heads: softmax(q k^T / sqrt(d)) v (Vaswani et al. 2017).
 
     Args:
@@ -94,19 +112,22 @@ def attention(query: Tensor, key: Tensor, value: Tensor, mask: Tensor) -> Tensor
         key: (N, H, S, d).
         value: (N, H, S, d).
         mask: (N, T, S) or (N, 1, S), true where a query may look; at least one place for each query.
+        bias: (1, H, T, S), added before the softmax, or None.
 
     Returns:
         (N, T, D).
     """
-    weights = attention_weights(query, key, mask)
+    weights = attention_weights(query, key, mask, bias)
     context = ops.transpose(ops.matmul(weights, value), (0, 2, 1, 3))  # (N, T, H, d)
     return ops.reshape(context, _shape(query))
 
 
-def attention_weights(query: Tensor, key: Tensor, mask: Tensor) -> Tensor:
+def attention_weights(query: Tensor, key: Tensor, mask: Tensor, bias: Tensor | None = None) -> Tensor:
     """The softmax of `attention`: (N, H, T, S)."""
     heads, width = key.shape[1], key.shape[3]
     scores = ops.matmul(split_heads(query * width**-0.5, heads), ops.transpose(key, (0, 1, 3, 2)))
+    if bias is not None:
+        scores = scores + bias
     return ops.softmax(ops.where(mask[:, None], scores, -1e9))
 
 
@@ -126,6 +147,23 @@ def lstm(layer: keras.layers.LSTM, x: Tensor, state: tuple[Tensor, Tensor], mask
     """
     y, h, c = layer(x, initial_state=list(state), mask=mask)
     return (ops.flip(y, axis=1) if layer.go_backwards else y), h, c
+
+
+@_fused
+def gru(layer: keras.layers.GRU, x: Tensor, state: tuple[Tensor], mask: Tensor | None = None) -> Any:
+    """A whole sequence, or one step, of a GRU (Cho et al. 2014), the reset gate behind the recurrent product.
+
+    Args:
+        layer: a built `keras.layers.GRU` with `reset_after` that returns sequences and state.
+        x: (N, T, I).
+        state: h, (N, U).
+        mask: as for `lstm`.
+
+    Returns:
+        y (N, T, U), and the last h; see `lstm`.
+    """
+    y, h = layer(x, initial_state=list(state), mask=mask)
+    return (ops.flip(y, axis=1) if layer.go_backwards else y), h
 
 
 def split_heads(x: Tensor, heads: int) -> Tensor:

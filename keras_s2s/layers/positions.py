@@ -1,9 +1,14 @@
-"""Where a token stands, as a vector."""
+"""Where a token stands: as a vector, as a rotation, or as a bias of attention."""
 
+from typing import Any
+
+import keras
 import numpy as np
 from keras import ops
 
 from keras_s2s.layers.fused import Tensor
+
+_BUCKETS, _FARTHEST = 32, 128
 
 
 def sinusoids(positions: Tensor, width: int) -> Tensor:
@@ -16,6 +21,114 @@ def sinusoids(positions: Tensor, width: int) -> Tensor:
     Returns:
         (N, T, D) float32.
     """
-    frequencies = np.exp(np.arange(width // 2) * (-np.log(10000.0) / (width // 2 - 1))).astype("float32")
-    angles = ops.cast(positions, "float32")[:, :, None] * frequencies  # (N, T, D/2)
+    angles = _angles(positions, np.arange(width // 2) / (width // 2 - 1))  # (N, T, D/2)
     return ops.concatenate([ops.sin(angles), ops.cos(angles)], axis=-1)
+
+
+def rotate(x: Tensor, positions: Tensor) -> Tensor:
+    """Turns pairs of a head's axes by angles in proportion to the position (rotary embedding, Su et al. 2021).
+
+    The product of two rotated vectors depends on the difference of their positions alone. Axis i is paired with
+    axis i + d/2.
+
+    Args:
+        x: (N, H, T, d), d even.
+        positions: (N, T) whole numbers, from 0.
+
+    Returns:
+        (N, H, T, d).
+    """
+    half = x.shape[-1] // 2
+    angles = _angles(positions, np.arange(half) / half)[:, None]  # (N, 1, T, d/2)
+    sin, cos = ops.sin(angles), ops.cos(angles)
+    first, second = x[..., :half], x[..., half:]
+    return ops.concatenate([first * cos - second * sin, second * cos + first * sin], axis=-1)
+
+
+def _angles(positions: Tensor, exponents: np.ndarray) -> Tensor:
+    """positions (N, T) / 10000 ** exponents -> (N, T, number of exponents)."""
+    frequencies = np.exp(-np.log(10000.0) * exponents).astype("float32")
+    return ops.cast(positions, "float32")[:, :, None] * frequencies
+
+
+class LearnedPositions(keras.layers.Layer):
+    """A vector for each of the first L positions (Gehring et al. 2017); all later ones have that of the last.
+
+    Args:
+        longest: L.
+        width: D.
+    """
+
+    def __init__(self, longest: int, width: int, **options: Any) -> None:
+        super().__init__(**options)
+        self.longest, self.width = longest, width
+
+    def build(self, input_shape: tuple) -> None:
+        """Makes the table, whatever the shape of the positions."""
+        initializer = keras.initializers.RandomNormal(stddev=self.width**-0.5)
+        self.table = self.add_weight(shape=(self.longest, self.width), initializer=initializer, name="table")
+
+    def call(self, positions: Tensor) -> Tensor:
+        """(N, T) -> (N, T, D)."""
+        return ops.take(self.table, ops.minimum(positions, self.longest - 1), axis=0)
+
+
+class RelativeBias(keras.layers.Layer):
+    """A learned number for each head and each bucket of distances (T5; Raffel et al. 2020, section 2.1).
+
+    Near distances have a bucket each, farther ones share buckets of geometrically growing size, and all from 128 on
+    the last one. Bidirectional ones use half the buckets each way; else what lies ahead counts as distance 0.
+
+    Args:
+        heads: H.
+        bidirectional: for an encoder.
+    """
+
+    def __init__(self, heads: int, bidirectional: bool, **options: Any) -> None:
+        super().__init__(**options)
+        self.heads, self.bidirectional = heads, bidirectional
+
+    def build(self, input_shape: tuple | None = None) -> None:
+        """Makes the table."""
+        initializer = keras.initializers.RandomNormal(stddev=0.1)
+        self.table = self.add_weight(shape=(_BUCKETS, self.heads), initializer=initializer, name="table")
+
+    def call(self, length: Tensor, past: Tensor) -> Tensor:
+        """T new and P cached tokens -> (1, H, T, P+T)."""
+        distances = _distances(length, past)
+        buckets, first = _BUCKETS, 0
+        if self.bidirectional:
+            buckets //= 2
+            first = ops.where(distances < 0, buckets, 0)
+            distances = ops.abs(distances)
+        distances = ops.maximum(distances, 0)
+        exact = buckets // 2
+        ratio = ops.log(ops.cast(ops.maximum(distances, 1), "float32") / exact) / np.log(_FARTHEST / exact)
+        shared = exact + ops.cast(ratio * (buckets - exact), "int32")
+        bucket = ops.where(distances < exact, distances, ops.minimum(shared, buckets - 1))
+        return ops.transpose(ops.take(self.table, first + bucket, axis=0), (2, 0, 1))[None]
+
+
+class ALiBi(keras.layers.Layer):
+    """-slope_h · |distance|, with slopes 2^(-8h/H) for h = 1 to H (Press et al. 2022).
+
+    Args:
+        heads: H.
+    """
+
+    def __init__(self, heads: int, bidirectional: bool, **options: Any) -> None:
+        super().__init__(**options)
+        self.slopes = (2.0 ** (-8.0 * np.arange(1, heads + 1) / heads)).astype("float32")
+
+    def call(self, length: Tensor, past: Tensor) -> Tensor:
+        """T new and P cached tokens -> (1, H, T, P+T)."""
+        distances = ops.cast(_distances(length, past), "float32")
+        return -self.slopes[None, :, None, None] * ops.abs(distances)[None, None]
+
+
+def _distances(length: Tensor, past: Tensor) -> Tensor:
+    """How far before each of T new tokens each of P cached and T new ones stands: (T, P+T).
+
+    Caches end together, so this is the same for rows of any age.
+    """
+    return (past + ops.arange(length))[:, None] - ops.arange(past + length)[None, :]

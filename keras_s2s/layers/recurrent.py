@@ -1,4 +1,4 @@
-"""Recurrent layers over the fused LSTM."""
+"""Recurrent layers over the fused LSTM and GRU."""
 
 from typing import Any
 
@@ -16,7 +16,12 @@ class LSTM(keras.layers.Layer):
     Args:
         units: U.
         backwards: read the sequence from its end.
+
+    Attributes:
+        state_names: what the parts of its state are.
     """
+
+    state_names = ("hidden", "cell")
 
     def __init__(self, units: int, backwards: bool = False, **options: Any) -> None:
         super().__init__(**options)
@@ -31,28 +36,64 @@ class LSTM(keras.layers.Layer):
             name="lstm",
         )
 
-    def call(self, x: Tensor, state: tuple[Tensor, Tensor] | None = None, mask: Tensor | None = None) -> Any:
+    def call(self, x: Tensor, state: tuple[Tensor, ...] | None = None, mask: Tensor | None = None) -> Any:
         """x (N, T, I), h and c (N, U) or zeros, mask (N, T) -> y (N, T, U), (h, c)."""
-        if state is None:
-            zeros = ops.zeros((ops.shape(x)[0], self.units), dtype=x.dtype)
-            state = (zeros, zeros)
-        y, h, c = fused.lstm(self.lstm, x, state, mask)
+        y, h, c = fused.lstm(self.lstm, x, state or _zeros(self, x), mask)
         return y, (h, c)
 
 
-class BidirectionalLSTM(keras.layers.Layer):
-    """One LSTM forwards and one backwards, side by side (Schuster and Paliwal 1997): (N, T, I) -> (N, T, U).
+class GRU(keras.layers.Layer):
+    """A GRU over a sequence or a step, with its state passed in and out.
 
     Args:
+        units: U.
+        backwards: read the sequence from its end.
+
+    Attributes:
+        state_names: what the parts of its state are.
+    """
+
+    state_names = ("hidden",)
+
+    def __init__(self, units: int, backwards: bool = False, **options: Any) -> None:
+        super().__init__(**options)
+        self.supports_masking = True
+        self.units = units
+        self.gru = keras.layers.GRU(
+            units,
+            return_sequences=True,
+            return_state=True,
+            go_backwards=backwards,
+            zero_output_for_mask=True,
+            reset_after=True,
+            name="gru",
+        )
+
+    def call(self, x: Tensor, state: tuple[Tensor, ...] | None = None, mask: Tensor | None = None) -> Any:
+        """x (N, T, I), h (N, U) or zeros, mask (N, T) -> y (N, T, U), (h,)."""
+        y, h = fused.gru(self.gru, x, state or _zeros(self, x), mask)
+        return y, (h,)
+
+
+class Bidirectional(keras.layers.Layer):
+    """A recurrent layer forwards and one backwards, side by side (Schuster and Paliwal 1997).
+
+    Args:
+        cell: `LSTM` or `GRU`.
         units: U, even; half of it each way.
     """
 
-    def __init__(self, units: int, **options: Any) -> None:
+    def __init__(self, cell: type[LSTM] | type[GRU], units: int, **options: Any) -> None:
         super().__init__(**options)
         self.supports_masking = True
-        self.forwards = LSTM(units // 2, name="forwards")
-        self.backwards = LSTM(units // 2, backwards=True, name="backwards")
+        self.forwards = cell(units // 2, name="forwards")
+        self.backwards = cell(units // 2, backwards=True, name="backwards")
 
     def call(self, x: Tensor, mask: Tensor) -> Tensor:
         """x (N, T, I), mask (N, T) -> (N, T, U)."""
         return ops.concatenate([self.forwards(x, mask=mask)[0], self.backwards(x, mask=mask)[0]], axis=-1)
+
+
+def _zeros(layer: LSTM | GRU, x: Tensor) -> tuple[Tensor, ...]:
+    zeros = ops.zeros((ops.shape(x)[0], layer.units), dtype=x.dtype)
+    return (zeros,) * len(layer.state_names)

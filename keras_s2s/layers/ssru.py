@@ -1,0 +1,31 @@
+"""The simpler simple recurrent unit."""
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from keras_s2s.layers.core import Linear
+from keras_s2s.layers.fused import Tensor
+from keras_s2s.layers.scan import linear_recurrence
+
+
+class SSRU(keras.layers.Layer):
+    """f = sigmoid(x W + b); c_t = f_t · c_{t-1} + (1 - f_t) · x_t U; y = relu(c) (Kim et al. 2019).
+
+    A whole sequence is computed in parallel; its state is one c.
+
+    Args:
+        width: D.
+    """
+
+    def __init__(self, width: int, **options: Any) -> None:
+        super().__init__(**options)
+        self.forget = Linear(width, name="forget")
+        self.input_projection = Linear(width, use_bias=False, name="input")
+
+    def call(self, x: Tensor, cell: Tensor) -> tuple[Tensor, Tensor]:
+        """x (R, T, D), c before it (R, D) -> y (R, T, D), c after it (R, D)."""
+        forget = ops.sigmoid(self.forget(x))
+        cells = linear_recurrence(forget, (1.0 - forget) * self.input_projection(x), cell)
+        return ops.relu(cells), cells[:, -1]

@@ -180,7 +180,8 @@ class BeamSearch:
             ops.where(ops.arange(self.size)[None, :] < self.n_best, carry["finished_scores"], float("inf")), axis=1
         )
         proven = ops.max(can_win, axis=1) <= last
-        done = ops.where(self.exhaustive, proven, carry["finished_count"] >= enough)
+        enough_finished = ops.logical_and(ops.logical_not(self.exhaustive), carry["finished_count"] >= enough)
+        done = ops.logical_or(enough_finished, ops.logical_and(self.exhaustive, proven))
         done = ops.logical_or(done, beam.length >= beam.limit)
         return ops.logical_or(done, beam.done)
 

@@ -1,8 +1,8 @@
 """Fused operators in int8: weights per output channel, activations per row.
 
 Every row of activations has a scale of its own, so that a sentence's result depends on nothing else in the batch
-(onnxruntime's DynamicQuantizeMatMul has one scale for all of them). LSTM layers stay in fp32: no quantized LSTM keeps
-that promise.
+(onnxruntime's DynamicQuantizeMatMul has one scale for all of them). LSTM and GRU layers stay in fp32: no quantized LSTM
+keeps that promise, and there is no quantized GRU.
 """
 
 import keras
@@ -18,10 +18,13 @@ _LEVELS = 127
 class Int8Operators(Float32Operators):
     """`Float32Operators` with products and tables in int8."""
 
-    def _product(self, call: FusedCall, x: str) -> str:
+    def _product(self, call: FusedCall, x: str, columns: str) -> str:
         """x_q = round(x / s) with s = max|row| / 127; y = (x_q W_q) · scale of column · s."""
         kernel, transposed = call.weights["kernel"], call.attributes["transposed"]
         values, scales = self._quantized(kernel, transposed)
+        if columns:
+            values = self._node("Gather", [values, columns], axis=1)
+            scales = self._node("Gather", [scales, columns], axis=0)
         largest = self._node("ReduceMax", [self._node("Abs", [x]), self._integers(-1)], keepdims=1)
         scale = self._node("Mul", [largest, self._number("step", 1 / _LEVELS)])
         scale = self._node("Max", [scale, self._number("least_scale", 1e-12)])

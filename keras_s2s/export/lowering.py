@@ -51,12 +51,20 @@ class Markers:
         return [tf.ensure_shape(output, shape) for output, shape in zip(outputs, shapes, strict=True)]
 
     def linear(
-        self, x: Tensor, kernel: Any, bias: Any = None, activation: Any = None, transposed: bool = False
+        self,
+        x: Tensor,
+        kernel: Any,
+        bias: Any = None,
+        activation: Any = None,
+        transposed: bool = False,
+        columns: Tensor | None = None,
     ) -> Tensor:
         """See `layers.fused.linear`."""
         weights = {"kernel": kernel} | ({} if bias is None else {"bias": bias})
         call = FusedCall("linear", weights, {"activation": activation, "transposed": transposed})
-        return self._mark(call, [x], [(*x.shape[:-1], kernel.shape[0 if transposed else 1])])[0]
+        if columns is None:
+            return self._mark(call, [x], [(*x.shape[:-1], kernel.shape[0 if transposed else 1])])[0]
+        return self._mark(call, [x, columns], [(*x.shape[:-1], columns.shape[0])])[0]
 
     def embedding(self, ids: Tensor, table: Any) -> Tensor:
         """See `layers.fused.embedding`."""
@@ -67,21 +75,37 @@ class Markers:
         call = FusedCall("layer_norm", {"scale": scale, "offset": offset}, {"epsilon": epsilon})
         return self._mark(call, [x], [x.shape])[0]
 
-    def attention(self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor) -> Tensor:
-        """See `layers.fused.attention`. All queries of a row share its mask: (N, 1, S)."""
-        if mask.shape[1] != 1:
-            raise ValueError("a mask that differs by query has no exported form; decode one token a step")
-        call = FusedCall("attention", attributes={"heads": key.shape[1]})
-        return self._mark(call, [query, key, value, tf.cast(mask[:, 0], tf.int32)], [query.shape])[0]
+    def rms_norm(self, x: Tensor, scale: Any, epsilon: float) -> Tensor:
+        """See `layers.fused.rms_norm`."""
+        return self._mark(FusedCall("rms_norm", {"scale": scale}, {"epsilon": epsilon}), [x], [x.shape])[0]
+
+    def attention(self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor, bias: Tensor | None = None) -> Tensor:
+        """See `layers.fused.attention`. A mask that differs by query becomes a part of the bias."""
+        by_query = mask.shape[1] != 1
+        call = FusedCall("attention", attributes={"heads": key.shape[1], "masked": not by_query})
+        inputs = [query, key, value]
+        if by_query:
+            allowed = tf.where(mask[:, None], 0.0, -1e9)  # (N, 1, T, S)
+            inputs.append(allowed if bias is None else allowed + bias)
+        else:
+            inputs += [tf.cast(mask[:, 0], tf.int32), *([] if bias is None else [bias])]
+        return self._mark(call, inputs, [query.shape])[0]
 
     def lstm(self, layer: keras.layers.LSTM, x: Tensor, state: Any, mask: Tensor | None = None) -> Any:
         """See `layers.fused.lstm`."""
+        return self._recurrent("lstm", layer, x, state, mask)
+
+    def gru(self, layer: keras.layers.GRU, x: Tensor, state: Any, mask: Tensor | None = None) -> Any:
+        """See `layers.fused.gru`."""
+        return self._recurrent("gru", layer, x, state, mask)
+
+    def _recurrent(self, operator: str, layer: Any, x: Tensor, state: Any, mask: Tensor | None) -> list[Tensor]:
         cell = layer.cell
         weights = {"kernel": cell.kernel, "recurrent_kernel": cell.recurrent_kernel, "bias": cell.bias}
-        call = FusedCall("lstm", weights, {"backwards": layer.go_backwards})
+        call = FusedCall(operator, weights, {"backwards": layer.go_backwards})
         lengths = [] if mask is None else [tf.reduce_sum(tf.cast(mask, tf.int32), axis=1)]
         state_shape = (x.shape[0], layer.units)
-        shapes = [(*x.shape[:-1], layer.units), state_shape, state_shape]
+        shapes = [(*x.shape[:-1], layer.units), *[state_shape] * len(state)]
         return self._mark(call, [x, *state, *lengths], shapes)
 
 

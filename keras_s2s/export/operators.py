@@ -35,17 +35,30 @@ class Float32Operators:
         """Makes the nodes of one call and returns the names of its outputs."""
         return getattr(self, call.operator)(call, *inputs)
 
-    def linear(self, call: FusedCall, x: str) -> list[str]:
-        """MatMul, Add, activation."""
-        y = self._product(call, x)
+    def linear(self, call: FusedCall, x: str, columns: str = "") -> list[str]:
+        """MatMul, Add, activation; of the product's columns only those that are wanted."""
+        y = self._product(call, x, columns)
         if "bias" in call.weights:
-            y = self._node("Add", [y, self._variable(call.weights["bias"])])
+            bias = self._variable(call.weights["bias"])
+            y = self._node("Add", [y, self._node("Gather", [bias, columns], axis=0) if columns else bias])
         activation = call.attributes["activation"]
-        return [self._node(activation.capitalize(), [y]) if activation else y]
+        return [getattr(self, f"_{activation}")(y) if activation else y]
 
-    def _product(self, call: FusedCall, x: str) -> str:
-        kernel = call.weights["kernel"]
-        return self._node("MatMul", [x, self._variable(kernel, transposed=call.attributes["transposed"])])
+    def _product(self, call: FusedCall, x: str, columns: str) -> str:
+        kernel = self._variable(call.weights["kernel"], transposed=call.attributes["transposed"])
+        return self._node("MatMul", [x, self._node("Gather", [kernel, columns], axis=1) if columns else kernel])
+
+    def _relu(self, x: str) -> str:
+        return self._node("Relu", [x])
+
+    def _tanh(self, x: str) -> str:
+        return self._node("Tanh", [x])
+
+    def _gelu(self, x: str) -> str:
+        return self._node("Gelu", [x], domain=MICROSOFT)
+
+    def _silu(self, x: str) -> str:
+        return self._node("Mul", [x, self._node("Sigmoid", [x])])
 
     def embedding(self, call: FusedCall, ids: str) -> list[str]:
         """Gather. A table that is a product's matrix too is stored once, as the product wants it: (D, V)."""
@@ -60,33 +73,61 @@ class Float32Operators:
         weights = [self._variable(call.weights[name]) for name in ("scale", "offset")]
         return [self._node("LayerNormalization", [x, *weights], axis=-1, epsilon=call.attributes["epsilon"])]
 
-    def attention(self, call: FusedCall, query: str, key: str, value: str, mask: str) -> list[str]:
-        """MultiHeadAttention of onnxruntime; mask (N, S) int32."""
-        inputs = [query, key, value, "", mask]
+    def rms_norm(self, call: FusedCall, x: str) -> list[str]:
+        """SimplifiedLayerNormalization of onnxruntime, which needs no newer release than the other operators."""
+        scale = self._variable(call.weights["scale"])
+        return [self._node("SimplifiedLayerNormalization", [x, scale], axis=-1, epsilon=call.attributes["epsilon"])]
+
+    def attention(self, call: FusedCall, query: str, key: str, value: str, *mask_and_bias: str) -> list[str]:
+        """MultiHeadAttention of onnxruntime; mask (N, S) int32, bias (N or 1, H or 1, T, S)."""
+        inputs = [query, key, value, "", *([] if call.attributes["masked"] else [""]), *mask_and_bias]
         return [self._node("MultiHeadAttention", inputs, domain=MICROSOFT, num_heads=call.attributes["heads"])]
 
     def lstm(self, call: FusedCall, x: str, h: str, c: str, lengths: str = "") -> list[str]:
-        """LSTM, time first and with an axis for directions; gates in ONNX's order i o f c, Keras has i f c o."""
-        names = ("kernel", "recurrent_kernel", "bias")
-        kernel, recurrent, bias = (_gates_iofc(call.weights[name].numpy()) for name in names)
+        """LSTM; gates in ONNX's order i o f c, Keras has i f c o."""
+        kernel, recurrent, bias = self._recurrent_weights(call, (0, 3, 1, 2))
+        bias = np.concatenate([bias, np.zeros_like(bias)])
+        return self._recurrent("LSTM", call, x, [h, c], lengths, (kernel, recurrent, bias))
+
+    def gru(self, call: FusedCall, x: str, h: str, lengths: str = "") -> list[str]:
+        """GRU with the reset gate behind the recurrent product; gates in the order z r h, as Keras has them."""
+        kernel, recurrent, bias = self._recurrent_weights(call, (0, 1, 2))
+        return self._recurrent("GRU", call, x, [h], lengths, (kernel, recurrent, bias.ravel()), linear_before_reset=1)
+
+    def _recurrent_weights(self, call: FusedCall, gates: Sequence[int]) -> list[np.ndarray]:
+        """Kernel, recurrent kernel and bias with their gates in this order."""
+        values = [call.weights[name].numpy() for name in ("kernel", "recurrent_kernel", "bias")]
+        split = [np.split(value, len(gates), axis=-1) for value in values]
+        return [np.concatenate([parts[gate] for gate in gates], axis=-1) for parts in split]
+
+    def _recurrent(
+        self,
+        operator: str,
+        call: FusedCall,
+        x: str,
+        state: Sequence[str],
+        lengths: str,
+        weights: tuple[np.ndarray, np.ndarray, np.ndarray],
+        **attributes: Any,
+    ) -> list[str]:
+        """Time first, and with an axis for directions."""
+        kernel, recurrent, bias = weights
         path = call.weights["kernel"].path
         inputs = [
             self._node("Transpose", [x], perm=[1, 0, 2]),
             self._constant(f"{path}/W", kernel.T[None]),
             self._constant(f"{path}/R", recurrent.T[None]),
-            self._constant(f"{path}/B", np.concatenate([bias, np.zeros_like(bias)])[None]),
+            self._constant(f"{path}/B", bias[None]),
             lengths,
-            self._node("Unsqueeze", [h, self._integers(0)]),
-            self._node("Unsqueeze", [c, self._integers(0)]),
+            *(self._node("Unsqueeze", [part, self._integers(0)]) for part in state),
         ]
-        direction = "reverse" if call.attributes["backwards"] else "forward"
-        y, h, c = self._nodes("LSTM", inputs, 3, hidden_size=recurrent.shape[0], direction=direction)
+        attributes |= {
+            "hidden_size": recurrent.shape[0],
+            "direction": "reverse" if call.attributes["backwards"] else "forward",
+        }
+        y, *after = self._nodes(operator, inputs, 1 + len(state), **attributes)
         y = self._node("Transpose", [self._node("Squeeze", [y, self._integers(1)])], perm=[1, 0, 2])
-        return [
-            y,
-            self._node("Squeeze", [h, self._integers(0)]),
-            self._node("Squeeze", [c, self._integers(0)]),
-        ]
+        return [y, *(self._node("Squeeze", [part, self._integers(0)]) for part in after)]
 
     def _node(self, operator: str, inputs: Sequence[str], domain: str = "", **attributes: Any) -> str:
         return self._nodes(operator, inputs, 1, domain, **attributes)[0]
@@ -115,8 +156,3 @@ class Float32Operators:
         if name not in self.initializers:
             self.initializers[name] = numpy_helper.from_array(np.ascontiguousarray(value), name)
         return name
-
-
-def _gates_iofc(weights: np.ndarray) -> np.ndarray:
-    i, f, c, o = np.split(weights, 4, axis=-1)
-    return np.concatenate([i, o, f, c], axis=-1)

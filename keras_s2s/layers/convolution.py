@@ -30,6 +30,7 @@ class Convolution(keras.layers.Layer):
 
     def call(self, features: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """features (B, S, F), frames of each (B,) -> x (B, S', D), mask (B, S')."""
+        lengths = ops.cast(lengths, "int32")
         x, mask = features, _mask(features, lengths)
         left = (self.kernel - 1) // 2
         for convolution in self.convolutions:

@@ -1,10 +1,16 @@
 """Typed config; encoders, decoders, heads; their functional assembly."""
 
-from keras_s2s.models.config import (
-    Architecture,
+from keras_s2s.models.config import Architecture, ModelConfig
+from keras_s2s.models.describe import Part, describe
+from keras_s2s.models.part_config import (
+    ConvolutionConfig,
+    CRFHeadConfig,
+    CTCHeadConfig,
+    GRUDecoderConfig,
+    GRUEncoderConfig,
     LSTMDecoderConfig,
     LSTMEncoderConfig,
-    ModelConfig,
+    SSRUDecoderConfig,
     TransformerDecoderConfig,
     TransformerEncoderConfig,
 )
@@ -12,11 +18,19 @@ from keras_s2s.models.seq2seq import Seq2Seq, build
 
 __all__ = [
     "Architecture",
+    "CRFHeadConfig",
+    "CTCHeadConfig",
+    "ConvolutionConfig",
+    "GRUDecoderConfig",
+    "GRUEncoderConfig",
     "LSTMDecoderConfig",
     "LSTMEncoderConfig",
     "ModelConfig",
+    "Part",
+    "SSRUDecoderConfig",
     "Seq2Seq",
     "TransformerDecoderConfig",
     "TransformerEncoderConfig",
     "build",
+    "describe",
 ]

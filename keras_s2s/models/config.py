@@ -1,89 +1,118 @@
-"""What a model is made of, as typed, frozen data."""
+"""What a model is made of, as typed, frozen data, and what does not go together."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Self
 
-from pydantic import Field, NonNegativeFloat, PositiveInt, model_validator
+from pydantic import Field, PositiveInt, model_validator
 
 from keras_s2s.config import Config
+from keras_s2s.models.part_config import (
+    BlockConfig,
+    ConvolutionConfig,
+    CRFHeadConfig,
+    CTCHeadConfig,
+    DecoderConfig,
+    EncoderConfig,
+    Rate,
+    RecurrentDecoderConfig,
+)
 
-Rate = Annotated[NonNegativeFloat, Field(lt=1)]
-
-
-class LSTMEncoderConfig(Config):
-    """Stacked bidirectional LSTMs, half of the model's width each way; residual from the second layer on."""
-
-    kind: Literal["lstm"] = "lstm"
-    layers: PositiveInt = 1
-
-
-class TransformerEncoderConfig(Config):
-    """Pre-norm Transformer blocks with sinusoidal positions."""
-
-    kind: Literal["transformer"] = "transformer"
-    layers: PositiveInt = 4
-    heads: PositiveInt = 4
-    feed_forward: PositiveInt = 256
-
-
-class LSTMDecoderConfig(Config):
-    """Stacked LSTMs, then additive attention from the top one; residual from the second layer on."""
-
-    kind: Literal["lstm"] = "lstm"
-    layers: PositiveInt = 1
-
-
-class TransformerDecoderConfig(Config):
-    """Pre-norm Transformer blocks with sinusoidal positions and attention to the encoder in each."""
-
-    kind: Literal["transformer"] = "transformer"
-    layers: PositiveInt = 4
-    heads: PositiveInt = 4
-    feed_forward: PositiveInt = 256
-
-
-EncoderConfig = Annotated[LSTMEncoderConfig | TransformerEncoderConfig, Field(discriminator="kind")]
-DecoderConfig = Annotated[LSTMDecoderConfig | TransformerDecoderConfig, Field(discriminator="kind")]
+Vocabulary = Annotated[int, Field(ge=5)]
 
 
 class Architecture(Config):
     """A model but for its vocabularies, which a tokenizer decides.
 
+    An encoder and a decoder make a sequence-to-sequence model; a decoder alone is a language model; an encoder with a
+    CTC or CRF head labels its source. Heads may stand beside a decoder.
+
     Args:
         width: D, the size of embeddings, encoder outputs and decoder outputs alike.
+        front: makes sequences of features shorter; without it features are but projected to D.
         encoder: what reads the source.
         decoder: what writes the target.
+        ctc: a CTC head on the encoder.
+        crf: a CRF head on the encoder.
         dropout: rate after embeddings and in every block.
         share_embeddings: one table for source and target; both vocabularies must be one.
         tie_output: the output layer's matrix is the target's embedding table (Press and Wolf 2017).
     """
 
     width: PositiveInt = 128
-    encoder: EncoderConfig
-    decoder: DecoderConfig
+    front: ConvolutionConfig | None = None
+    encoder: EncoderConfig | None = None
+    decoder: DecoderConfig | None = None
+    ctc: CTCHeadConfig | None = None
+    crf: CRFHeadConfig | None = None
     dropout: Rate = 0.1
     share_embeddings: bool = False
     tie_output: bool = False
+
+    @model_validator(mode="after")
+    def _is_whole(self) -> Self:
+        if self.encoder is None:
+            if self.decoder is None:
+                raise ValueError("a model needs an encoder, a decoder or both")
+            for name in ("front", "ctc", "crf", "share_embeddings"):
+                if getattr(self, name):
+                    raise ValueError(f"{name} needs an encoder, and a language model has none; leave it out")
+            if isinstance(self.decoder, RecurrentDecoderConfig) and self.decoder.input_feeding:
+                raise ValueError("decoder.input_feeding needs an encoder to attend to; a language model has none")
+        if self.decoder is None:
+            if self.ctc is None and self.crf is None:
+                raise ValueError("an encoder alone has no output; add a decoder, ctc or crf")
+            for name in ("share_embeddings", "tie_output"):
+                if getattr(self, name):
+                    raise ValueError(f"{name} needs a decoder, whose embedding it uses; leave it out")
+        return self
 
     @model_validator(mode="after")
     def _divides(self) -> Self:
         if self.width < 4 or self.width % 2:
             raise ValueError(f"width {self.width} must be even, and at least 4")
         for part in (self.encoder, self.decoder):
-            if isinstance(part, TransformerEncoderConfig | TransformerDecoderConfig) and self.width % part.heads:
+            if not isinstance(part, BlockConfig):
+                continue
+            if self.width % part.heads:
                 raise ValueError(f"width {self.width} is not a multiple of {part.heads} heads")
+            if part.positions == "rotary" and self.width // part.heads % 2:
+                raise ValueError(f"rotary positions need heads of an even width, not {self.width // part.heads}")
+        return self
+
+    @model_validator(mode="after")
+    def _labels_once(self) -> Self:
+        if self.crf and self.ctc and self.ctc.upsampling > 1:
+            raise ValueError("crf gives each source token one label, so ctc.upsampling beside it must be 1")
         return self
 
 
 class ModelConfig(Architecture):
-    """A whole model.
+    """A whole model. Its source is tokens or features; a language model has none.
 
     Args:
         source_vocabulary: ids that a source may hold, padding and the other special ones included.
-        target_vocabulary: V, the same for the target.
+        source_features: F, the size of a frame of a source that is no tokens.
+        target_vocabulary: V, the ids that a target may hold.
     """
 
-    source_vocabulary: Annotated[int, Field(ge=5)]
-    target_vocabulary: Annotated[int, Field(ge=5)]
+    source_vocabulary: Vocabulary | None = None
+    source_features: PositiveInt | None = None
+    target_vocabulary: Vocabulary
+
+    @model_validator(mode="after")
+    def _reads(self) -> Self:
+        given = [name for name in ("source_vocabulary", "source_features") if getattr(self, name)]
+        if self.encoder is None and given:
+            raise ValueError(f"a language model reads no source; leave out {' and '.join(given)}")
+        if self.encoder is not None and len(given) != 1:
+            raise ValueError("an encoder needs source_vocabulary or source_features, one of the two")
+        if self.source_features:
+            if self.share_embeddings:
+                raise ValueError("share_embeddings needs a source of tokens, not source_features")
+            if self.crf:
+                raise ValueError("crf labels tokens one by one, so it needs source_vocabulary; for frames use ctc")
+        elif self.front:
+            raise ValueError("front shortens frames, so it needs source_features; leave it out for tokens")
+        return self
 
     @model_validator(mode="after")
     def _shares(self) -> Self:

@@ -3,46 +3,54 @@
 from typing import Any, Self
 
 import keras
+from keras import ops
 
-from keras_s2s.layers import Embedding
+from keras_s2s.layers.fused import Tensor
+from keras_s2s.models.assembly import Parts
 from keras_s2s.models.config import ModelConfig
-from keras_s2s.models.encoders import LSTMEncoder, TransformerEncoder
-from keras_s2s.models.heads import TokenHead
-from keras_s2s.models.lstm_decoder import LSTMBridge, LSTMDecoder
-from keras_s2s.models.transformer_decoder import TransformerBridge, TransformerDecoder
-
-ENCODERS = {"lstm": LSTMEncoder, "transformer": TransformerEncoder}
-DECODERS = {"lstm": (LSTMBridge, LSTMDecoder), "transformer": (TransformerBridge, TransformerDecoder)}
 
 
 @keras.saving.register_keras_serializable("keras_s2s")
 class Seq2Seq(keras.Model):
-    """A functional model: `source_ids` (B, S) and `target_ids` (B, T) -> `logits` (B, T, V).
+    """A functional model from `source_ids` (B, S), or `source_features` (B, S, F) and `source_lengths` (B,), and
+    `target_ids` (B, T) to its heads' outputs.
 
-    It is saved as its config and its weights, and loaded by building it again. Its parts, for decoding:
-    `encoder(source_ids)` gives encoder outputs, `bridge` makes of them the decoder's first state,
-    `decoder(ids, state)` advances it, `head` scores the next token.
+    Outputs are `logits` (B, T, V), `ctc` (B, S'·k, V+1) and `crf` (B, S, V, V): the tensor itself if there is one head,
+    else by name. A model without a decoder takes no `target_ids`, a language model nothing else.
+
+    It is saved as its config and its weights, and loaded by building it again. Its parts, for decoding, are None where
+    the model has none.
+
+    Attributes:
+        config: what it was built from.
+        source_names: names of the inputs that make up the source.
+        encoder: `encoder(source)`, a dict of the source's inputs -> `encoded` (B, S', D) and `mask` (B, S').
+        bridge: makes of the encoder's outputs the decoder's first state, of B rows; in a language model of
+            `{"position": zeros (B,) int32}`.
+        decoder: `decoder(ids (R, T), state)` -> hidden (R, T, D) and the state after the ids.
+        head: scores the next token, hidden -> logits (R, T, V).
+        ctc: `ctc(encoded)`, scores for CTC.
+        crf: `crf(encoded)`, log-potentials of a linear chain.
     """
 
     def __init__(self, config: ModelConfig) -> None:
-        target_embedding = Embedding(config.target_vocabulary, config.width, name="target_embedding")
-        source_embedding = target_embedding
-        if not config.share_embeddings:
-            source_embedding = Embedding(config.source_vocabulary, config.width, name="source_embedding")
-        make_bridge, make_decoder = DECODERS[config.decoder.kind]
-        encoder = ENCODERS[config.encoder.kind](config.encoder, source_embedding, config.dropout, name="encoder")
-        bridge = make_bridge(config.decoder, config.width, name="bridge")
-        decoder = make_decoder(config.decoder, target_embedding, config.dropout, name="decoder")
-        tied = target_embedding if config.tie_output else None
-        head = TokenHead(config.target_vocabulary, tied, name="logits")
-
-        source_ids = keras.Input((None,), dtype="int32", name="source_ids")
-        target_ids = keras.Input((None,), dtype="int32", name="target_ids")
-        hidden, _ = decoder(target_ids, bridge(encoder(source_ids)))
-        inputs = {"source_ids": source_ids, "target_ids": target_ids}
-        super().__init__(inputs=inputs, outputs=head(hidden), name="seq2seq")
-        self.config = config
-        self.encoder, self.bridge, self.decoder, self.head = encoder, bridge, decoder, head
+        parts, inputs, outputs = Parts(config), _inputs(config), {}
+        names = tuple(name for name in inputs if name != "target_ids")
+        if parts.encoder is not None:
+            given = parts.encoder({name: inputs[name] for name in names})
+        else:
+            given = Start(name="start")(inputs["target_ids"])
+        if parts.decoder is not None:
+            hidden, _ = parts.decoder(inputs["target_ids"], parts.bridge(given))
+            outputs["logits"] = parts.head(hidden)
+        for name in ("ctc", "crf"):
+            if (head := getattr(parts, name)) is not None:
+                outputs[name] = head(given)
+        one = next(iter(outputs.values()))
+        super().__init__(inputs=inputs, outputs=one if len(outputs) == 1 else outputs, name="seq2seq")
+        self.config, self.source_names = config, names
+        self.encoder, self.bridge, self.decoder = parts.encoder, parts.bridge, parts.decoder
+        self.head, self.ctc, self.crf = parts.head, parts.ctc, parts.crf
 
     def get_config(self) -> dict[str, Any]:
         """The config as plain data."""
@@ -54,6 +62,26 @@ class Seq2Seq(keras.Model):
         return cls(ModelConfig.model_validate(config["config"]))
 
 
+class Start(keras.layers.Layer):
+    """Where a language model begins: target_ids (B, T) -> `position` (B,), zeros."""
+
+    def call(self, target_ids: Tensor) -> dict[str, Tensor]:
+        """(B, T) -> {"position": (B,)}."""
+        return {"position": ops.zeros((ops.shape(target_ids)[0],), dtype="int32")}
+
+
 def build(config: ModelConfig) -> Seq2Seq:
     """Makes a model with new weights, ready for `compile` and `fit`."""
     return Seq2Seq(config)
+
+
+def _inputs(config: ModelConfig) -> dict[str, Any]:
+    inputs = {}
+    if config.source_vocabulary:
+        inputs["source_ids"] = keras.Input((None,), dtype="int32", name="source_ids")
+    if config.source_features:
+        inputs["source_features"] = keras.Input((None, config.source_features), dtype="float32", name="source_features")
+        inputs["source_lengths"] = keras.Input((), dtype="int32", name="source_lengths")
+    if config.decoder:
+        inputs["target_ids"] = keras.Input((None,), dtype="int32", name="target_ids")
+    return inputs

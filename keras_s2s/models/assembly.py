@@ -1,0 +1,67 @@
+"""The parts of a model, made from its config."""
+
+from typing import Any
+
+import keras
+
+from keras_s2s.layers import Embedding
+from keras_s2s.models.config import ModelConfig
+from keras_s2s.models.heads import CRFHead, CTCHead, TokenHead
+from keras_s2s.models.recurrent_bridge import RecurrentBridge
+from keras_s2s.models.recurrent_decoder import RecurrentDecoder
+from keras_s2s.models.recurrent_encoder import RecurrentEncoder
+from keras_s2s.models.sources import FeatureSource, TokenSource
+from keras_s2s.models.transformer_bridge import TransformerBridge
+from keras_s2s.models.transformer_decoder import TransformerDecoder
+from keras_s2s.models.transformer_encoder import TransformerEncoder
+
+ENCODERS: dict[str, Any] = {"lstm": RecurrentEncoder, "gru": RecurrentEncoder, "transformer": TransformerEncoder}
+DECODERS: dict[str, tuple[Any, Any]] = {
+    "lstm": (RecurrentBridge, RecurrentDecoder),
+    "gru": (RecurrentBridge, RecurrentDecoder),
+    "transformer": (TransformerBridge, TransformerDecoder),
+    "ssru": (TransformerBridge, TransformerDecoder),
+}
+
+
+class Parts:
+    """The layers of a model, None where its config names none.
+
+    Args:
+        config: the model's.
+    """
+
+    def __init__(self, config: ModelConfig) -> None:
+        embedding = None
+        if config.decoder:
+            embedding = Embedding(config.target_vocabulary, config.width, name="target_embedding")
+        self.encoder: Any = None
+        self.bridge: Any = None
+        self.decoder: Any = None
+        self.head: Any = None
+        self.ctc: Any = None
+        self.crf: Any = None
+        if config.encoder:
+            source = _source(config, embedding if config.share_embeddings else None)
+            make = ENCODERS[config.encoder.kind]
+            self.encoder = make(config.encoder, source, config.width, config.dropout, name="encoder")
+        if config.decoder:
+            make_bridge, make_decoder = DECODERS[config.decoder.kind]
+            reads = config.encoder is not None
+            self.bridge = make_bridge(config.decoder, config.width, reads, name="bridge")
+            self.decoder = make_decoder(config.decoder, embedding, config.dropout, reads, name="decoder")
+            self.head = TokenHead(config.target_vocabulary, embedding if config.tie_output else None, name="logits")
+        if config.ctc:
+            self.ctc = CTCHead(config.target_vocabulary, config.width, config.ctc.upsampling, name="ctc")
+        if config.crf:
+            self.crf = CRFHead(config.target_vocabulary, name="crf")
+
+
+def _source(config: ModelConfig, shared: Embedding | None) -> keras.layers.Layer:
+    vocabulary = config.source_vocabulary
+    if vocabulary is None:
+        return FeatureSource(config.width, config.front, name="source")
+    embedding = shared or Embedding(vocabulary, config.width, name="source_embedding")
+    # The blocks of a Transformer add positions of unit size; embeddings are drawn smaller, for a tied output.
+    scale = config.width**0.5 if config.encoder and config.encoder.kind == "transformer" else 1.0
+    return TokenSource(embedding, scale, name="source")

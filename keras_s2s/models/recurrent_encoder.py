@@ -1,0 +1,50 @@
+"""The recurrent encoder."""
+
+from typing import Any
+
+import keras
+
+from keras_s2s.layers import GRU, LSTM, Bidirectional
+from keras_s2s.layers.fused import Tensor
+from keras_s2s.models.part_config import GRUEncoderConfig, LSTMEncoderConfig
+from keras_s2s.models.sources import FeatureSource, Source, TokenSource
+
+CELLS: dict[str, Any] = {"lstm": LSTM, "gru": GRU}
+
+
+class RecurrentEncoder(keras.layers.Layer):
+    """A source and stacked LSTMs or GRUs, residual from the second on.
+
+    Args:
+        config: kind, number and direction of the layers.
+        source: makes vectors of the source.
+        width: D.
+        dropout: rate between layers.
+    """
+
+    def __init__(
+        self,
+        config: LSTMEncoderConfig | GRUEncoderConfig,
+        source: TokenSource | FeatureSource,
+        width: int,
+        dropout: float,
+        **options: Any,
+    ) -> None:
+        super().__init__(**options)
+        self.source, self.bidirectional = source, config.bidirectional
+        cell, names = CELLS[config.kind], [f"{config.kind}_{i}" for i in range(config.layers)]
+        self.blocks = [
+            Bidirectional(cell, width, name=name) if config.bidirectional else cell(width, name=name) for name in names
+        ]
+        self.dropout = keras.layers.Dropout(dropout)
+
+    def call(self, source: Source, training: bool | None = None) -> dict[str, Tensor]:
+        """The source's tensors -> encoded (B, S', D) and mask (B, S'), true at real places."""
+        x, mask = self.source(source)
+        x = self.dropout(x, training=training)
+        for i, block in enumerate(self.blocks):
+            # A slice, since Keras ties its own mask to an LSTM's output, and later layers would complain of it.
+            y = block(x, mask) if self.bidirectional else block(x, None, mask)[0][:, :]
+            y = self.dropout(y, training=training)
+            x = x + y if i > 0 else y
+        return {"encoded": x, "mask": mask}

@@ -1,0 +1,120 @@
+"""One tiny model of every kind and variant, built once."""
+
+import functools
+from itertools import product
+from typing import Any
+
+import numpy as np
+import pytest
+
+from keras_s2s.models import (
+    ConvolutionConfig,
+    CTCHeadConfig,
+    GRUDecoderConfig,
+    GRUEncoderConfig,
+    LSTMDecoderConfig,
+    LSTMEncoderConfig,
+    ModelConfig,
+    SSRUDecoderConfig,
+    TransformerDecoderConfig,
+    TransformerEncoderConfig,
+    build,
+)
+
+BLOCKS: dict[str, Any] = {"layers": 2, "heads": 4, "feed_forward": 24}
+ENCODERS: dict[str, Any] = {
+    "lstm": LSTMEncoderConfig(layers=2),
+    "gru": GRUEncoderConfig(layers=2),
+    "transformer": TransformerEncoderConfig(**{**BLOCKS, "heads": 2}),
+}
+DECODERS: dict[str, Any] = {
+    "lstm": LSTMDecoderConfig(layers=2),
+    "gru": GRUDecoderConfig(layers=2),
+    "transformer": TransformerDecoderConfig(**BLOCKS),
+    "ssru": SSRUDecoderConfig(**BLOCKS),
+}
+
+
+def blocks(**options: Any) -> dict[str, Any]:
+    """Encoder and decoder alike."""
+    return {
+        "encoder": TransformerEncoderConfig(**BLOCKS, **options),
+        "decoder": TransformerDecoderConfig(**BLOCKS, **options),
+    }
+
+
+def gru(**options: Any) -> dict[str, Any]:
+    return {"encoder": GRUEncoderConfig(), "decoder": GRUDecoderConfig(**options)}
+
+
+FEATURES: dict[str, Any] = {"source_vocabulary": None, "source_features": 5}
+NO_SOURCE: dict[str, Any] = {"source_vocabulary": None, "encoder": None}
+VARIANTS: dict[str, dict[str, Any]] = {
+    "lstm forwards": {"encoder": LSTMEncoderConfig(layers=2, bidirectional=False), "decoder": LSTMDecoderConfig()},
+    "gru forwards": {"encoder": GRUEncoderConfig(bidirectional=False), "decoder": GRUDecoderConfig()},
+    "transformer forwards": {
+        "encoder": TransformerEncoderConfig(**BLOCKS, bidirectional=False),
+        "decoder": LSTMDecoderConfig(),
+    },
+    **{f"{kind} attention": gru(attention=kind) for kind in ("dot", "general", "scaled")},
+    "fed gru": gru(input_feeding=True, attention="general"),
+    "fed lstm": {"encoder": LSTMEncoderConfig(), "decoder": LSTMDecoderConfig(layers=2, input_feeding=True)},
+    **{f"{kind} positions": blocks(positions=kind) for kind in ("learned", "rotary", "relative", "alibi")},
+    "learned ssru": {"encoder": ENCODERS["transformer"], "decoder": SSRUDecoderConfig(**BLOCKS, positions="learned")},
+    "post-norm": blocks(norm_place="post"),
+    "rms and gelu": blocks(norm="rms", activation="gelu"),
+    "swiglu, post rms": blocks(norm="rms", norm_place="post", activation="swiglu"),
+    "unequal": {
+        "encoder": TransformerEncoderConfig(**{**BLOCKS, "layers": 3}, layer_drop=0.5),
+        "decoder": SSRUDecoderConfig(**{**BLOCKS, "layers": 1}, norm_place="post", layer_drop=0.5),
+    },
+    "shared and tied": {
+        **blocks(),
+        "source_vocabulary": 12,
+        "share_embeddings": True,
+        "tie_output": True,
+        "ctc": CTCHeadConfig(),
+    },
+    "frames": {**blocks(positions="relative"), **FEATURES},
+    "shortened frames": {**gru(), **FEATURES, "front": ConvolutionConfig()},
+}
+LANGUAGE_MODELS: dict[str, dict[str, Any]] = {
+    f"{kind} alone": {**NO_SOURCE, "decoder": decoder} for kind, decoder in DECODERS.items()
+} | {"rotary alone": {**NO_SOURCE, "decoder": TransformerDecoderConfig(**BLOCKS, positions="rotary")}}
+PRODUCT = {f"{e} to {d}": {"encoder": ENCODERS[e], "decoder": DECODERS[d]} for e, d in product(ENCODERS, DECODERS)}
+READERS = PRODUCT | VARIANTS
+MODELS = READERS | LANGUAGE_MODELS
+
+
+@functools.cache
+def make(name: str) -> Any:
+    """Weights are large, offsets and scales too, so that nothing stays unseen."""
+    sizes: dict[str, Any] = {"source_vocabulary": 10, "target_vocabulary": 12, "width": 16, "dropout": 0.3}
+    model = build(ModelConfig(**{**sizes, **MODELS[name]}))
+    rng = np.random.default_rng(4)
+    model.set_weights([w + rng.normal(scale=0.3, size=w.shape) for w in model.get_weights()])
+    return model
+
+
+@pytest.fixture(scope="session", params=MODELS)
+def model(request: Any) -> Any:
+    """Every model that has a decoder."""
+    return make(request.param)
+
+
+@pytest.fixture(scope="session", params=READERS)
+def reader(request: Any) -> Any:
+    """Every model that has an encoder and a decoder."""
+    return make(request.param)
+
+
+@pytest.fixture(scope="session", params=LANGUAGE_MODELS)
+def language_model(request: Any) -> Any:
+    """Every model that has a decoder alone."""
+    return make(request.param)
+
+
+@pytest.fixture(scope="session")
+def kinds() -> dict[str, set[str]]:
+    """The kinds that the models above have."""
+    return {"encoders": set(ENCODERS), "decoders": set(DECODERS)}

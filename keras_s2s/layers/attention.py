@@ -192,7 +192,7 @@ class GeneralAttention(DotAttention):
 
     projects_keys = True
 
-    def __init__(self, width: int, **options: Any) -> None:
+    def __init__(self, **options: Any) -> None:
         super().__init__(scaled=False, **options)
 
 

@@ -116,7 +116,7 @@ class ALiBi(keras.layers.Layer):
         heads: H.
     """
 
-    def __init__(self, heads: int, bidirectional: bool, **options: Any) -> None:
+    def __init__(self, heads: int, **options: Any) -> None:
         super().__init__(**options)
         self.slopes = (2.0 ** (-8.0 * np.arange(1, heads + 1) / heads)).astype("float32")
 

@@ -9,8 +9,6 @@ from keras_s2s.layers import ALiBi, LearnedPositions, RelativeBias, sinusoids
 from keras_s2s.layers.fused import Tensor
 from keras_s2s.models.part_config import BlockConfig
 
-BIASES: dict[str, Any] = {"relative": RelativeBias, "alibi": ALiBi}
-
 
 class Positions(keras.layers.Layer):
     """Positions of a stack: added to its input, or given to each self-attention.
@@ -27,8 +25,10 @@ class Positions(keras.layers.Layer):
         self.learned = self.bias = None
         if self.kind == "learned":
             self.learned = LearnedPositions(config.maximum_length, width, name="learned")
-        elif self.kind in BIASES:
-            self.bias = BIASES[self.kind](config.heads, bidirectional, name="bias")
+        elif self.kind == "relative":
+            self.bias = RelativeBias(config.heads, bidirectional, name="bias")
+        elif self.kind == "alibi":
+            self.bias = ALiBi(config.heads, name="bias")
 
     def call(self, x: Tensor, positions: Tensor) -> Tensor:
         """x (N, T, D), positions (N, T) or (1, T) -> x, with the positions' vectors added if there are such."""

@@ -19,8 +19,9 @@ def make_attention(kind: str, width: int) -> Attention:
     """The attention layer of a kind."""
     if kind in ("dot", "scaled"):
         return DotAttention(scaled=kind == "scaled", name="attention")
-    layer = GeneralAttention if kind == "general" else AdditiveAttention
-    return layer(width, name="attention")
+    if kind == "general":
+        return GeneralAttention(name="attention")
+    return AdditiveAttention(width, name="attention")
 
 
 class RecurrentBridge(keras.layers.Layer):

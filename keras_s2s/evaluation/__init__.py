@@ -1,4 +1,4 @@
-"""Metrics of decoded text, tables for reports, pictures of attention.
+"""Metrics of decoded text, a choice by them, tables for reports, pictures of attention.
 
 Names are loaded when first used (PEP 562): sacrebleu and matplotlib are imported only by who needs them.
 """
@@ -13,6 +13,7 @@ _HOMES = {
     "evaluate": "metrics",
     "find_metric": "metrics",
     "markdown_table": "tables",
+    "minimum_bayes_risk": "mbr",
     "signatures": "metrics",
 }
 

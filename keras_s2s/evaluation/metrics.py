@@ -18,6 +18,7 @@ class Metric:
     Attributes:
         name: the word that a task names it by, and its key in a result.
         function: `(hypotheses, references) -> {name: value}`, values in percent.
+        sentence: `(hypothesis, reference) -> value`, of one line alone.
         higher_is_better: False for error rates.
         signature: how sacrebleu names its settings, so that a number can be reproduced; None where there are
             no settings.
@@ -25,6 +26,7 @@ class Metric:
 
     name: str
     function: Callable[[Sequence[str], Sequence[str]], dict[str, float]]
+    sentence: Callable[[str, str], float]
     higher_is_better: bool = True
     signature: str | None = None
 
@@ -38,25 +40,43 @@ def exact_match(hypotheses: Sequence[str], references: Sequence[str]) -> dict[st
     return {"exact_match": 100.0 * equal / len(references)}
 
 
-def _sacrebleu(name: str, scorer: SacreMetric, higher_is_better: bool = True) -> Metric:
+def _of_equal_lines(hypothesis: str, reference: str) -> float:
+    return 100.0 * (hypothesis == reference)
+
+
+def _sacrebleu(
+    name: str, scorer: SacreMetric, of_sentences: SacreMetric | None = None, higher_is_better: bool = True
+) -> Metric:
+    """A metric of sacrebleu; `of_sentences` takes the place of `scorer` where there is a single line."""
+    alone = of_sentences or scorer
+
     def function(hypotheses: Sequence[str], references: Sequence[str]) -> dict[str, float]:
         return {name: float(scorer.corpus_score(hypotheses, [references]).score)}
 
+    def sentence(hypothesis: str, reference: str) -> float:
+        return float(alone.sentence_score(hypothesis, [reference]).score)
+
     # sacrebleu knows the number of references, a part of the signature, only after scoring something.
     function(["a"], ["a"])
-    return Metric(name, function, higher_is_better, str(scorer.get_signature()))
+    return Metric(name, function, sentence, higher_is_better, str(scorer.get_signature()))
 
 
-# `force` silences the warning about text that looks tokenised: whoever names `bleu_tokenized` knows it.
+def _bleu(name: str, tokenize: str) -> Metric:
+    # `force` silences the warning about text that looks tokenised: whoever names `bleu_tokenized` knows it.
+    # The effective order leaves out the orders that a short line has no n-gram of.
+    alone = BLEU(tokenize=tokenize, force=True, effective_order=True)
+    return _sacrebleu(name, BLEU(tokenize=tokenize, force=True), alone)
+
+
 METRICS: Mapping[str, Metric] = MappingProxyType(
     {
         metric.name: metric
         for metric in (
-            _sacrebleu("bleu", BLEU(tokenize="13a", force=True)),
-            _sacrebleu("bleu_tokenized", BLEU(tokenize="none", force=True)),
+            _bleu("bleu", "13a"),
+            _bleu("bleu_tokenized", "none"),
             _sacrebleu("chrf", CHRF()),
             _sacrebleu("ter", TER(), higher_is_better=False),
-            Metric("exact_match", exact_match),
+            Metric("exact_match", exact_match, _of_equal_lines),
         )
     }
 )

@@ -50,6 +50,20 @@ def test_the_declared_direction_is_the_true_one(name):
     assert (right > wrong) == METRICS[name].higher_is_better
 
 
+@pytest.mark.parametrize("name", ["chrf", "ter", "exact_match"])
+@pytest.mark.parametrize("pair", [("a small cat", "a small dog"), ("same", "same"), ("", "a"), ("a", "")])
+def test_a_sentence_alone_has_the_value_of_a_corpus_of_it(name, pair):
+    hypothesis, reference = pair
+    assert METRICS[name].sentence(*pair) == pytest.approx(evaluate([name], [hypothesis], [reference])[name])
+
+
+@pytest.mark.parametrize("name", ["bleu", "bleu_tokenized"])
+def test_bleu_of_a_sentence_leaves_out_orders_that_it_has_no_ngram_of(name):
+    # 2 of 3 words and 1 of 2 pairs; the missing triple counts half of one. There is nothing of order 4.
+    assert METRICS[name].sentence("a b c", "a b d") == pytest.approx(100 * (2 / 3 * 1 / 2 * 1 / 2) ** (1 / 3))
+    assert METRICS[name].sentence("a b", "a b") == pytest.approx(100)
+
+
 def test_values_come_in_the_order_asked_for():
     assert list(evaluate(["chrf", "exact_match", "bleu"], ["a"], ["a"])) == ["chrf", "exact_match", "bleu"]
 

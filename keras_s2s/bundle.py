@@ -70,38 +70,122 @@ class Tokenizers(Config):
     target: TokenizerFile
 
 
+Strategy = Literal["greedy", "beam", "diverse", "sample", "ctc_greedy", "ctc_beam", "viterbi", "posterior"]
+_WITH_BEAM = ("beam", "diverse", "ctc_beam")
+
+
 class Decoding(Config):
     """How hypotheses are searched for.
 
     With n target tokens, EOS counted, a hypothesis is ranked by
-    `log-probability / ((base + n) / (base + 1)) ** length_penalty`, where base is `length_penalty_base`:
-    base 5 is GNMT's penalty, base 0 with `length_penalty` 1 the average of a token, `length_penalty` 0 none.
+    `log-probability / ((base + n) / (base + 1)) ** length_penalty + word_reward * n`, where base is
+    `length_penalty_base`: base 5 is GNMT's penalty, base 0 with `length_penalty` 1 the average of a token,
+    `length_penalty` 0 none; and by `coverage_penalty` times the sum of log min(attention, 1) over the source.
     Before its EOS it has at most `floor(max_length_factor * m) + max_length_extra` tokens, where m is the
-    number of source tokens, EOS counted.
+    number of source tokens, EOS counted, or of frames.
+
+    Args:
+        strategy: the search; the last four are those of CTC and CRF heads.
+        beam_size: hypotheses kept; of "diverse" in each group.
+        n_best: hypotheses given; of "sample" as many as are drawn.
+        patience: a beam is done when `patience * beam_size` hypotheses are finished.
+        exhaustive: a beam is done only when no open hypothesis can still win.
+        diversity: what a token costs a group of "diverse" for each hypothesis of earlier groups that took it.
+        temperature: of "sample"; above 1 is bolder.
+        top_k: "sample" draws from the k most likely tokens; 0 is all.
+        top_p: from the most likely tokens that together have this probability.
+        min_p: from tokens at least this likely, relative to the most likely one.
+        seed: of "sample".
+        min_length: the fewest tokens before EOS.
+        no_repeat_ngram: no n-gram of this length occurs twice; 0 is off.
+        repetition_penalty: the log-probability of a token that was written before is multiplied by this.
+        allow_unknown: whether the unknown token may be written.
+        suppress: texts of which none may be written, token by token.
+        ctc_weight: the share of the CTC head in the scores of a model with a decoder and such a head.
     """
 
-    strategy: Literal["greedy", "beam"]
+    strategy: Strategy
     beam_size: Count
-    length_penalty: float = Field(allow_inf_nan=False)
-    length_penalty_base: Factor
-    n_best: Count
-    max_length_factor: Factor
-    max_length_extra: int = Field(ge=0, le=1_000_000)
+    length_penalty: float = Field(default=1.0, allow_inf_nan=False)
+    length_penalty_base: Factor = 0.0
+    n_best: Count = 1
+    max_length_factor: Factor = 1.5
+    max_length_extra: int = Field(default=10, ge=0, le=1_000_000)
+    word_reward: float = Field(default=0.0, allow_inf_nan=False)
+    coverage_penalty: Factor = 0.0
+    patience: float = Field(default=1.0, gt=0, le=1_000, allow_inf_nan=False)
+    exhaustive: bool = False
+    diversity: Factor = 0.5
+    temperature: float = Field(default=1.0, gt=0, le=1_000, allow_inf_nan=False)
+    top_k: int = Field(default=0, ge=0, le=1_000_000)
+    top_p: float = Field(default=1.0, gt=0, le=1)
+    min_p: float = Field(default=0.0, ge=0, le=1)
+    seed: int = Field(default=1, ge=0)
+    min_length: int = Field(default=0, ge=0, le=1_000_000)
+    no_repeat_ngram: int = Field(default=0, ge=0, le=1_000)
+    repetition_penalty: float = Field(default=1.0, gt=0, le=1_000, allow_inf_nan=False)
+    allow_unknown: bool = True
+    suppress: tuple[str, ...] = ()
+    ctc_weight: float = Field(default=0.0, ge=0, le=1)
 
     @field_validator("beam_size")
     @classmethod
     def _fits_strategy(cls, beam_size: int, info: ValidationInfo) -> int:
         strategy = info.data.get("strategy")
-        if strategy is not None and (strategy == "greedy") != (beam_size == 1):
-            raise ValueError("expected 1 with strategy 'greedy' and at least 2 with 'beam'")
+        if strategy == "beam" and beam_size == 1:
+            raise ValueError("expected at least 2 with strategy 'beam'; 'greedy' keeps one hypothesis")
+        if strategy is not None and strategy not in _WITH_BEAM and beam_size != 1:
+            raise ValueError(f"expected 1 with strategy '{strategy}'")
         return beam_size
 
     @field_validator("n_best")
     @classmethod
     def _fits_beam(cls, n_best: int, info: ValidationInfo) -> int:
-        if n_best > info.data.get("beam_size", n_best):
-            raise ValueError(f"expected at most the beam size, {info.data['beam_size']}")
+        strategy, beam_size = info.data.get("strategy"), info.data.get("beam_size", n_best)
+        if strategy in ("beam", "ctc_beam") and n_best > beam_size:
+            raise ValueError(f"expected at most the beam size, {beam_size}")
+        if strategy is not None and strategy not in (*_WITH_BEAM, "sample") and n_best != 1:
+            raise ValueError(f"expected 1 with strategy '{strategy}', which finds one hypothesis")
         return n_best
+
+    @field_validator("min_length")
+    @classmethod
+    def _fits_limit(cls, min_length: int, info: ValidationInfo) -> int:
+        longest = info.data.get("max_length_extra", min_length)
+        if info.data.get("max_length_factor") == 0 and min_length > longest:
+            raise ValueError(f"expected at most the maximum length, {longest}")
+        return min_length
+
+    @property
+    def features(self) -> frozenset[str]:
+        """What a graph must have besides its strategy for these options."""
+        constrained = self.min_length or self.no_repeat_ngram or self.repetition_penalty != 1 or not self.allow_unknown
+        wanted = {
+            "constrained": bool(constrained or self.suppress),
+            "coverage": self.coverage_penalty != 0,
+            "joint": self.ctc_weight != 0,
+        }
+        return frozenset(name for name, is_wanted in wanted.items() if is_wanted)
+
+
+def graph_name(strategy: str, features: Iterable[str] = ()) -> str:
+    """The name of the graph that decodes by a strategy and takes the inputs of some features."""
+    return "-".join([strategy, *sorted(features)])
+
+
+def strategy_and_features(name: str) -> tuple[str, frozenset[str]]:
+    """What `graph_name` made a name of."""
+    strategy, *features = name.split("-")
+    return strategy, frozenset(features)
+
+
+class Part(Config):
+    """A part of the model: its name, what it is, the shape that it gives, and how many parameters it has."""
+
+    name: str
+    kind: str
+    shape: str
+    parameters: int = Field(ge=0)
 
 
 class Limits(Config):
@@ -114,8 +198,12 @@ class Manifest(Config):
     """The content of bundle.json.
 
     Attributes:
-        graphs: precision -> strategy -> ONNX file.
+        graphs: precision -> graph's name -> ONNX file; see `graph_name`.
         files: path -> SHA-256 of every other file that is loaded (weights, the SavedModel's files).
+        parts: of the model, as `models.describe` lists them.
+        shortlist: an .npz file with the target ids that each source id may need: `candidates` (V, k) int32, padded
+            with 0, and `always` (F,) int32.
+        diverse_groups: of the "diverse" graphs.
         minimum_onnxruntime: the lowest release of onnxruntime that runs the graphs.
         created: date, or date and time, in ISO 8601.
     """
@@ -129,6 +217,9 @@ class Manifest(Config):
     decoding: Decoding
     limits: Limits
     model: dict[str, Any]
+    parts: tuple[Part, ...] = ()
+    shortlist: File | None = None
+    diverse_groups: int = Field(default=4, ge=1)
     metrics: dict[str, Any]
     verification: dict[str, Any]
     versions: dict[str, str]
@@ -150,7 +241,8 @@ class Manifest(Config):
 
     def _named(self) -> list[File]:
         graphs = [file for strategies in self.graphs.values() for file in strategies.values()]
-        return [self.tokenizers.source, self.tokenizers.target, *graphs]
+        shortlists = [] if self.shortlist is None else [self.shortlist]
+        return [self.tokenizers.source, self.tokenizers.target, *shortlists, *graphs]
 
 
 @dataclass(frozen=True)

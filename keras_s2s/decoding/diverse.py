@@ -41,7 +41,8 @@ class DiverseBeamSearch:
         sentences, vocabulary = ops.shape(search.limit)[0], ops.shape(following.scores)[1]
         taken = ops.zeros((sentences, vocabulary), dtype="int32")
         row = ops.arange(sentences * self.beam.size) // self.beam.size
-        chosen, carry = [], {}
+        chosen: list[tuple[Tensor, ...]] = []
+        carry: Carry = {}
         for group in range(self.groups):
             beam, own = self._group(search, group), self._rows_of(following, group, sentences)
             handicap = self.diversity * ops.cast(ops.take(taken, row, axis=0), "float32") if group else None
@@ -52,7 +53,8 @@ class DiverseBeamSearch:
         tokens, gains, parents = (ops.concatenate(parts, axis=1) for parts in zip(*chosen, strict=True))  # (B, G·K)
         parents = parents + ops.arange(sentences)[:, None] * (self.groups * self.beam.size)
         done = ops.all(ops.stack([carry[f"{group}/done"] for group in range(self.groups)], axis=1), axis=1)
-        return Choice(*(ops.reshape(x, (-1,)) for x in (tokens, gains, parents)), done, carry)
+        tokens, gains, parents = (ops.reshape(x, (-1,)) for x in (tokens, gains, parents))
+        return Choice(tokens, gains, parents, done, carry)
 
     def _group(self, search: Search, group: int) -> Beam:
         """A group's part of the search."""

@@ -60,9 +60,7 @@ class Ensemble:
         for i, step in enumerate(self.steps):
             output, states[str(i)] = step(ids, apart(state, str(i)), attention)
             outputs.append(output)
-        looked = None
-        if attention:
-            looked = sum(w * output.attention for w, output in zip(self.weights, outputs, strict=True))
+        looked = self._mean([output.attention for output in outputs]) if attention else None
         return StepOutput(*self._combined(outputs), looked), together(states)
 
     def _combined(self, outputs: Sequence[StepOutput]) -> tuple[Tensor, Tensor]:
@@ -74,8 +72,11 @@ class Ensemble:
                 largest = ops.maximum(largest, x)
             scores = largest + ops.log(sum(ops.exp(x - largest) for x in weighted))
             return scores, ops.zeros_like(outputs[0].log_normalizer)
-        scores = sum(w * x for w, x in zip(self.weights, each, strict=True))
+        scores = self._mean(each)
         return scores, ops.logsumexp(scores, axis=-1)
+
+    def _mean(self, values: Sequence[Tensor]) -> Tensor:
+        return sum(w * x for w, x in zip(self.weights, values, strict=True))
 
 
 def check_vocabularies(what: str, side: str, sizes: Sequence[int | None]) -> None:

@@ -26,7 +26,7 @@ from keras_s2s.decoding.scoring import LengthPenalty, Scorer
 from keras_s2s.decoding.search import Processor, Strategy
 from keras_s2s.decoding.shortlist import Shortlist
 from keras_s2s.decoding.step import Source, as_step
-from keras_s2s.dynamic import crf, ctc
+from keras_s2s.dynamic import crf, ctc, ctc_search
 from keras_s2s.errors import UserError
 
 Tensor = Any
@@ -225,7 +225,7 @@ def _ctc_greedy(model: Any, source: Source, given: Options) -> dict[str, Tensor]
 
 def _ctc_beam(model: Any, source: Source, given: Options) -> dict[str, Tensor]:
     logits = model.ctc(model.encoder(source))
-    found = ctc.prefix_beam_search(logits, given["beam_size"], given["n_best"])
+    found = ctc_search.prefix_beam_search(logits, given["beam_size"], given["n_best"])
     return dict(zip(("tokens", "lengths", "scores"), found, strict=True))
 
 

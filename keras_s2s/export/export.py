@@ -3,21 +3,24 @@
 import datetime
 import importlib.metadata
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from keras_s2s import bundle
-from keras_s2s.bundle import Decoding
+from keras_s2s.bundle import Decoding, graph_name, strategy_and_features
 from keras_s2s.config import parse
-from keras_s2s.decoding import PROGRAMS
-from keras_s2s.errors import UserError
-from keras_s2s.evaluation import find_metric
 from keras_s2s.export import onnx_graph, saved_model
-from keras_s2s.export.forms import keras_form, onnx_form, saved_model_form, saved_model_texts
+from keras_s2s.export.checks import SOME, Check, checks, search_name
+from keras_s2s.export.forms import Form, keras_form, onnx_form, programs_of, saved_model_form, saved_model_texts
 from keras_s2s.export.measure import Measured, ParallelText, bytes_of, bytes_of_weights, measure
 from keras_s2s.export.report import draw_attention, write_report
-from keras_s2s.export.verify import BATCH, search_name, verify, verify_texts
+from keras_s2s.export.request import Lexicon, Request, check_request, default_graphs
+from keras_s2s.export.verify import BATCH, verify, verify_numbers, verify_texts
+from keras_s2s.models import describe
+from keras_s2s.runtime.feeds import Sentence
 from keras_s2s.text import Tokenizer
 from keras_s2s.text.tokenizer import EOS
 
@@ -32,6 +35,7 @@ DEFAULT_DECODING = Decoding(
 )
 MINIMUM_ONNXRUNTIME = "1.21"
 VERIFIED_SENTENCES = 1000
+SHORTLIST = "shortlist.npz"
 
 _PACKAGES = (
     "keras_s2s",
@@ -66,7 +70,10 @@ def export_bundle(
     *,
     test: ParallelText | None = None,
     metrics: Sequence[str] = ("exact_match",),
-    decoding: Decoding = DEFAULT_DECODING,
+    decoding: Decoding | None = None,
+    graphs: Sequence[str] | None = None,
+    groups: int = 4,
+    shortlist: Lexicon | None = None,
     task: str = "text",
     max_source_tokens: int = 256,
     progress: Callable[[str], None] = lambda what: None,
@@ -76,14 +83,19 @@ def export_bundle(
     The bundle appears at `path` only when everything in it has been verified.
 
     Args:
-        model: as made by `keras_s2s.build`, trained.
+        model: as made by `keras_s2s.build`, trained; or a `decoding.Ensemble` or `decoding.Fusion` of such models.
         path: the bundle's folder; an older bundle there is replaced.
         source_tokenizer: of the sources.
         target_tokenizer: of the targets; the same one if they are joint.
         dev: what the forms are compared on; at least 500 sentences make a good check, the first 1,000 are taken.
         test: what quality and speed are measured on, dev if there is none.
         metrics: names of `evaluation.METRICS`.
-        decoding: the defaults of the bundle.
+        decoding: the defaults of the bundle; a beam of 4, or what the model's head can do, if None.
+        graphs: what can be asked of the bundle: strategies of `decoding.INPUTS`, each with features of
+            `decoding.FEATURES` behind hyphens, such as "greedy", "beam-constrained", "align". By default "greedy" and
+            "beam", or the strategies of a CTC or CRF head.
+        groups: of the graphs of diverse beam search.
+        shortlist: the target ids that each source id may need, for graphs with the feature "shortlist".
         task: a word for what the model does.
         max_source_tokens: longer sources are truncated or refused by the runtime.
         progress: is told what is being done.
@@ -93,83 +105,115 @@ def export_bundle(
 
     Raises:
         VerificationError: two forms disagree; there is no bundle then.
-        UserError: there are no sentences, a tokenizer is not the model's, an option is wrong, or `path` is something
-            else than a bundle.
+        UserError: something cannot be exported so; everything that speaks against it is listed, before any work.
     """
-    _check(model, source_tokenizer, target_tokenizer, dev, test, metrics)
+    graphs = tuple(default_graphs(model) if graphs is None else dict.fromkeys(graphs))
+    decoding = decoding or _default_decoding(graphs)
+    check_request(Request(model, source_tokenizer, target_tokenizer, dev, test, metrics, decoding, graphs, shortlist))
     limits = parse(bundle.Limits, {"max_source_tokens": max_source_tokens}, "export")
-    name = Path(path).resolve().name
+    default = graph_name(decoding.strategy, decoding.features)
     with bundle.building(path) as folder:
         tokenizers = _write_tokenizers(folder, source_tokenizer, target_tokenizer)
         progress("SavedModel")
+        programs = programs_of(model, graphs, groups)
         saved = folder / "saved_model"
-        saved_model.save(model, source_tokenizer, target_tokenizer, decoding, max_source_tokens, saved)
-        _write_graphs(model, folder, progress)
+        saved_model.save(
+            model, programs, default, source_tokenizer, target_tokenizer, decoding, max_source_tokens, saved
+        )
+        _write_graphs(programs, folder, progress)
+        if shortlist is not None:
+            np.savez_compressed(folder / SHORTLIST, candidates=shortlist.candidates, always=shortlist.always)
 
+        vocabulary = target_tokenizer.vocabulary_size
         forms = {
-            "keras": keras_form(model),
-            "saved_model": saved_model_form(saved),
-            **{precision: onnx_form(folder / "onnx" / precision) for precision in onnx_graph.OPERATORS},
+            "keras": keras_form(programs, vocabulary),
+            "saved_model": saved_model_form(saved, vocabulary),
+            **{p: onnx_form(folder / "onnx" / p, graphs, vocabulary) for p in onnx_graph.OPERATORS},
         }
         rows = _rows(source_tokenizer, dev.sources[:VERIFIED_SENTENCES], max_source_tokens)
-        comparisons = verify(model, forms, rows, decoding, lambda what: progress(f"verifying: {what}"))
+        asked = checks(graphs, rows, decoding, vocabulary)
+        comparisons = verify(model, forms, asked, lambda what: progress(f"verifying: {what}"))
+        targets = [[*ids, EOS] for ids in target_tokenizer.encode(list(dev.targets[:SOME]))]
+        for graph in ("score", "align"):
+            if graph in graphs:
+                comparisons += verify_numbers(forms, graph, rows[:SOME], targets)
 
         split, text = ("dev", dev) if test is None else ("test", test)
-        rows = _rows(source_tokenizer, text.sources, max_source_tokens)
-        sizes = _sizes(model, folder)
-        measured = []
-        for form, (title, size) in sizes.items():
-            progress(f"measuring: {title}")
-            measured.append(measure(title, forms[form], size, rows, text.targets, target_tokenizer, metrics, decoding))
+        sentences = [Sentence(row) for row in _rows(source_tokenizer, text.sources, max_source_tokens)]
+        search = search_name(decoding.strategy, decoding.beam_size, decoding.features)
+        suppressed = [ids for ids in target_tokenizer.encode(list(decoding.suppress)) if ids]
+        check = Check(default, search, decoding, sentences, suppressed)
+        measured = _measure(model, forms, folder, check, text.targets, target_tokenizer, metrics, progress)
 
         progress("verifying: text to text")
         expected = [a if b.strip() else "" for a, b in zip(measured[0].texts, text.sources, strict=True)]
         texts = saved_model_texts(saved, text.sources, BATCH)
-        what = "keras and saved_model, text to text"
-        comparisons.append(verify_texts(what, search_name(decoding), expected, texts))
+        comparisons.append(verify_texts("keras and saved_model, text to text", search, expected, texts))
 
-        example = text.sources[0], measured[-1].texts[0]
-        draw_attention(model, source_tokenizer, target_tokenizer, *example, folder)
+        if "greedy" in graphs:
+            example = text.sources[0], measured[-1].texts[0]
+            draw_attention(model, source_tokenizer, target_tokenizer, *example, folder)
         versions = _versions()
-        write_report(folder, name, split, text, measured, comparisons, metrics, decoding, versions)
+        name = Path(path).resolve().name
+        write_report(folder, name, split, text, measured, comparisons, metrics, search, versions)
         content = {
             "name": name,
             "task": task,
             "tokenizers": tokenizers,
             "decoding": decoding,
             "limits": limits,
-            "model": model.config.model_dump(mode="json"),
+            "model": _configuration(model),
+            "parts": _parts(model),
+            "diverse_groups": groups,
             "metrics": {"split": split, **{m.form: m.metrics for m in measured}},
             "verification": {"comparisons": comparisons},
             "versions": versions,
             "minimum_onnxruntime": MINIMUM_ONNXRUNTIME,
             "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-            **_contents(folder),
+            **_contents(folder, graphs),
         }
         bundle.write(folder, parse(bundle.Manifest, content, "export"))
     return measured
 
 
-def _check(
+def _default_decoding(graphs: Sequence[str]) -> Decoding:
+    """A beam where there is one, else the first strategy."""
+    strategies = [strategy_and_features(name)[0] for name in graphs]
+    strategy = next((name for name in ("beam", "ctc_beam") if name in strategies), strategies[0])
+    size = 4 if strategy in ("beam", "ctc_beam", "diverse") else 1
+    return parse(Decoding, {**DEFAULT_DECODING.model_dump(), "strategy": strategy, "beam_size": size}, "export")
+
+
+def _measure(
     model: Any,
-    source: Tokenizer,
+    forms: Mapping[str, Form],
+    folder: Path,
+    check: Check,
+    references: Sequence[str],
     target: Tokenizer,
-    dev: ParallelText,
-    test: ParallelText | None,
     metrics: Sequence[str],
-) -> None:
-    for split, text in (("dev", dev), ("test", test)):
-        if text is not None and not len(text.sources):
-            raise UserError(f"export: no {split} sentences; give some")
-    for side, tokenizer in (("source", source), ("target", target)):
-        expected = getattr(model.config, f"{side}_vocabulary")
-        if tokenizer.vocabulary_size != expected:
-            raise UserError(
-                f"export: the {side} tokenizer has {tokenizer.vocabulary_size} ids, the model's {side} vocabulary "
-                f"{expected}; give the tokenizer that the model was trained with"
-            )
-    for metric in metrics:
-        find_metric(metric)
+    progress: Callable[[str], None],
+) -> list[Measured]:
+    measured = []
+    for form, (title, size) in _sizes(model, folder).items():
+        progress(f"measuring: {title}")
+        measured.append(measure(title, forms[form], size, check, references, target, metrics))
+    return measured
+
+
+def _configuration(model: Any) -> dict[str, Any]:
+    if hasattr(model, "config"):
+        return model.config.model_dump(mode="json")
+    return {"kind": type(model).__name__.lower(), "models": [_configuration(one) for one in model.models]}
+
+
+def _parts(model: Any) -> Iterator[dict[str, Any]]:
+    """The parts of a model; those of an ensemble's or a fusion's models by the model's number."""
+    if hasattr(model, "config"):
+        yield from (part._asdict() for part in describe(model))
+        return
+    for number, one in enumerate(model.models, 1):
+        yield from ({**part, "name": f"{number}/{part['name']}"} for part in _parts(one))
 
 
 def _write_tokenizers(folder: Path, source: Tokenizer, target: Tokenizer) -> dict[str, bundle.TokenizerFile]:
@@ -194,11 +238,11 @@ def _write_tokenizer(folder: Path, path: str, tokenizer: Tokenizer) -> bundle.To
     )
 
 
-def _write_graphs(model: Any, folder: Path, progress: Callable[[str], None]) -> None:
+def _write_graphs(programs: Mapping[str, Any], folder: Path, progress: Callable[[str], None]) -> None:
     converted = {}
-    for name, make in PROGRAMS.items():
+    for name, program in programs.items():
         progress(f"ONNX, {name}")
-        converted[name] = onnx_graph.convert(make(model))
+        converted[name] = onnx_graph.convert(program)
     for precision in onnx_graph.OPERATORS:
         graphs = {name: onnx_graph.expand(*graph, precision) for name, graph in converted.items()}
         onnx_graph.write(graphs, folder / "onnx" / precision)
@@ -218,13 +262,15 @@ def _sizes(model: Any, folder: Path) -> dict[str, tuple[str, int]]:
     }
 
 
-def _contents(folder: Path) -> dict[str, Any]:
-    """The graphs, and the other files that are loaded, for the manifest."""
+def _contents(folder: Path, names: Sequence[str]) -> dict[str, Any]:
+    """The graphs, the shortlist, and the other files that are loaded, for the manifest."""
     graphs = {
-        precision: {name: _file(folder, f"onnx/{precision}/{name}.onnx") for name in PROGRAMS}
+        precision: {name: _file(folder, f"onnx/{precision}/{name}.onnx") for name in names}
         for precision in onnx_graph.OPERATORS
     }
-    return {"graphs": graphs, "files": {path: bundle.sha256(folder / path) for path in _other_files(folder)}}
+    shortlist = _file(folder, SHORTLIST) if (folder / SHORTLIST).exists() else None
+    files = {path: bundle.sha256(folder / path) for path in _other_files(folder)}
+    return {"graphs": graphs, "shortlist": shortlist, "files": files}
 
 
 def _file(folder: Path, path: str) -> bundle.File:

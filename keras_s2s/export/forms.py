@@ -1,4 +1,4 @@
-"""A model's forms, all with one face: rows of source ids and decoding options in, candidates out."""
+"""A model's forms, all with one face: the name of a graph and its inputs in, its outputs out."""
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -7,23 +7,69 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from keras_s2s.bundle import Decoding
-from keras_s2s.decoding import PROGRAMS
-from keras_s2s.runtime.graph import Candidates, Graph, candidates, run_time_inputs
-from keras_s2s.text.padding import pad
+from keras_s2s.bundle import Decoding, strategy_and_features
+from keras_s2s.decoding import make_program
+from keras_s2s.runtime.feeds import Sentence, feeds
+from keras_s2s.runtime.graph import Candidates, Graph, candidates
 
-Rows = Sequence[Sequence[int]]
-Form = Callable[[Rows, Decoding], list[Candidates]]
+Run = Callable[[str, Mapping[str, np.ndarray]], Mapping[str, np.ndarray]]
 
 
-def keras_form(model: Any) -> Form:
+class Form:
+    """A form of a model.
+
+    Args:
+        run: runs the graph of a name on inputs; it takes those that it has.
+        vocabulary: V, of the target.
+    """
+
+    def __init__(self, run: Run, vocabulary: int) -> None:
+        self.run, self._vocabulary = run, vocabulary
+
+    def search(
+        self,
+        graph: str,
+        sentences: Sequence[Sentence],
+        decoding: Decoding,
+        suppressed: Sequence[Sequence[int]] = (),
+        shortlist: np.ndarray | None = None,
+    ) -> list[Candidates]:
+        """The candidates of each sentence, all in one batch."""
+        return candidates(self.run(graph, feeds(sentences, decoding, self._vocabulary, suppressed, shortlist)))
+
+
+def programs_of(model: Any, graphs: Sequence[str], groups: int) -> dict[str, Any]:
+    """The program of each graph."""
+    return {name: make_program(model, *strategy_and_features(name), groups=groups) for name in graphs}
+
+
+def variables_of(model: Any) -> list[Any]:
+    """The variables of a model, or of all models of an ensemble or a fusion."""
+    models = [model] if hasattr(model, "variables") else model.models
+    return [variable for one in models for variable in one.variables]
+
+
+def keras_form(programs: Mapping[str, Any], vocabulary: int) -> Form:
     """The Keras model itself."""
-    return _tensorflow_form({name: make(model) for name, make in PROGRAMS.items()})
+
+    def run(graph: str, inputs: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
+        program = programs[graph]
+        found = program(*(tf.constant(inputs[spec.name], spec.dtype) for spec in program.input_signature))
+        return {name: value.numpy() for name, value in found.items()}
+
+    return Form(run, vocabulary)
 
 
-def saved_model_form(path: Path) -> Form:
+def saved_model_form(path: Path, vocabulary: int) -> Form:
     """A SavedModel, loaded from disk."""
-    return _tensorflow_form(tf.saved_model.load(str(path)).signatures)
+    signatures = tf.saved_model.load(str(path)).signatures
+
+    def run(graph: str, inputs: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
+        specs = signatures[graph].structured_input_signature[1]
+        found = signatures[graph](**{name: tf.constant(inputs[name], spec.dtype) for name, spec in specs.items()})
+        return {name: value.numpy() for name, value in found.items()}
+
+    return Form(run, vocabulary)
 
 
 def saved_model_texts(path: Path, texts: Sequence[str], batch_size: int) -> list[str]:
@@ -33,23 +79,7 @@ def saved_model_texts(path: Path, texts: Sequence[str], batch_size: int) -> list
     return [text.decode() for batch in batches for text in generate(text=tf.constant(batch))["text"].numpy()]
 
 
-def onnx_form(folder: Path, threads: int | None = None) -> Form:
+def onnx_form(folder: Path, graphs: Sequence[str], vocabulary: int) -> Form:
     """The ONNX graphs of one precision."""
-    graphs = {name: Graph(folder / f"{name}.onnx", threads) for name in PROGRAMS}
-    return lambda rows, decoding: graphs[decoding.strategy](rows, decoding)
-
-
-def _tensorflow_form(programs: Mapping[str, Any]) -> Form:
-    def run(rows: Rows, decoding: Decoding) -> list[Candidates]:
-        inputs = {"source_ids": pad(rows), **run_time_inputs(decoding)}
-        names = _input_names(programs[decoding.strategy])
-        found = programs[decoding.strategy](**{name: tf.constant(inputs[name]) for name in names})
-        return candidates(*(np.array(found[name]) for name in ("tokens", "lengths", "scores")))
-
-    return run
-
-
-def _input_names(program: Any) -> list[str]:
-    if hasattr(program, "input_signature"):
-        return [spec.name for spec in program.input_signature]
-    return list(program.structured_input_signature[1])  # a function loaded from a SavedModel
+    sessions = {name: Graph(folder / f"{name}.onnx") for name in graphs}
+    return Form(lambda graph, inputs: sessions[graph](inputs), vocabulary)

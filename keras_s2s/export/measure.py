@@ -2,13 +2,13 @@
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
-from keras_s2s.bundle import Decoding
 from keras_s2s.evaluation import evaluate
-from keras_s2s.export.forms import Form, Rows
+from keras_s2s.export.checks import Check
+from keras_s2s.export.forms import Form, variables_of
 from keras_s2s.export.verify import BATCH, decode
 from keras_s2s.text import Tokenizer
 
@@ -48,21 +48,20 @@ def measure(
     name: str,
     form: Form,
     size: int,
-    rows: Rows,
+    check: Check,
     references: Sequence[str],
     target: Tokenizer,
     metrics: Sequence[str],
-    decoding: Decoding,
 ) -> Measured:
-    """Decodes `rows` three times, after one batch to warm up, and compares the texts with `references`."""
-    form(rows[:BATCH], decoding)
+    """Decodes the sentences three times, after one batch to warm up, and compares the texts with `references`."""
+    decode(form, replace(check, sentences=check.sentences[:BATCH]))
     seconds = []
     for _ in range(3):
         start = time.perf_counter()
-        best = decode(form, rows, decoding)
+        best = decode(form, check)
         seconds.append(time.perf_counter() - start)
     texts = target.decode([candidate.tokens for candidate in best])
-    rate = len(rows) / sorted(seconds)[1]
+    rate = len(check.sentences) / sorted(seconds)[1]
     return Measured(name, evaluate(metrics, texts, references), size / 1e6, rate, texts)
 
 
@@ -72,5 +71,5 @@ def bytes_of(path: Path) -> int:
 
 
 def bytes_of_weights(model: Any) -> int:
-    """The size of a Keras model's weights."""
-    return sum(variable.numpy().nbytes for variable in model.variables)
+    """The size of the weights of a Keras model, or of all models of an ensemble or a fusion."""
+    return sum(variable.numpy().nbytes for variable in variables_of(model))

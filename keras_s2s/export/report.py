@@ -6,11 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from keras_s2s.bundle import Decoding
 from keras_s2s.decoding import alignment
 from keras_s2s.evaluation import attention_picture, markdown_table, signatures
+from keras_s2s.export.checks import ALL, SOME
 from keras_s2s.export.measure import Measured, ParallelText
-from keras_s2s.export.verify import search_name
 from keras_s2s.text import Tokenizer
 from keras_s2s.text.tokenizer import EOS
 
@@ -38,13 +37,13 @@ def examples_table(text: ParallelText, measured: Sequence[Measured]) -> tuple[li
 def draw_attention(model: Any, source: Tokenizer, target: Tokenizer, text: str, output: str, folder: Path) -> None:
     """Writes a picture of the attention for one text and its output."""
     source_ids = [*source.encode([text])[0], EOS]
-    tokens = target.encode([output])[0]
-    weights = np.array(alignment(model, np.array([source_ids], "int32"), np.array([tokens], "int32")))[0]
+    target_ids = [*target.encode([output])[0], EOS]
+    weights = alignment(model, {"source_ids": np.array([source_ids], "int32")}, np.array([target_ids], "int32"))
     attention_picture(
         folder / PICTURE,
-        weights,
+        np.array(weights)[0],
         source.pieces(source_ids),
-        target.pieces([*tokens, EOS]),
+        target.pieces(target_ids),
         f"{text} → {output}",
     )
 
@@ -57,7 +56,7 @@ def write_report(
     measured: Sequence[Measured],
     comparisons: Sequence[Mapping[str, Any]],
     metrics: Sequence[str],
-    decoding: Decoding,
+    search: str,
     versions: Mapping[str, str],
 ) -> None:
     """Writes report.md into the bundle's folder."""
@@ -67,17 +66,19 @@ def write_report(
     ]
     checked_header = ["forms", "decoding", "sentences", "near-ties", "largest score difference"]
     signed = "".join(f"- {metric}: `{signature}`\n" for metric, signature in signatures(metrics).items())
+    picture = f"![attention]({PICTURE})\n\n" if (folder / PICTURE).exists() else ""
     made_with = ", ".join(f"{package} {version}" for package, version in versions.items())
     Path(folder, "report.md").write_text(
         f"# {name}\n\n"
         f"## Quality, size, speed\n\n"
-        f"{len(text.sources)} {split} sentences, {search_name(decoding)}, batches of 32 of like length.\n\n"
+        f"{len(text.sources)} {split} sentences, {search}, batches of 32 of like length.\n\n"
         f"{markdown_table(*results_table(measured))}\n{signed}\n"
         f"## Verification\n\n"
-        f"Tokens are equal in every comparison but at near-ties, which are counted.\n\n"
+        f"Tokens are equal in every comparison but at near-ties, which are counted. The plain searches decode at most "
+        f"the first {ALL:,} dev sentences, all other graphs the first {SOME}.\n\n"
         f"{markdown_table(checked_header, checked)}\n"
         f"## Examples (int8)\n\n{markdown_table(*examples_table(text, measured))}\n"
-        f"![attention]({PICTURE})\n\n"
+        f"{picture}"
         f"Made with {made_with}.\n",
         encoding="utf-8",
     )

@@ -1,52 +1,69 @@
 """The SavedModel of a bundle: text to text, and ids to ids, for TensorFlow and tensorflow-text alone."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
 
 from keras_s2s.bundle import Decoding
-from keras_s2s.decoding import PROGRAMS
-from keras_s2s.runtime.graph import run_time_inputs
+from keras_s2s.export.forms import variables_of
+from keras_s2s.runtime.feeds import Sentence, feeds
 from keras_s2s.text import Tokenizer
 from keras_s2s.text.in_graph import GraphTokenizer
 from keras_s2s.text.tokenizer import EOS
 
 # What `str.isspace` says, as the runtime asks it.
 _SPACE = r"[\t-\r\x1c-\x20\x{85}\p{Z}]*"
+_OF_SENTENCES = ("source_ids", "prefix")
 
 
 def save(
-    model: Any, source: Tokenizer, target: Tokenizer, decoding: Decoding, max_source_tokens: int, path: Path
+    model: Any,
+    programs: Mapping[str, Any],
+    default: str,
+    source: Tokenizer,
+    target: Tokenizer,
+    decoding: Decoding,
+    max_source_tokens: int,
+    path: Path,
 ) -> None:
     """Writes a SavedModel.
 
     Its signatures:
 
-    - `serving_default`: `text` (B,) string -> `text` (B,) string, the best hypothesis, and `score` (B,), decoded as
-      `decoding` says. A blank text gives an empty one; a text of more than `max_source_tokens`, EOS counted, is
-      truncated.
-    - `greedy` and `beam`: the inputs and outputs of `greedy.onnx` and `beam.onnx`.
+    - `serving_default`: `text` (B,) string -> `text` (B,) string, the best hypothesis, and `score` (B,), decoded by the
+      program `default` as `decoding` says. A blank text gives an empty one; a text of more than `max_source_tokens`,
+      EOS counted, is truncated.
+    - one for each program, with its inputs and outputs.
     """
     module = tf.Module()
     # The functions capture the variables, and the module must own what they capture.
-    module.weights = [variable.value for variable in model.variables]
+    module.weights = [variable.value for variable in variables_of(model)]
     module.source, module.target = GraphTokenizer(source), GraphTokenizer(target)
-    programs = {name: make(model) for name, make in PROGRAMS.items()}
-    module.programs = programs
-    inputs = run_time_inputs(decoding)
-    options = {spec.name: inputs[spec.name] for spec in programs[decoding.strategy].input_signature[1:]}
+    module.programs = dict(programs)
+    program = programs[default]
+    options = _options(decoding, target, program.input_signature)
 
     @tf.function(input_signature=[tf.TensorSpec((None,), tf.string, name="text")], autograph=False)
     def generate_text(text: tf.Tensor) -> dict[str, tf.Tensor]:
         ids = _truncated(module.source.encode(text), max_source_tokens)
-        found = programs[decoding.strategy](ids, **options)
+        inputs = {**options, "source_ids": ids, "prefix": tf.zeros_like(ids[:, :1])}
+        found = program(*(inputs[spec.name] for spec in program.input_signature))
         best = module.target.decode(found["tokens"][:, 0])
         # A text of nothing but what the tokenizer drops is blank, too.
         blank = tf.logical_or(tf.strings.regex_full_match(text, _SPACE), tf.equal(ids[:, 0], EOS))
         return {"text": tf.where(blank, "", best), "score": tf.where(blank, 0.0, found["scores"][:, 0])}
 
     tf.saved_model.save(module, str(path), {"serving_default": generate_text, **programs})
+
+
+def _options(decoding: Decoding, target: Tokenizer, signature: Sequence[tf.TensorSpec]) -> dict[str, tf.Tensor]:
+    """The inputs of a program that do not depend on its sentences."""
+    suppressed = [ids for ids in target.encode(list(decoding.suppress)) if ids]
+    values = feeds([Sentence([EOS])], decoding, target.vocabulary_size, suppressed)
+    wanted = {spec.name: spec.dtype for spec in signature if spec.name not in _OF_SENTENCES}
+    return {name: tf.constant(values[name], dtype) for name, dtype in wanted.items()}
 
 
 def _truncated(ids: tf.Tensor, longest: int) -> tf.Tensor:

@@ -5,32 +5,27 @@ part where two continuations are as good as equal; such near-ties are counted, a
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-from keras import ops
 
-from keras_s2s.bundle import Decoding
-from keras_s2s.export.forms import Form, Rows
+from keras_s2s.export.checks import Check
+from keras_s2s.export.forms import Form
+from keras_s2s.export.near_ties import Margins
 from keras_s2s.runtime.batching import map_batches
 from keras_s2s.runtime.graph import Candidate
-from keras_s2s.text.tokenizer import BOS, EOS
+from keras_s2s.text.padding import pad
 
 NEAR_TIE = 1e-4
 TOLERATED = 0.001
 BATCH = 32
-GREEDY = "greedy"
+NUMBERS = {"score": "token_scores", "align": "attention"}
 
 
 class VerificationError(RuntimeError):
     """Two forms of a model disagree. The message says where they first do."""
-
-
-def search_name(decoding: Decoding) -> str:
-    """The search in a word or two: greedy, or beam 4."""
-    return GREEDY if decoding.strategy == "greedy" else f"beam {decoding.beam_size}"
 
 
 @dataclass(frozen=True)
@@ -39,7 +34,7 @@ class Comparison:
 
     Attributes:
         forms: what is compared, such as "Keras and SavedModel".
-        decoding: "greedy", or "beam 4".
+        decoding: "greedy", or "beam 4", or "score".
         sentences: how many were decoded.
         near_ties: how many differ at a near-tie.
         largest_score_difference: between sentences whose tokens agree; None where only texts are compared.
@@ -53,15 +48,14 @@ class Comparison:
 
 
 def verify(
-    model: Any, forms: Mapping[str, Form], rows: Rows, decoding: Decoding, progress: Callable[[str], None]
+    model: Any, forms: Mapping[str, Form], checks: Iterable[Check], progress: Callable[[str], None]
 ) -> list[dict[str, Any]]:
-    """Compares all forms of a model, greedy and with a beam of 4, alone and in padded batches.
+    """Compares all forms of a model, in padded batches and, those of ONNX, sentence by sentence.
 
     Args:
         model: the Keras model.
         forms: "keras", "saved_model", "fp32" and "int8".
-        rows: source ids of the sentences.
-        decoding: length limits and penalty.
+        checks: what each searching graph is asked.
         progress: is told what is being decoded.
 
     Returns:
@@ -70,22 +64,46 @@ def verify(
     Raises:
         VerificationError: two forms part at something other than a near-tie, or at too many of those.
     """
-    judge = _Judge(model, rows)
-    result = []
-    for size in (1, 4):
-        options = decoding.replace(strategy="greedy" if size == 1 else "beam", beam_size=size, n_best=1)
-        name = search_name(options)
+    margins, result = Margins(model), []
+    for check in checks:
         decoded = {}
         for form in forms:
-            progress(f"{form}, {name}")
-            decoded[form] = _in_given_order(forms[form], rows, options, BATCH)
+            progress(f"{form}, {check.title}")
+            decoded[form] = _in_given_order(forms[form], check, BATCH)
         for form in ("saved_model", "fp32"):
-            result.append(judge.compare(f"keras and {form}", name, decoded["keras"], decoded[form]))
+            result.append(_compare(margins, f"keras and {form}", check, decoded["keras"], decoded[form]))
         for form in ("fp32", "int8"):
-            progress(f"{form}, {name}, one by one")
-            alone = _in_given_order(forms[form], rows, options, 1)
-            result.append(judge.compare(f"{form} in batches of {BATCH} and alone", name, decoded[form], alone))
+            progress(f"{form}, {check.title}, one by one")
+            alone = _in_given_order(forms[form], check, 1)
+            result.append(_compare(margins, f"{form} in batches of {BATCH} and alone", check, decoded[form], alone))
     return [asdict(comparison) for comparison in result]
+
+
+def verify_numbers(
+    forms: Mapping[str, Form], graph: str, rows: Sequence[Sequence[int]], targets: Sequence[Sequence[int]]
+) -> list[dict[str, Any]]:
+    """Compares what the forms say of given targets.
+
+    Args:
+        forms: as in `verify`.
+        graph: "score" or "align".
+        rows: source ids of the sentences.
+        targets: their target ids, each row ended by EOS.
+
+    Raises:
+        VerificationError: a number differs by more than a near-tie.
+    """
+    result = []
+    for form in ("saved_model", "fp32"):
+        largest = 0.0
+        for start in range(0, len(rows), BATCH):
+            inputs = {"source_ids": pad(rows[start : start + BATCH]), "target_ids": pad(targets[start : start + BATCH])}
+            ours, theirs = (forms[name].run(graph, inputs)[NUMBERS[graph]] for name in ("keras", form))
+            largest = max(largest, float(np.abs(ours - theirs)[inputs["target_ids"] > 0].max()))
+        if not largest < NEAR_TIE:
+            raise VerificationError(f"keras and {form}, {graph}: numbers differ by {largest:.2g}")
+        result.append(asdict(Comparison(f"keras and {form}", graph, len(rows), 0, largest)))
+    return result
 
 
 def verify_texts(forms: str, decoding: str, ours: Sequence[str], theirs: Sequence[str]) -> dict[str, Any]:
@@ -104,66 +122,48 @@ def verify_texts(forms: str, decoding: str, ours: Sequence[str], theirs: Sequenc
     return asdict(Comparison(forms, decoding, len(ours), len(different), None))
 
 
-def decode(form: Form, rows: Rows, decoding: Decoding, batch_size: int = BATCH) -> list[Candidate]:
-    """The best candidate of each row, with rows of like length in a batch."""
-    best = map_batches(lambda batch: form(batch, decoding), rows, batch_size)
-    return [candidates[0] for candidates in best]
+def decode(form: Form, check: Check, batch_size: int = BATCH) -> list[Candidate]:
+    """The best candidate of each sentence, with sentences of like length in a batch."""
+    found = map_batches(
+        lambda batch: form.search(check.graph, batch, check.decoding, check.suppressed, check.shortlist),
+        check.sentences,
+        batch_size,
+    )
+    return [candidates[0] for candidates in found]
 
 
-def _in_given_order(form: Form, rows: Rows, decoding: Decoding, batch_size: int) -> list[Candidate]:
-    """The best candidate of each row, with rows of any length in a batch, so that most are padded."""
-    batches = [rows[start : start + batch_size] for start in range(0, len(rows), batch_size)]
-    return [candidates[0] for batch in batches for candidates in form(batch, decoding)]
+def _in_given_order(form: Form, check: Check, batch_size: int) -> list[Candidate]:
+    """The best candidate of each sentence, with sentences of any length in a batch, so that most are padded."""
+    batches = [check.sentences[start : start + batch_size] for start in range(0, len(check.sentences), batch_size)]
+    return [
+        candidates[0]
+        for batch in batches
+        for candidates in form.search(check.graph, batch, check.decoding, check.suppressed, check.shortlist)
+    ]
 
 
-class _Judge:
-    """Compares results sentence by sentence, and asks the Keras model how near a tie is."""
-
-    def __init__(self, model: Any, rows: Rows) -> None:
-        self._model, self._rows = model, rows
-
-    def compare(self, forms: str, decoding: str, ours: list[Candidate], theirs: list[Candidate]) -> Comparison:
-        near_ties, difference = 0, 0.0
-        for number, (a, b) in enumerate(zip(ours, theirs, strict=True)):
-            if math.isnan(a.score) or math.isnan(b.score):
-                raise VerificationError(
-                    f"{forms}, {decoding}: sentence {number + 1} has a score that is not a number; "
-                    "the weights are broken, as by a learning rate that is too high"
-                )
-            if a.tokens == b.tokens:
-                difference = max(difference, abs(a.score - b.score))
-                continue
-            place = _first_difference(a.tokens, b.tokens)
-            margin = self._margin(number, a, b, place)
-            if decoding != GREEDY:  # a beam compares whole hypotheses, too
-                margin = min(margin, abs(a.score - b.score))
-            if margin >= NEAR_TIE:
-                raise VerificationError(
-                    f"{forms}, {decoding}: sentence {number + 1} first differs at step {place + 1} "
-                    f"({_token(a, place)} and {_token(b, place)}), and that is no near-tie: "
-                    f"the margin is {margin:.2g}, at most {NEAR_TIE:g} would be"
-                )
-            near_ties += 1
-        if near_ties > TOLERATED * len(ours):
+def _compare(
+    margins: Margins, forms: str, check: Check, ours: Sequence[Candidate], theirs: Sequence[Candidate]
+) -> Comparison:
+    near_ties, difference, where = 0, 0.0, f"{forms}, {check.title}"
+    for number, (a, b) in enumerate(zip(ours, theirs, strict=True)):
+        if math.isnan(a.score) or math.isnan(b.score):
             raise VerificationError(
-                f"{forms}, {decoding}: {near_ties} of {len(ours)} sentences differ at near-ties, "
-                f"more than {TOLERATED:.1%}"
+                f"{where}: sentence {number + 1} has a score that is not a number; "
+                "the weights are broken, as by a learning rate that is too high"
             )
-        return Comparison(forms, decoding, len(ours), near_ties, difference)
-
-    def _margin(self, number: int, a: Candidate, b: Candidate, place: int) -> float:
-        """How much better the model likes one continuation than the other where they part."""
-        source = np.array([self._rows[number]], "int32")
-        prefix = np.array([[BOS, *a.tokens[:place]]], "int32")
-        logits = np.array(self._model({"source_ids": source, "target_ids": prefix}))[0, -1]
-        log_probabilities = np.array(ops.log_softmax(logits))
-        return abs(float(log_probabilities[_token(a, place)] - log_probabilities[_token(b, place)]))
-
-
-def _first_difference(a: Sequence[int], b: Sequence[int]) -> int:
-    pairs = zip(a, b, strict=False)
-    return next((place for place, (x, y) in enumerate(pairs) if x != y), min(len(a), len(b)))
-
-
-def _token(candidate: Candidate, place: int) -> int:
-    return candidate.tokens[place] if place < len(candidate.tokens) else EOS
+        if a.tokens == b.tokens:
+            difference = max(difference, abs(a.score - b.score))
+            continue
+        margin, place = margins.between(check, number, a, b)
+        if margin >= NEAR_TIE:
+            raise VerificationError(
+                f"{where}: sentence {number + 1} first differs at step {place}, and that is no near-tie: "
+                f"the margin is {margin:.2g}, at most {NEAR_TIE:g} would be"
+            )
+        near_ties += 1
+    if near_ties > TOLERATED * len(ours):
+        raise VerificationError(
+            f"{where}: {near_ties} of {len(ours)} sentences differ at near-ties, more than {TOLERATED:.1%}"
+        )
+    return Comparison(forms, check.title, len(ours), near_ties, difference)

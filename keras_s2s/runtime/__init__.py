@@ -1,5 +1,7 @@
 """Text in, hypotheses out: a bundle's graphs under onnxruntime, without TensorFlow."""
 
 from keras_s2s.runtime.generator import Generator, Hypothesis
+from keras_s2s.runtime.options import Options
+from keras_s2s.runtime.scoring import Scored, perplexity
 
-__all__ = ["Generator", "Hypothesis"]
+__all__ = ["Generator", "Hypothesis", "Options", "Scored", "perplexity"]

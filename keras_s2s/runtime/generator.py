@@ -4,20 +4,25 @@ import logging
 import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from itertools import islice
 from pathlib import PurePosixPath
 from typing import Any, Self
 
+import numpy as np
 import onnxruntime
-from pydantic import Field
 
-from keras_s2s.bundle import Bundle, Decoding, read, verify
-from keras_s2s.config import parse
+from keras_s2s.bundle import Bundle, read, verify
 from keras_s2s.errors import UserError
-from keras_s2s.runtime.batching import Row, map_batches
-from keras_s2s.runtime.graph import Graph
+from keras_s2s.runtime.batching import map_batches
+from keras_s2s.runtime.feeds import Sentence, feeds, length_limit
+from keras_s2s.runtime.graph import Graph, candidates
+from keras_s2s.runtime.options import Options, choose_graph, find_graph, options_of
+from keras_s2s.runtime.scoring import Scored
+from keras_s2s.runtime.shortlist import ShortlistTable
 from keras_s2s.runtime.windows import windows
-from keras_s2s.text.tokenizer import EOS, Tokenizer
+from keras_s2s.text.padding import pad
+from keras_s2s.text.tokenizer import EOS, UNKNOWN, Tokenizer
 
 logger = logging.getLogger(__name__)
 
@@ -29,17 +34,26 @@ class Hypothesis:
     Attributes:
         text: the detokenized output.
         tokens: its target ids, without EOS.
-        score: its log-probability, divided by the length penalty.
+        score: what ranks it: its log-probability, divided by the length penalty.
+        token_scores: the log-probability of each token and of EOS; empty where a search has none.
+        alignment: where the model looked as it wrote each token and EOS, (T+1, S), if that was asked for; S counts
+            the source's EOS.
     """
 
     text: str
     tokens: tuple[int, ...]
     score: float
+    token_scores: tuple[float, ...] = ()
+    alignment: np.ndarray | None = field(default=None, compare=False)
 
 
-class _Options(Decoding):
-    batch_size: int = Field(32, ge=1)
-    strict: bool = False
+@dataclass(frozen=True)
+class _Search:
+    """A call's options, and what follows from them before there are texts."""
+
+    options: Options
+    graph: str
+    suppressed: tuple[tuple[int, ...], ...]
 
 
 class Generator:
@@ -57,10 +71,11 @@ class Generator:
         self.precision = precision
         self._threads = threads
         self._graphs: dict[str, Graph] = {}
-        tokenizers = bundle.manifest.tokenizers
+        tokenizers, shortlist = bundle.manifest.tokenizers, bundle.manifest.shortlist
         self._source = Tokenizer.load(bundle.file(tokenizers.source.path))
         is_joint = tokenizers.source.path == tokenizers.target.path
         self._target = self._source if is_joint else Tokenizer.load(bundle.file(tokenizers.target.path))
+        self._shortlist = None if shortlist is None else ShortlistTable.load(bundle.file(shortlist.path))
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], precision: str = "int8", threads: int | None = None) -> Self:
@@ -85,52 +100,33 @@ class Generator:
         return cls(bundle, precision, threads)
 
     def __call__(
-        self,
-        texts: Sequence[str],
-        *,
-        beam_size: int | None = None,
-        length_penalty: float | None = None,
-        length_penalty_base: float | None = None,
-        n_best: int | None = None,
-        max_length_factor: float | None = None,
-        max_length_extra: int | None = None,
-        batch_size: int | None = None,
-        strict: bool | None = None,
+        self, texts: Sequence[str], *, prefix: Sequence[str] | None = None, **options: Any
     ) -> list[list[Hypothesis]]:
-        """Generates hypotheses for each text. None stands for the bundle's default.
+        """Generates hypotheses for each text.
 
         Args:
             texts: the sources.
-            beam_size: 1 decodes greedily.
-            length_penalty: the exponent of the length penalty; see `keras_s2s.bundle.Decoding`.
-            length_penalty_base: 5 is GNMT's penalty; 0 with `length_penalty` 1 is the average of a token.
-            n_best: how many hypotheses a text gets at most.
-            max_length_factor: target tokens allowed for each source token.
-            max_length_extra: target tokens allowed besides.
-            batch_size: how many texts are decoded together; 32 by default.
-            strict: refuse a text that is too long, which is otherwise truncated with a logged warning.
+            prefix: what the output of each text begins with; "" for nothing.
+            options: fields of `keras_s2s.bundle.Decoding` and `keras_s2s.runtime.Options`, such as `beam_size`,
+                `n_best`, `strategy`, `suppress`. A missing one, or None, stands for the bundle's default.
 
         Returns:
             For each text its hypotheses, best first. A blank text has one, which is empty and has score 0.
 
         Raises:
-            UserError: a wrong option, or with `strict` a text that is too long; nothing is generated then.
+            UserError: a wrong option, one that no graph of the bundle can do, a prefix that is longer than the
+                output may be, or with `strict` a text that is too long; nothing is generated then.
         """
-        options = self._options(
-            beam_size=beam_size,
-            length_penalty=length_penalty,
-            length_penalty_base=length_penalty_base,
-            n_best=n_best,
-            max_length_factor=max_length_factor,
-            max_length_extra=max_length_extra,
-            batch_size=batch_size,
-            strict=strict,
-        )
         if isinstance(texts, str):
             raise UserError("texts: expected a list of strings, got one string; put it into a list")
-        return self._generate(texts, options, first=1)
+        if prefix is not None and len(prefix) != len(texts):
+            raise UserError(f"prefix: {len(prefix)} prefixes for {len(texts)} texts; give one for each, '' for none")
+        search = self._search(options, prefixed=prefix is not None and any(prefix))
+        return self._generate(texts, prefix or [""] * len(texts), search, first=1)
 
-    def stream(self, lines: Iterable[str], *, window: int = 512, **options: Any) -> Iterator[list[Hypothesis]]:
+    def stream(
+        self, lines: Iterable[str], *, window: int = 512, prefix: Iterable[str] | None = None, **options: Any
+    ) -> Iterator[list[Hypothesis]]:
         """Generates hypotheses for each line, in order, while lines still come.
 
         Lines that are there are decoded together, up to `window` of them; a line that comes alone is answered
@@ -139,6 +135,7 @@ class Generator:
         Args:
             lines: the sources; a line's end is not part of its text.
             window: how many lines are taken together at most.
+            prefix: as many as there are lines, as in a call.
             options: those of a call.
 
         Raises:
@@ -146,62 +143,158 @@ class Generator:
         """
         if window < 1:
             raise UserError(f"window: expected at least 1, got {window}")
-        return self._stream(lines, window, self._options(**options))
+        search = self._search(options, prefixed=prefix is not None)
+        return self._stream(lines, window, None if prefix is None else iter(prefix), search)
 
-    def _stream(self, lines: Iterable[str], window: int, options: _Options) -> Iterator[list[Hypothesis]]:
+    def score(self, sources: Sequence[str], targets: Sequence[str], batch_size: int = 32) -> list[Scored]:
+        """The log-probability of each target, given its source.
+
+        Raises:
+            UserError: other numbers of sources and targets, or the bundle has no graph "score".
+        """
+        found = self._of_targets("score", sources, targets, batch_size)
+        return [Scored(float(scores.sum()), tuple(scores.tolist())) for scores in found]
+
+    def align(self, sources: Sequence[str], targets: Sequence[str], batch_size: int = 32) -> list[np.ndarray]:
+        """Where the model looks as it writes each target: (T+1, S) each, EOS of both sides counted.
+
+        Raises:
+            UserError: other numbers of sources and targets, or the bundle has no graph "align".
+        """
+        return self._of_targets("align", sources, targets, batch_size)
+
+    def source_pieces(self, text: str) -> list[str]:
+        """The pieces of a source, EOS's last, as the columns of an alignment have them."""
+        return [*self._source.encode_pieces(text), *self._source.pieces([EOS])]
+
+    def target_pieces(self, text: str) -> list[str]:
+        """The pieces of a target, EOS's last, as the rows of an alignment have them."""
+        return [*self._target.encode_pieces(text), *self._target.pieces([EOS])]
+
+    def _stream(
+        self, lines: Iterable[str], window: int, prefixes: Iterator[str] | None, search: _Search
+    ) -> Iterator[list[Hypothesis]]:
         first = 1
         for some in windows(lines, window):
-            yield from self._generate([line.rstrip("\r\n") for line in some], options, first)
+            begins = [""] * len(some) if prefixes is None else list(islice(prefixes, len(some)))
+            if len(begins) < len(some):
+                raise UserError(f"prefix: there is none for text {first + len(begins)}; give one for each, '' for none")
+            yield from self._generate([line.rstrip("\r\n") for line in some], begins, search, first)
             first += len(some)
 
-    def _options(self, **given: Any) -> _Options:
-        options = self.bundle.manifest.decoding.model_dump()
-        options.update({name: value for name, value in given.items() if value is not None})
-        options["strategy"] = "greedy" if options["beam_size"] == 1 else "beam"
-        checked = parse(_Options, options, "generate")
-        graphs = self.bundle.manifest.graphs[self.precision]
-        if checked.strategy not in graphs:
-            raise UserError(
-                f"{self.bundle.path}: no {checked.strategy} graph for beam_size {checked.beam_size}; "
-                f"{self.precision} has {', '.join(graphs)}"
-            )
-        return checked
+    def _search(self, given: dict[str, Any], prefixed: bool) -> _Search:
+        manifest, where = self.bundle.manifest, str(self.bundle.path)
+        options = options_of(manifest.decoding, given)
+        if options.replace_unknown or options.alignment:
+            find_graph(manifest, self.precision, "align", where)
+        graph = choose_graph(manifest, self.precision, options, prefixed, where)
+        suppressed = [tuple(ids) for ids in self._target.encode(list(options.suppress)) if ids]
+        return _Search(options, graph, tuple(suppressed))
 
-    def _generate(self, texts: Sequence[str], options: _Options, first: int) -> list[list[Hypothesis]]:
+    def _generate(
+        self, texts: Sequence[str], prefixes: Sequence[str], search: _Search, first: int
+    ) -> list[list[Hypothesis]]:
         """`first` is the number of the first text in messages."""
         for number, text in enumerate(texts, first):
             if not isinstance(text, str):
                 raise UserError(f"text {number}: expected a string, got {type(text).__name__}")
-        encoded = self._source.encode(list(texts))
+        encoded, begins = self._source.encode(list(texts)), self._target.encode(list(prefixes))
         # A text of nothing but what the tokenizer drops is blank, too.
         filled = [index for index, text in enumerate(texts) if text.strip() and encoded[index]]
-        rows = [self._source_row(encoded[index], first + index, options.strict) for index in filled]
+        sentences = [self._sentence(encoded[index], begins[index], first + index, search.options) for index in filled]
         results = [[Hypothesis("", (), 0.0)] for _ in texts]
-        generated = map_batches(lambda batch: self._decode(batch, options), rows, options.batch_size)
-        for index, hypotheses in zip(filled, generated, strict=True):
-            results[index] = hypotheses
+        generated = map_batches(lambda batch: self._decode(batch, search), sentences, search.options.batch_size)
+        for index, sentence, hypotheses in zip(filled, sentences, generated, strict=True):
+            results[index] = self._aligned(texts[index], sentence, hypotheses, search.options)
         return results
 
-    def _source_row(self, ids: list[int], number: int, strict: bool) -> Row:
+    def _sentence(self, ids: list[int], prefix: list[int], number: int, options: Options) -> Sentence:
         limit = self.bundle.manifest.limits.max_source_tokens
         length = len(ids) + 1
         if length > limit:
             too_long = f"text {number}: {length} source tokens with its end, at most {limit} are allowed"
-            if strict:
+            if options.strict:
                 raise UserError(f"{too_long}; shorten or split it")
             logger.warning("%s; truncated", too_long)
-        return [*ids[: limit - 1], EOS]
+        sentence = Sentence([*ids[: limit - 1], EOS], number, prefix)
+        longest = length_limit(len(sentence), options)
+        if len(prefix) > longest:
+            raise UserError(
+                f"text {number}: a prefix of {len(prefix)} tokens, but at most {longest} may come out; "
+                "shorten it or raise max_length_extra"
+            )
+        return sentence
 
-    def _decode(self, batch: list[Row], options: _Options) -> list[list[Hypothesis]]:
-        found = self._graph(options.strategy)(batch, options)
+    def _decode(self, batch: Sequence[Sentence], search: _Search) -> list[list[Hypothesis]]:
+        shortlist = None if self._shortlist is None else self._shortlist.of(batch)
+        vocabulary = self.bundle.manifest.tokenizers.target.vocabulary_size
+        inputs = feeds(batch, search.options, vocabulary, search.suppressed, shortlist)
+        found = candidates(self._graph(search.graph)(inputs))
         texts = iter(self._target.decode([candidate.tokens for some in found for candidate in some]))
         return [[Hypothesis(next(texts), *candidate) for candidate in some] for some in found]
 
-    def _graph(self, strategy: str) -> Graph:
-        if strategy not in self._graphs:
-            path = self.bundle.file(self.bundle.manifest.graphs[self.precision][strategy].path)
-            self._graphs[strategy] = Graph(path, self._threads)
-        return self._graphs[strategy]
+    def _aligned(
+        self, text: str, sentence: Sentence, hypotheses: list[Hypothesis], options: Options
+    ) -> list[Hypothesis]:
+        """Hypotheses with their alignments, and with pieces of the source for unknown tokens, if that is wanted."""
+        needs = [options.alignment or (options.replace_unknown and UNKNOWN in h.tokens) for h in hypotheses]
+        if not any(needs):
+            return hypotheses
+        rows = [list(sentence.ids)] * len(hypotheses)
+        looked = self._over_targets("align", rows, [[*h.tokens, EOS] for h in hypotheses])
+        pieces = self._source.encode_pieces(text)[: len(sentence) - 1]
+        result = []
+        for hypothesis, attention, wanted in zip(hypotheses, looked, needs, strict=True):
+            if wanted and options.replace_unknown:
+                hypothesis = replace(hypothesis, text=self._with_replaced(hypothesis.tokens, attention, pieces))
+            result.append(replace(hypothesis, alignment=attention) if options.alignment else hypothesis)
+        return result
+
+    def _with_replaced(self, tokens: Sequence[int], attention: np.ndarray, source: Sequence[str]) -> str:
+        pieces = self._target.pieces(tokens)
+        for place, token in enumerate(tokens):
+            if token == UNKNOWN:
+                pieces[place] = source[int(attention[place, : len(source)].argmax())]
+        return self._target.decode_pieces(pieces)
+
+    def _of_targets(
+        self, graph: str, sources: Sequence[str], targets: Sequence[str], batch_size: int
+    ) -> list[np.ndarray]:
+        if len(sources) != len(targets):
+            raise UserError(f"{graph}: {len(sources)} sources and {len(targets)} targets; give each source one target")
+        find_graph(self.bundle.manifest, self.precision, graph, str(self.bundle.path))
+        limit = self.bundle.manifest.limits.max_source_tokens
+        rows = [[*ids[: limit - 1], EOS] for ids in self._source.encode(list(sources))]
+        endings = [[*ids, EOS] for ids in self._target.encode(list(targets))]
+        pairs = [_Pair(*pair) for pair in zip(rows, endings, strict=True)]
+        return map_batches(
+            lambda batch: self._over_targets(graph, [p.source for p in batch], [p.target for p in batch]),
+            pairs,
+            batch_size,
+        )
+
+    def _over_targets(self, graph: str, rows: list[list[int]], targets: list[list[int]]) -> list[np.ndarray]:
+        """What a graph says of each target, without what it says of padding."""
+        found = self._graph(graph)({"source_ids": pad(rows), "target_ids": pad(targets)})
+        values = next(iter(found.values()))
+        if graph == "align":
+            return [x[: len(t), : len(s)] for x, s, t in zip(values, rows, targets, strict=True)]
+        return [x[: len(t)] for x, t in zip(values, targets, strict=True)]
+
+    def _graph(self, name: str) -> Graph:
+        if name not in self._graphs:
+            path = self.bundle.file(self.bundle.manifest.graphs[self.precision][name].path)
+            self._graphs[name] = Graph(path, self._threads)
+        return self._graphs[name]
+
+
+@dataclass(frozen=True)
+class _Pair:
+    source: list[int]
+    target: list[int]
+
+    def __len__(self) -> int:
+        return len(self.source)
 
 
 def _needed(bundle: Bundle, precision: str) -> list[str]:
@@ -210,7 +303,8 @@ def _needed(bundle: Bundle, precision: str) -> list[str]:
     graphs = [graph.path for graph in manifest.graphs[precision].values()]
     folders = {PurePosixPath(path).parent for path in graphs}
     weights = [path for path in manifest.files if PurePosixPath(path).parent in folders]
-    return [manifest.tokenizers.source.path, manifest.tokenizers.target.path, *graphs, *weights]
+    shortlists = [] if manifest.shortlist is None else [manifest.shortlist.path]
+    return [manifest.tokenizers.source.path, manifest.tokenizers.target.path, *shortlists, *graphs, *weights]
 
 
 def _check_onnxruntime(bundle: Bundle) -> None:

@@ -1,4 +1,4 @@
-"""One exported graph: rows of source ids in, candidates out."""
+"""One exported graph: arrays in, arrays out; and what a search found, as a list."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -8,21 +8,19 @@ from typing import NamedTuple
 import numpy as np
 import onnxruntime
 
-from keras_s2s.bundle import Decoding
-from keras_s2s.text.padding import pad
-
 Candidates = list["Candidate"]
 
 
 class Candidate(NamedTuple):
-    """A hypothesis before it is text: its ids without EOS, and its normalised score."""
+    """A hypothesis before it is text: ids without EOS, score, and log-probabilities of its tokens and of EOS."""
 
     tokens: tuple[int, ...]
     score: float
+    token_scores: tuple[float, ...] = ()
 
 
 class Graph:
-    """An ONNX graph that searches.
+    """An ONNX graph.
 
     Args:
         path: the .onnx file; its weights lie beside it.
@@ -36,37 +34,36 @@ class Graph:
             options.intra_op_num_threads = threads
         self._session = onnxruntime.InferenceSession(str(Path(path)), options, providers=["CPUExecutionProvider"])
         self._inputs = [node.name for node in self._session.get_inputs()]
+        self._outputs = [node.name for node in self._session.get_outputs()]
 
-    def __call__(self, rows: Sequence[Sequence[int]], decoding: Decoding) -> list[Candidates]:
-        """Decodes rows of ids, each ending with EOS, together."""
-        feeds = {"source_ids": pad(rows), **run_time_inputs(decoding)}
-        # A greedy graph has no inputs for what only a beam needs.
-        outputs = self._session.run(["tokens", "lengths", "scores"], {name: feeds[name] for name in self._inputs})
-        return candidates(*outputs)
-
-
-def run_time_inputs(decoding: Decoding) -> Mapping[str, np.ndarray]:
-    """What a graph wants to know besides the sources, by the names of its inputs."""
-    return {
-        "max_length_factor": np.array(decoding.max_length_factor, "float32"),
-        "max_length_extra": np.array(decoding.max_length_extra, "int32"),
-        "length_penalty": np.array(decoding.length_penalty, "float32"),
-        "length_penalty_base": np.array(decoding.length_penalty_base, "float32"),
-        "beam_size": np.array(decoding.beam_size, "int32"),
-        "n_best": np.array(decoding.n_best, "int32"),
-    }
+    def __call__(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Runs the graph. Of the inputs it takes those that it has: a greedy graph has none that only a beam needs."""
+        found = self._session.run(self._outputs, {name: inputs[name] for name in self._inputs})
+        return dict(zip(self._outputs, found, strict=True))
 
 
-def candidates(tokens: np.ndarray, lengths: np.ndarray, scores: np.ndarray) -> list[Candidates]:
-    """Arrays (B, N, T), (B, N), (B, N) as a list for each sentence, best first.
+def candidates(found: Mapping[str, np.ndarray]) -> list[Candidates]:
+    """What a search found, as a list for each sentence, best first.
 
-    A beam that found fewer than N fills up with impossible ones, which are left out.
+    Args:
+        found: `tokens` (B, N, T), `lengths` (B, N), `scores` (B, N), and of some searches `token_scores` (B, N, T).
+
+    Returns:
+        The candidates. A beam that found fewer than N fills up with impossible ones, which are left out.
     """
+    names = [name for name in ("tokens", "lengths", "scores", "token_scores") if name in found]
+    return [_of_sentence(*sentence) for sentence in zip(*(found[name] for name in names), strict=True)]
+
+
+def _of_sentence(
+    tokens: np.ndarray, lengths: np.ndarray, scores: np.ndarray, token_scores: Sequence[np.ndarray] | None = None
+) -> Candidates:
     return [
-        [
-            Candidate(tuple(ids[:length].tolist()), float(score))
-            for ids, length, score in zip(*sentence, strict=True)
-            if score != -np.inf
-        ]
-        for sentence in zip(tokens, lengths, scores, strict=True)
+        Candidate(
+            tuple(tokens[n][:length].tolist()),
+            float(score),
+            () if token_scores is None else tuple(token_scores[n][: length + 1].tolist()),
+        )
+        for n, (length, score) in enumerate(zip(lengths, scores, strict=True))
+        if score != -np.inf
     ]

@@ -84,6 +84,14 @@ class Tokenizer:
         """
         return [self._processor.decode([int(i) for i in row if i not in (PADDING, BOS, EOS)]) for row in ids]
 
+    def encode_pieces(self, text: str) -> list[str]:
+        """Returns the pieces of a text; what is unknown stands there as it was written."""
+        return self._processor.encode(well_formed(text), out_type=str)
+
+    def decode_pieces(self, pieces: Sequence[str]) -> str:
+        """Returns the text of pieces; those that are not in the vocabulary stand for themselves."""
+        return self._processor.decode(list(pieces))
+
     def pieces(self, ids: Sequence[int]) -> list[str]:
         """Returns the piece of each id, for looking at: "▁ein", "</s>"."""
         return [self._processor.id_to_piece(int(i)) for i in ids]

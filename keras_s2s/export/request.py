@@ -1,0 +1,95 @@
+"""Can this be exported? Everything that speaks against it, at once and before any work."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+from keras_s2s.bundle import Decoding, graph_name, strategy_and_features
+from keras_s2s.decoding import available, problems
+from keras_s2s.errors import UserError
+from keras_s2s.evaluation import find_metric
+from keras_s2s.export.measure import ParallelText
+from keras_s2s.text import Tokenizer
+
+_DEFAULTS = ("greedy", "beam", "ctc_greedy", "ctc_beam", "viterbi")
+
+
+class Lexicon(Protocol):
+    """The target ids that each source id may need, as `data.Lexicon` holds them."""
+
+    @property
+    def candidates(self) -> np.ndarray:
+        """(V, k) int32, padded with 0."""
+
+    @property
+    def always(self) -> np.ndarray:
+        """(F,) int32."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What `export_bundle` was asked for."""
+
+    model: Any
+    source: Tokenizer
+    target: Tokenizer
+    dev: ParallelText
+    test: ParallelText | None
+    metrics: Sequence[str]
+    decoding: Decoding
+    graphs: Sequence[str]
+    shortlist: Lexicon | None
+
+
+def default_graphs(model: Any) -> list[str]:
+    """The graphs of a model if none are named: the plain searches of its decoder, else those of its heads."""
+    strategies = [name for name in _DEFAULTS if name in available(model)]
+    return [name for name in strategies if name in ("greedy", "beam")] or strategies
+
+
+def check_request(request: Request) -> None:
+    """Raises a `UserError` that lists all that speaks against an export."""
+    for metric in request.metrics:
+        find_metric(metric)
+    if found := [*_of_texts(request), *_of_model(request), *_of_graphs(request)]:
+        raise UserError(f"export: {'; '.join(found)}")
+
+
+def _of_texts(request: Request) -> Iterator[str]:
+    for split, text in (("dev", request.dev), ("test", request.test)):
+        if text is not None and not len(text.sources):
+            yield f"no {split} sentences; give some"
+
+
+def _of_model(request: Request) -> Iterator[str]:
+    config = (request.model if hasattr(request.model, "config") else request.model.models[0]).config
+    if config.encoder is None:
+        yield "a language model has no sources to decode; export the model that it is fused with"
+        return
+    if config.source_vocabulary is None:
+        yield "the model reads features, and a bundle of today holds models that read text"
+        return
+    for side, tokenizer in (("source", request.source), ("target", request.target)):
+        expected = getattr(config, f"{side}_vocabulary")
+        if tokenizer.vocabulary_size != expected:
+            yield (
+                f"the {side} tokenizer has {tokenizer.vocabulary_size} ids, the model's {side} vocabulary "
+                f"{expected}; give the tokenizer that the model was trained with"
+            )
+
+
+def _of_graphs(request: Request) -> Iterator[str]:
+    if not request.graphs:
+        yield "graphs: none; name at least one"
+    for name in request.graphs:
+        strategy, features = strategy_and_features(name)
+        yield from (f"graph '{name}': {problem}" for problem in problems(request.model, strategy, features))
+        if "shortlist" in features and request.shortlist is None:
+            yield f"graph '{name}': needs a shortlist; give one, as data.lexicon makes it"
+    default = graph_name(request.decoding.strategy, request.decoding.features)
+    if request.decoding.strategy == "sample":
+        yield "decoding: strategy 'sample': a bundle's default must always give the same; sample in the call"
+    elif default not in request.graphs:
+        yield f"decoding: needs the graph '{default}', which is not among {', '.join(request.graphs)}"

@@ -1,0 +1,80 @@
+"""What a graph is fed: sentences and options as arrays, by the names of its inputs."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from keras_s2s.bundle import Decoding
+from keras_s2s.text.padding import pad
+
+_KINDS = {bool: "bool", int: "int32", float: "float32"}
+
+
+@dataclass(frozen=True)
+class Sentence:
+    """One source, ready to be decoded.
+
+    Attributes:
+        ids: with EOS.
+        number: which of the sources it is, so that sampling does not depend on batches.
+        prefix: target ids that the output begins with.
+    """
+
+    ids: Sequence[int]
+    number: int = 0
+    prefix: Sequence[int] = ()
+
+    def __len__(self) -> int:
+        """The number of source ids."""
+        return len(self.ids)
+
+
+def length_limit(source_length: int, decoding: Decoding) -> int:
+    """The most tokens that may come out for so many source tokens, as the graphs compute it."""
+    factor = np.float32(decoding.max_length_factor) * np.float32(source_length)
+    return max(int(np.floor(factor)) + decoding.max_length_extra, 0)
+
+
+def feeds(
+    sentences: Sequence[Sentence],
+    decoding: Decoding,
+    vocabulary: int,
+    suppressed: Sequence[Sequence[int]] = (),
+    shortlist: np.ndarray | None = None,
+) -> Mapping[str, np.ndarray]:
+    """All inputs that a searching graph may have.
+
+    Args:
+        sentences: of a batch.
+        decoding: options.
+        vocabulary: V, target ids that there are.
+        suppressed: sequences of target ids that must not be written.
+        shortlist: the only target ids that may be written, sorted, 0 to 3 first; all if None.
+    """
+    return {
+        "source_ids": pad([sentence.ids for sentence in sentences]),
+        **{name: np.array(x, _KINDS[type(x)]) for name, x in decoding if type(x) in _KINDS},
+        "prefix": _matrix([sentence.prefix for sentence in sentences]),
+        "suppressed": _matrix([ids[::-1] for ids in suppressed] or [()])[:, ::-1],
+        "uniforms": _uniforms(sentences, decoding) if decoding.strategy == "sample" else np.zeros((1, 1, 1), "float32"),
+        "shortlist": np.arange(vocabulary, dtype="int32") if shortlist is None else shortlist,
+    }
+
+
+def _matrix(rows: Sequence[Sequence[int]]) -> np.ndarray:
+    """Rows of ids, padded with 0 to the longest, which has one id at least."""
+    matrix = np.zeros((len(rows), max(1, *map(len, rows))), "int32")
+    for padded, ids in zip(matrix, rows, strict=True):
+        padded[: len(ids)] = ids
+    return matrix
+
+
+def _uniforms(sentences: Sequence[Sentence], decoding: Decoding) -> np.ndarray:
+    """Numbers from 0 to below 1, (B, N, L), that seed and sentence alone decide."""
+    longest = 1 + max(length_limit(len(sentence), decoding) for sentence in sentences)
+    rows = [
+        np.random.default_rng((decoding.seed, sentence.number)).random((longest, decoding.n_best), "float32").T
+        for sentence in sentences
+    ]
+    return np.stack(rows)

@@ -95,18 +95,22 @@ class RelativeBias(keras.layers.Layer):
 
     def call(self, length: Tensor, past: Tensor) -> Tensor:
         """T new and P cached tokens -> (1, H, T, P+T)."""
-        distances = _distances(length, past)
-        buckets, first = _BUCKETS, 0
-        if self.bidirectional:
-            buckets //= 2
-            first = ops.where(distances < 0, buckets, 0)
-            distances = ops.abs(distances)
-        distances = ops.maximum(distances, 0)
-        exact = buckets // 2
-        ratio = ops.log(ops.cast(ops.maximum(distances, 1), "float32") / exact) / np.log(_FARTHEST / exact)
-        shared = exact + ops.cast(ratio * (buckets - exact), "int32")
-        bucket = ops.where(distances < exact, distances, ops.minimum(shared, buckets - 1))
-        return ops.transpose(ops.take(self.table, first + bucket, axis=0), (2, 0, 1))[None]
+        near = ops.minimum(ops.maximum(_distances(length, past), -_FARTHEST), _FARTHEST)
+        bucket = ops.take(_buckets(self.bidirectional), near + _FARTHEST, axis=0)
+        return ops.transpose(ops.take(self.table, bucket, axis=0), (2, 0, 1))[None]
+
+
+def _buckets(bidirectional: bool) -> np.ndarray:
+    """The buckets of the distances from -128 to 128: looked up, since logarithms in a graph may round otherwise."""
+    signed = np.arange(-_FARTHEST, _FARTHEST + 1)
+    buckets = _BUCKETS // 2 if bidirectional else _BUCKETS
+    first = np.where(signed < 0, buckets, 0) if bidirectional else 0
+    distances = np.abs(signed) if bidirectional else np.maximum(signed, 0)
+    exact = buckets // 2
+    ratio = np.log(np.maximum(distances, 1) / exact) / np.log(_FARTHEST / exact)
+    # A bucket may start at a whole number, which must not be missed by a rounding error.
+    shared = exact + np.floor(ratio * (buckets - exact) + 1e-9)
+    return (first + np.where(distances < exact, distances, np.minimum(shared, buckets - 1))).astype("int32")
 
 
 class ALiBi(keras.layers.Layer):

@@ -1,5 +1,6 @@
 """Each fused operator against plain numpy, and the hook that replaces it."""
 
+import math
 from typing import Any
 
 import keras
@@ -42,6 +43,23 @@ def test_linear(shape: tuple[int, ...], activation: Any, transposed: bool) -> No
         expected = np.tanh(expected) if activation == "tanh" else np.maximum(expected, 0)
     kernel = keras.Variable(w.T if transposed else w)
     close(fused.linear(x, kernel, keras.Variable(b), activation, transposed), expected)
+
+
+@pytest.mark.parametrize("activation", ["gelu", "silu"])
+def test_smooth_activations(activation: Any) -> None:
+    x, w, b = normal(20, 4), normal(4, 7), normal(7)
+    y = x @ w + b
+    expected = y * sigmoid(y) if activation == "silu" else y * (1 + np.vectorize(math.erf)(y / math.sqrt(2))) / 2
+    close(fused.linear(x, keras.Variable(w), keras.Variable(b), activation), expected)
+
+
+@pytest.mark.parametrize("transposed", [False, True])
+@pytest.mark.parametrize("bias", [False, True])
+def test_some_columns_of_a_product(bias: bool, transposed: bool) -> None:
+    x, w, b, columns = normal(2, 3, 4), normal(4, 7), normal(7), np.array([0, 5, 2], "int32")
+    kernel = keras.Variable(w.T if transposed else w)
+    got = fused.linear(x, kernel, keras.Variable(b) if bias else None, "tanh", transposed, columns)
+    close(got, np.tanh(x @ w + b * bias)[..., columns])
 
 
 def test_linear_without_bias() -> None:
@@ -93,6 +111,23 @@ def test_attention(length: int, places: int, each_query: bool) -> None:
     context, weights = slow_attention(query, key, value, mask)
     close(fused.attention(query, key, value, mask), context)
     close(fused.attention_weights(query, key, mask), weights)
+
+
+def test_rms_norm() -> None:
+    x, scale = 3 * normal(2, 4, 6) + 1, normal(6)
+    expected = x / np.sqrt((x**2).mean(axis=-1, keepdims=True) + 1e-3) * scale
+    close(fused.rms_norm(x, keras.Variable(scale), 1e-3), expected)
+
+
+@pytest.mark.parametrize("each_query", [False, True])
+def test_attention_with_a_bias(each_query: bool) -> None:
+    query, key, value, bias = normal(2, 3, 6), normal(2, 3, 4, 2), normal(2, 3, 4, 2), normal(1, 3, 3, 4)
+    mask = RNG.random((2, 3 if each_query else 1, 4)) < 0.5
+    mask[:, :, 0] = True
+    scores = np.einsum("nthd,nhsd->nhts", query.reshape(2, 3, 3, 2), key) / np.sqrt(2) + bias
+    weights = softmax(np.where(mask[:, None], scores, -np.inf))
+    close(fused.attention_weights(query, key, mask, bias), weights)
+    close(fused.attention(query, key, value, mask, bias), np.einsum("nhts,nhsd->nthd", weights, value).reshape(2, 3, 6))
 
 
 def test_split_heads() -> None:

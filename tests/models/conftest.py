@@ -9,6 +9,7 @@ import pytest
 
 from keras_s2s.models import (
     ConvolutionConfig,
+    CRFHeadConfig,
     CTCHeadConfig,
     GRUDecoderConfig,
     GRUEncoderConfig,
@@ -37,10 +38,8 @@ DECODERS: dict[str, Any] = {
 
 def blocks(**options: Any) -> dict[str, Any]:
     """Encoder and decoder alike."""
-    return {
-        "encoder": TransformerEncoderConfig(**BLOCKS, **options),
-        "decoder": TransformerDecoderConfig(**BLOCKS, **options),
-    }
+    options = {**BLOCKS, "layers": 1, **options}
+    return {"encoder": TransformerEncoderConfig(**options), "decoder": TransformerDecoderConfig(**options)}
 
 
 def gru(**options: Any) -> dict[str, Any]:
@@ -60,10 +59,9 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "fed gru": gru(input_feeding=True, attention="general"),
     "fed lstm": {"encoder": LSTMEncoderConfig(), "decoder": LSTMDecoderConfig(layers=2, input_feeding=True)},
     **{f"{kind} positions": blocks(positions=kind) for kind in ("learned", "rotary", "relative", "alibi")},
-    "learned ssru": {"encoder": ENCODERS["transformer"], "decoder": SSRUDecoderConfig(**BLOCKS, positions="learned")},
-    "post-norm": blocks(norm_place="post"),
+    "learned ssru": {"encoder": GRUEncoderConfig(), "decoder": SSRUDecoderConfig(**BLOCKS, positions="learned")},
     "rms and gelu": blocks(norm="rms", activation="gelu"),
-    "swiglu, post rms": blocks(norm="rms", norm_place="post", activation="swiglu"),
+    "swiglu, post rms": blocks(layers=2, norm="rms", norm_place="post", activation="swiglu"),
     "unequal": {
         "encoder": TransformerEncoderConfig(**{**BLOCKS, "layers": 3}, layer_drop=0.5),
         "decoder": SSRUDecoderConfig(**{**BLOCKS, "layers": 1}, norm_place="post", layer_drop=0.5),
@@ -81,14 +79,21 @@ VARIANTS: dict[str, dict[str, Any]] = {
 LANGUAGE_MODELS: dict[str, dict[str, Any]] = {
     f"{kind} alone": {**NO_SOURCE, "decoder": decoder} for kind, decoder in DECODERS.items()
 } | {"rotary alone": {**NO_SOURCE, "decoder": TransformerDecoderConfig(**BLOCKS, positions="rotary")}}
+LABELLERS: dict[str, dict[str, Any]] = {
+    "ctc": {"encoder": GRUEncoderConfig(), "ctc": CTCHeadConfig(upsampling=2)},
+    "frames to ctc": {"encoder": GRUEncoderConfig(), **FEATURES, "front": ConvolutionConfig(), "ctc": CTCHeadConfig()},
+    "crf": {"encoder": ENCODERS["transformer"], "crf": CRFHeadConfig()},
+    "both heads": {"encoder": LSTMEncoderConfig(), "ctc": CTCHeadConfig(), "crf": CRFHeadConfig()},
+}
 PRODUCT = {f"{e} to {d}": {"encoder": ENCODERS[e], "decoder": DECODERS[d]} for e, d in product(ENCODERS, DECODERS)}
 READERS = PRODUCT | VARIANTS
-MODELS = READERS | LANGUAGE_MODELS
+DECODING = READERS | LANGUAGE_MODELS
+MODELS = DECODING | LABELLERS
 
 
 @functools.cache
 def make(name: str) -> Any:
-    """Weights are large, offsets and scales too, so that nothing stays unseen."""
+    """A model whose weights are large, offsets and scales too, so that nothing stays unseen."""
     sizes: dict[str, Any] = {"source_vocabulary": 10, "target_vocabulary": 12, "width": 16, "dropout": 0.3}
     model = build(ModelConfig(**{**sizes, **MODELS[name]}))
     rng = np.random.default_rng(4)
@@ -96,7 +101,7 @@ def make(name: str) -> Any:
     return model
 
 
-@pytest.fixture(scope="session", params=MODELS)
+@pytest.fixture(scope="session", params=DECODING)
 def model(request: Any) -> Any:
     """Every model that has a decoder."""
     return make(request.param)
@@ -111,6 +116,12 @@ def reader(request: Any) -> Any:
 @pytest.fixture(scope="session", params=LANGUAGE_MODELS)
 def language_model(request: Any) -> Any:
     """Every model that has a decoder alone."""
+    return make(request.param)
+
+
+@pytest.fixture(scope="session", params=[*VARIANTS, *LANGUAGE_MODELS, *LABELLERS])
+def variant(request: Any) -> Any:
+    """Every model but the plain products of kinds, whose parts are all in these."""
     return make(request.param)
 
 

@@ -71,7 +71,7 @@ def test_the_width_is_even() -> None:
         ),
         (
             {"decoder": {"kind": "lstm", "heads": 2}},
-            "model.yaml: decoder.heads: unknown key; known keys are kind, layers",
+            "model.yaml: decoder.heads: unknown key; known keys are attention, input_feeding, kind, layers",
         ),
         (
             {"decoder": {"kind": "lstm", "layers": 0}},
@@ -88,3 +88,72 @@ def test_replace_checks_that_the_parts_still_fit() -> None:
     assert config.replace(width=16).width == 16
     with pytest.raises(UserError, match="width 9"):
         config.replace(width=9)
+
+
+LANGUAGE_MODEL: dict[str, Any] = {"source_vocabulary": None, "encoder": None}
+LABELLER: dict[str, Any] = {"decoder": None}
+FEATURES: dict[str, Any] = {"source_vocabulary": None, "source_features": 80}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        LANGUAGE_MODEL,
+        {**LABELLER, "ctc": {"upsampling": 3}},
+        {**LABELLER, "crf": {}},
+        {**LABELLER, "ctc": {}, "crf": {}},
+        {"ctc": {}},
+        FEATURES,
+        {**FEATURES, "front": {"stride": 3}, "ctc": {}},
+        {"encoder": {"kind": "gru", "bidirectional": False}, "decoder": {"kind": "gru", "input_feeding": True}},
+        {"decoder": {"kind": "ssru", "heads": 2, "positions": "learned", "maximum_length": 9}},
+    ],
+    ids=str,
+)
+def test_what_goes_together(changes: dict) -> None:
+    config = parse(ModelConfig, {**GOOD, **changes}, "model.yaml")
+    assert ModelConfig.model_validate_json(config.model_dump_json()) == config
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"encoder": None, "decoder": None}, "a model needs an encoder, a decoder or both"),
+        (LABELLER, "an encoder alone has no output; add a decoder, ctc or crf"),
+        ({**LANGUAGE_MODEL, "ctc": {}}, "ctc needs an encoder, and a language model has none; leave it out"),
+        ({**LANGUAGE_MODEL, "crf": {}}, "crf needs an encoder, and a language model has none; leave it out"),
+        ({**LANGUAGE_MODEL, "front": {}}, "front needs an encoder, and a language model has none; leave it out"),
+        ({**LANGUAGE_MODEL, "share_embeddings": True}, "share_embeddings needs an encoder"),
+        (
+            {**LANGUAGE_MODEL, "decoder": {"kind": "gru", "input_feeding": True}},
+            "decoder.input_feeding needs an encoder to attend to; a language model has none",
+        ),
+        ({"encoder": None}, "a language model reads no source; leave out source_vocabulary"),
+        ({**LANGUAGE_MODEL, "source_features": 3}, "a language model reads no source; leave out source_features"),
+        ({**LABELLER, "ctc": {}, "tie_output": True}, "tie_output needs a decoder, whose embedding it uses"),
+        ({**LABELLER, "ctc": {}, "share_embeddings": True}, "share_embeddings needs a decoder"),
+        ({"source_vocabulary": None}, "an encoder needs source_vocabulary or source_features, one of the two"),
+        ({"source_features": 80}, "an encoder needs source_vocabulary or source_features, one of the two"),
+        ({"front": {}}, "front shortens frames, so it needs source_features; leave it out for tokens"),
+        ({**FEATURES, "share_embeddings": True}, "share_embeddings needs a source of tokens, not source_features"),
+        ({**FEATURES, "crf": {}}, "crf labels tokens one by one, so it needs source_vocabulary; for frames use ctc"),
+        ({"crf": {}, "ctc": {"upsampling": 2}}, "crf gives each source token one label, so ctc.upsampling beside it"),
+        ({"ctc": {"upsampling": 0}}, "ctc.upsampling: Input should be greater than 0, got 0"),
+        (
+            {"encoder": {"kind": "transformer", "heads": 8, "positions": "rotary"}},
+            "rotary positions need heads of an even width, not 1",
+        ),
+        ({"decoder": {"kind": "ssru", "heads": 3}}, "width 8 is not a multiple of 3 heads"),
+        (
+            {"decoder": {"kind": "ssru", "heads": 2, "positions": "rotary"}},
+            "decoder.positions: Input should be 'sinusoidal' or 'learned', got 'rotary'",
+        ),
+        (
+            {"decoder": {"kind": "lstm", "attention": "dott"}},
+            "decoder.attention: Input should be 'additive', 'dot', 'general' or 'scaled', got 'dott'",
+        ),
+    ],
+    ids=str,
+)
+def test_what_does_not_go_together_is_said_in_one_line(changes: dict, expected: str) -> None:
+    assert expected in line(**changes)

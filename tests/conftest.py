@@ -1,5 +1,6 @@
 """A real bundle of a few kilobytes: its graphs repeat the source."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -83,6 +84,102 @@ BEAM = (
 )
 
 
+# Its first sample lacks the last token; its scores tell the options, and behind the point the first random number.
+SAMPLE = (
+    HEADER
+    + """sample (int32[B,S] source_ids, float max_length_factor, int32 max_length_extra,
+    int32 n_best, float temperature, int32 top_k, float top_p, float min_p, float[B,N,L] uniforms)
+    => (int32[B,N,T] tokens, int32[B,N] lengths, float[B,N] scores, float[B,N,T1] token_scores) {"""
+    + ECHO
+    + """
+    first = Constant <value = int32 {1}> ()
+    ten = Constant <value = float {10}> ()
+    hundred = Constant <value = float {100}> ()
+    zero_axis = Constant <value = int64[1] {0}> ()
+    one_long = Constant <value = int64[1] {1}> ()
+    n_best_long = Cast <to = 7> (n_best)
+    n_best_row = Unsqueeze(n_best_long, zero_axis)
+    repeats_2 = Concat <axis = 0> (one_long, n_best_row)
+    repeats_3 = Concat <axis = 0> (one_long, n_best_row, one_long)
+    tokens = Tile(one_echo, repeats_3)
+    full = Tile(one_length, repeats_2)
+    ranks = Range(zero, n_best, first)
+    is_first = Equal(ranks, zero)
+    missing = Cast <to = 6> (is_first)
+    lengths = Sub(full, missing)
+    token_scores_row = Constant <value = float[1,1,2] {-0.5, -0.25}> ()
+    batch = Shape <start = 0, end = 1> (source_ids)
+    repeats_of_batch = Concat <axis = 0> (batch, n_best_row, one_long)
+    token_scores = Tile(token_scores_row, repeats_of_batch)
+    tops = Cast <to = 1> (top_k)
+    a = Mul(temperature, ten)
+    b = Mul(tops, hundred)
+    c = Sum(a, b, top_p, min_p)
+    start = Constant <value = int64[1] {0}> ()
+    end = Constant <value = int64[1] {1}> ()
+    axis = Constant <value = int64[1] {2}> ()
+    number = Slice(uniforms, start, end, axis)
+    number_2 = Squeeze(number, axis)
+    options = Neg(c)
+    scores = Sub(options, number_2)
+}"""
+)
+# Writes the prefix before the source; its scores tell the other options.
+CONSTRAINED = (
+    HEADER
+    + """constrained (int32[B,S] source_ids, float max_length_factor, int32 max_length_extra, int32[B,P] prefix,
+    int32[M,L] suppressed, int32 min_length, int32 no_repeat_ngram, float repetition_penalty, bool allow_unknown)
+    => (int32[B,N,T] tokens, int32[B,N] lengths, float[B,N] scores) {"""
+    + ECHO
+    + """
+    ten = Constant <value = float {10}> ()
+    hundred = Constant <value = float {100}> ()
+    begin = Unsqueeze(prefix, second_axis)
+    tokens = Concat <axis = 2> (begin, one_echo)
+    begin_shape = Shape <start = 1, end = 2> (prefix)
+    begin_length = Cast <to = 6> (begin_shape)
+    lengths = Add(one_length, begin_length)
+    shortest = Cast <to = 1> (min_length)
+    ngram = Cast <to = 1> (no_repeat_ngram)
+    a = Mul(ngram, ten)
+    b = Mul(repetition_penalty, hundred)
+    c = Cast <to = 1> (allow_unknown)
+    suppressed_float = Cast <to = 1> (suppressed)
+    d_sum = ReduceSum <keepdims = 0> (suppressed_float)
+    thousand = Constant <value = float {1000}> ()
+    d = Mul(d_sum, thousand)
+    options = Sum(shortest, a, b, c, d)
+    lengths_as_float = Cast <to = 1> (lengths)
+    zero_float = Constant <value = float {0}> ()
+    nothing = Mul(lengths_as_float, zero_float)
+    scores = Sub(nothing, options)
+}"""
+)
+# The log-probability of a token is a tenth of its id, negated.
+SCORE = (
+    HEADER
+    + """score (int32[B,S] source_ids, int32[B,T] target_ids) => (float[B,T] token_scores) {
+    tenth = Constant <value = float {-0.1}> ()
+    ids = Cast <to = 1> (target_ids)
+    token_scores = Mul(ids, tenth)
+}"""
+)
+# A token looks where the source has the same one.
+ALIGN = (
+    HEADER
+    + """align (int32[B,S] source_ids, int32[B,T] target_ids) => (float[B,T,S] attention) {
+    second = Constant <value = int64[1] {1}> ()
+    third = Constant <value = int64[1] {2}> ()
+    columns = Unsqueeze(source_ids, second)
+    rows = Unsqueeze(target_ids, third)
+    same = Equal(rows, columns)
+    attention = Cast <to = 1> (same)
+}"""
+)
+TWO = {"greedy": GREEDY, "beam": BEAM}
+MANY = {**TWO, "sample": SAMPLE, "greedy-constrained": CONSTRAINED, "score": SCORE, "align": ALIGN}
+
+
 def save_graph(source: str, path: Path) -> None:
     """Saves the graph and, as external data, its only weight, -1."""
     model = parser.parse_model(source)
@@ -99,12 +196,12 @@ def hashed(folder: Path, path: str) -> dict[str, str]:
     return {"path": path, "sha256": bundle.sha256(folder / path)}
 
 
-def save_bundle(path: Path) -> None:
+def save_bundle(path: Path, graphs: Mapping[str, str] = TWO) -> None:
     with bundle.building(path) as folder:
         tokenizer = text.train(["abcdefghijklmnopqrstuvwxyz 0123456789"], 64, kind="char")
         tokenizer.save(folder / "source.model")
-        for strategy, source in (("greedy", GREEDY), ("beam", BEAM)):
-            save_graph(source, folder / f"onnx/fp32/{strategy}.onnx")
+        for name, source in graphs.items():
+            save_graph(source, folder / f"onnx/fp32/{name}.onnx")
         model = {
             **hashed(folder, "source.model"),
             "vocabulary_size": tokenizer.vocabulary_size,
@@ -114,7 +211,7 @@ def save_bundle(path: Path) -> None:
             "name": "echo",
             "task": "echo",
             "tokenizers": {"source": model, "target": model},
-            "graphs": {"fp32": {s: hashed(folder, f"onnx/fp32/{s}.onnx") for s in ("greedy", "beam")}},
+            "graphs": {"fp32": {name: hashed(folder, f"onnx/fp32/{name}.onnx") for name in graphs}},
             "files": {"onnx/fp32/weights.bin": bundle.sha256(folder / "onnx/fp32/weights.bin")},
             "decoding": {
                 "strategy": "beam",
@@ -141,6 +238,14 @@ def echo_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A bundle that is only read."""
     path = tmp_path_factory.mktemp("bundles") / "echo"
     save_bundle(path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def many_graphs_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle with a graph for each of several needs; it is only read."""
+    path = tmp_path_factory.mktemp("bundles") / "many"
+    save_bundle(path, MANY)
     return path
 
 

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from keras_s2s import __version__
-from keras_s2s.cli import evaluate, export, generate, inspect, run, train
+from keras_s2s.cli import align, evaluate, export, generate, inspect, run, score, train
 from keras_s2s.cli.options import Debug, Session
 from keras_s2s.errors import UserError
 
@@ -23,7 +23,7 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for verb in (run, train, export, evaluate, generate, inspect):
+for verb in (run, train, export, evaluate, generate, score, align, inspect):
     name = verb.__name__.rpartition(".")[2]
     app.command(name)(getattr(verb, name))
 
@@ -102,7 +102,8 @@ def _explained(error: Exception) -> tuple[str, int]:
     if isinstance(error, typer.TyperException):
         context = getattr(error, "ctx", None)
         command = context.command_path if context else "keras-s2s"
-        return f"{error.format_message().rstrip('.')}; see {command} --help", MISTAKE
+        message = error.format_message().replace("Value error, ", "").rstrip(".")
+        return f"{message}; see {command} --help", MISTAKE
     return f"unexpected {type(error).__name__}: {error}; --debug shows where it comes from", UNEXPECTED
 
 

@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,8 +12,9 @@ from rich.progress import track
 from rich.table import Table
 
 from keras_s2s.bundle import Manifest
-from keras_s2s.cli.options import BeamSize, BundleFolder, Debug, Json, Precision
+from keras_s2s.cli.options import BundleFolder, Debug, Json, Precision, Threads
 from keras_s2s.cli.packages import training_packages
+from keras_s2s.cli.search import SearchOptions, with_search_options
 from keras_s2s.errors import UserError
 
 if TYPE_CHECKING:
@@ -22,8 +23,10 @@ if TYPE_CHECKING:
 DEFAULT_METRICS = ("bleu", "exact_match")
 
 
+@with_search_options
 def evaluate(
     bundle: BundleFolder,
+    search: SearchOptions,
     source: Annotated[Path, typer.Option(show_default=False, help="Texts, one a line; may end in .gz.")],
     reference: Annotated[Path, typer.Option(show_default=False, help="What they should give, as many lines.")],
     metric: Annotated[
@@ -35,39 +38,47 @@ def evaluate(
             "was exported with.",
         ),
     ] = None,
-    precision: Precision = "int8",
-    beam_size: BeamSize = None,
-    as_json: Json = False,
     output: Annotated[Path | None, typer.Option(help="Write the hypotheses to this file.")] = None,
+    as_json: Json = False,
+    precision: Precision = "int8",
+    threads: Threads = None,
     debug: Debug = False,
 ) -> None:
     """Measure how good and how fast a bundle is on texts with references.
 
-    Line N of the reference is what line N of the source should give. Loading the bundle is no part of the time.
+    Line N of the reference is what line N of the source should give. Of several hypotheses the best is measured.
+    Loading the bundle is no part of the time.
 
     ```
     keras-s2s evaluate saved_models/dates --source in.txt --reference out.txt
+    keras-s2s evaluate saved_models/dates --source in.txt --reference out.txt --beam-size 8
     ```
     """
     with training_packages("evaluate"):
         from keras_s2s.evaluation import metrics
     from keras_s2s.data.sources import read_pairs
     from keras_s2s.runtime import Generator
+    from keras_s2s.runtime.options import options_of
 
+    search.check("evaluate")
     pairs = read_pairs(source, reference)
-    generator = Generator.load(bundle, precision)
+    generator = Generator.load(bundle, precision, threads)
     manifest = generator.bundle.manifest
     names = metric or _recorded(manifest)
     signed = metrics.signatures(names)  # Names a wrong metric before the work.
 
-    hypotheses, seconds = _timed(generator, pairs.sources, beam_size)
+    options = options_of(manifest.decoding, search.of_generator())
+    hypotheses, seconds = _timed(generator, pairs.sources, search)
     if output is not None:
         _write(output, hypotheses)
     result = {
         "bundle": str(bundle),
         "name": manifest.name,
         "precision": precision,
-        "beam_size": beam_size or manifest.decoding.beam_size,
+        "strategy": options.strategy,
+        "beam_size": options.beam_size,
+        "n_best": options.n_best,
+        "mbr": search.mbr,
         "sentences": len(hypotheses),
         "seconds": round(seconds, 6),
         "sentences_per_second": round(len(hypotheses) / seconds, 1),
@@ -86,15 +97,16 @@ def _recorded(manifest: Manifest) -> Sequence[str]:
     return list(forms[0]) if forms else DEFAULT_METRICS
 
 
-def _timed(generator: "Generator", sources: Sequence[str], beam_size: int | None) -> tuple[list[str], float]:
+def _timed(generator: "Generator", sources: Sequence[str], search: SearchOptions) -> tuple[list[str], float]:
     """The best hypotheses, and how many seconds they took."""
-    generator(["."], beam_size=beam_size)  # Loads the graph.
+    options = search.of_generator()
+    generator(["."], **options)  # Loads the graph.
     console = Console(stderr=True)
     start = time.perf_counter()
-    found = generator.stream(sources, beam_size=beam_size)
+    found = generator.stream(sources, **options)
     hypotheses = [
-        best.text
-        for best, *_ in track(
+        search.chosen(hypotheses).text
+        for hypotheses in track(
             found,
             "generating",
             total=len(sources),
@@ -114,10 +126,9 @@ def _write(path: Path, hypotheses: Sequence[str]) -> None:
 
 
 def _show(result: dict[str, Any]) -> None:
-    search = "greedy" if result["beam_size"] == 1 else f"beam {result['beam_size']}"
     console = Console(highlight=False, soft_wrap=True)
     console.print(
-        f"{result['name']}, {result['precision']}, {search}: {result['sentences']:,} sentences in "
+        f"{result['name']}, {result['precision']}, {_search(result)}: {result['sentences']:,} sentences in "
         f"{result['seconds']:.2f} s, {result['sentences_per_second']:,.1f} a second\n",
         markup=False,
     )
@@ -128,3 +139,10 @@ def _show(result: dict[str, Any]) -> None:
     for name, value in result["metrics"].items():
         table.add_row(name, f"{value:.2f}", result["signatures"].get(name, ""))
     console.print(table)
+
+
+def _search(result: Mapping[str, Any]) -> str:
+    sized = {"beam": "beam", "diverse": "diverse beams of", "ctc_beam": "CTC beam"}
+    strategy = result["strategy"]
+    search = f"{sized[strategy]} {result['beam_size']}" if strategy in sized else strategy.replace("_", " ")
+    return f"{search}, {result['mbr']} among {result['n_best']}" if result["mbr"] else search

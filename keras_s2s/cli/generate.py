@@ -3,13 +3,15 @@
 import codecs
 import contextlib
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, BinaryIO, NamedTuple
+from typing import TYPE_CHECKING, Annotated, BinaryIO
 
 import typer
 
-from keras_s2s.cli.options import BeamSize, BundleFolder, Debug, Precision
+from keras_s2s.cli.options import BundleFolder, Debug, Precision, Threads
+from keras_s2s.cli.search import SearchOptions, with_search_options
 from keras_s2s.errors import UserError
 
 if TYPE_CHECKING:
@@ -18,92 +20,84 @@ if TYPE_CHECKING:
 STANDARD = Path("-")
 
 
-class LengthPenalty(NamedTuple):
-    """Options of the search; a base of None is the bundle's."""
-
-    exponent: float
-    base: float | None
-
-
-def parse_length_penalty(word: str) -> LengthPenalty:
-    """Reads `0.6`, `gnmt:0.6`, `average` or `none`.
-
-    Raises:
-        typer.BadParameter: it is something else.
-    """
-    if word == "average":
-        return LengthPenalty(1.0, 0.0)
-    if word == "none":
-        return LengthPenalty(0.0, None)
-    with contextlib.suppress(ValueError):
-        return LengthPenalty(float(word.removeprefix("gnmt:")), 5.0 if word.startswith("gnmt:") else None)
-    raise typer.BadParameter(f"expected a number such as 0.6, gnmt:0.6, average or none, got {word!r}")
-
-
+@with_search_options
 def generate(
     bundle: BundleFolder,
+    search: SearchOptions,
     input: Annotated[Path, typer.Option(help="Read from this file; - is the standard input.")] = STANDARD,
     output: Annotated[Path, typer.Option(help="Write to this file; - is the standard output.")] = STANDARD,
-    beam_size: BeamSize = None,
-    length_penalty: Annotated[
-        LengthPenalty | None,
+    prefix: Annotated[
+        Path | None,
         typer.Option(
-            parser=parse_length_penalty,
-            metavar="PENALTY",
-            help="How scores make up for length: 0.6 is an exponent for the bundle's penalty, gnmt:0.6 one for that "
-            "of GNMT, average is the mean of a token, none the plain sum. By default the bundle's.",
+            metavar="FILE",
+            rich_help_panel="Constraints",
+            help="What the output of each line begins with: a line for each line, an empty one for nothing.",
         ),
     ] = None,
-    n_best: Annotated[int, typer.Option(min=1, help="Hypotheses a line, best first.")] = 1,
-    scores: Annotated[bool, typer.Option("--scores", help="Write the score of each hypothesis.")] = False,
-    precision: Precision = "int8",
-    threads: Annotated[int | None, typer.Option(min=1, help="Threads of an operator. By default all cores.")] = None,
     strict: Annotated[
         bool,
         typer.Option("--strict", help="Refuse a line that is too long, which is otherwise cut with a warning."),
     ] = False,
+    scores: Annotated[
+        bool, typer.Option("--scores", rich_help_panel="Output", help="Write the score of each hypothesis.")
+    ] = False,
+    token_scores: Annotated[
+        bool,
+        typer.Option(
+            "--token-scores",
+            rich_help_panel="Output",
+            help="Write the log-probability of each token and of the end.",
+        ),
+    ] = False,
+    precision: Precision = "int8",
+    threads: Threads = None,
     debug: Debug = False,
 ) -> None:
     """Generate text with a bundle: a line in, a line out, in order.
 
     Text is UTF-8. An empty line gives an empty line. A line is answered when it comes, so this works in a pipe that
-    waits for answers.
+    waits for answers. What is not given of the search is as the bundle has it.
 
-    By default there is nothing but text. With `--scores` a line is `SCORE TAB TEXT`. With `--n-best` above 1 each
-    hypothesis has a line of its own, which begins with the number of its input line, counted from 1:
-    `NUMBER TAB TEXT`, or `NUMBER TAB SCORE TAB TEXT`.
+    By default there is nothing but text. `--scores` and `--token-scores` put fields before it, with a tab after
+    each; the scores of tokens have spaces between them. With `--n-best` above 1 each hypothesis has a line of its
+    own, which begins with the number of its input line, counted from 1, and a tab, unless `--mbr` chooses one.
 
     ```
     keras-s2s generate saved_models/dates < in.txt > out.txt
     keras-s2s generate saved_models/dates --n-best 3 --scores < in.txt
+    keras-s2s generate saved_models/dates --strategy sample --n-best 16 --mbr chrf < in.txt
     ```
     """
+    search.check("generate")
     from keras_s2s.runtime import Generator
 
     if STANDARD not in (input, output) and input.exists() and output.exists() and output.samefile(input):
         raise UserError(f"{output}: is the input, too; write to another file")
     lines = _utf8_lines(_open(input), "standard input" if input == STANDARD else str(input))
-    found = Generator.load(bundle, precision, threads).stream(
-        lines,
-        beam_size=beam_size,
-        length_penalty=length_penalty and length_penalty.exponent,
-        length_penalty_base=length_penalty and length_penalty.base,
-        n_best=n_best,
-        strict=strict,
-    )
+    prefixes = None if prefix is None else (line.rstrip("\r\n") for line in _utf8_lines(_open(prefix), str(prefix)))
+    generator = Generator.load(bundle, precision, threads)
+    found = generator.stream(lines, prefix=prefixes, strict=strict, **search.of_generator())
+    form = _Form(numbers=search.mbr is None and (search.n_best or 1) > 1, scores=scores, token_scores=token_scores)
     with _writing(output) as sink:
         for number, hypotheses in enumerate(found, start=1):
-            sink.write(_formatted(hypotheses, number if n_best > 1 else None, scores).encode())
+            shown = hypotheses if search.mbr is None else [search.chosen(hypotheses)]
+            sink.write("".join(form.line(number, hypothesis) for hypothesis in shown).encode())
             sink.flush()
 
 
-def _formatted(hypotheses: "Sequence[Hypothesis]", number: int | None, scores: bool) -> str:
-    lines = []
-    for hypothesis in hypotheses:
-        fields = [] if number is None else [str(number)]
-        fields += [f"{hypothesis.score:.6f}"] if scores else []
-        lines.append("\t".join([*fields, hypothesis.text]) + "\n")
-    return "".join(lines)
+@dataclass(frozen=True)
+class _Form:
+    """Which fields a line of the output has."""
+
+    numbers: bool
+    scores: bool
+    token_scores: bool
+
+    def line(self, number: int, hypothesis: "Hypothesis") -> str:
+        fields = [str(number)] if self.numbers else []
+        fields += [f"{hypothesis.score:.6f}"] if self.scores else []
+        fields += [" ".join(f"{score:.6f}" for score in hypothesis.token_scores)] if self.token_scores else []
+        return "\t".join([*fields, hypothesis.text]) + "\n"
 
 
 def _open(path: Path) -> BinaryIO:

@@ -34,9 +34,17 @@ Recipe = Annotated[
     Path,
     typer.Argument(metavar="RECIPE", show_default=False, help="A YAML file, or a folder with a recipe.yaml."),
 ]
-Precision = Annotated[str, typer.Option(help="Which of the bundle's graphs: int8 or fp32.")]
-BeamSize = Annotated[
+Precision = Annotated[
+    str,
+    typer.Option(
+        metavar="NAME",
+        rich_help_panel="Speed",
+        show_default=False,
+        help="Which of the bundle's graphs: int8 or fp32. By default int8.",
+    ),
+]
+Threads = Annotated[
     int | None,
-    typer.Option(min=1, help="Hypotheses kept at each step; 1 decodes greedily. By default the bundle's."),
+    typer.Option(min=1, metavar="N", rich_help_panel="Speed", help="Threads of an operator. By default all cores."),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]

@@ -39,6 +39,22 @@ def test_a_table(command: Callable, echo_bundle: Path, texts: list[object]) -> N
     assert "\x1b" not in out
 
 
+def test_the_best_by_minimum_bayes_risk_is_measured(
+    command: Callable, many_graphs_bundle: Path, texts: list[object]
+) -> None:
+    # Of three samples the first lacks its last token, and the others are the source.
+    options = ["--strategy", "sample", "--n-best", "3", "--json"]
+    first = json.loads(command("evaluate", many_graphs_bundle, *texts, *options)[1])
+    assert first["metrics"]["exact_match"] == 25
+    chosen = json.loads(command("evaluate", many_graphs_bundle, *texts, *options, "--mbr", "exact_match")[1])
+    assert chosen["metrics"]["exact_match"] == 75
+    expected = {"strategy": "sample", "beam_size": 1, "n_best": 3, "mbr": "exact_match"}
+    assert expected.items() <= chosen.items()
+    code, out, _ = command("evaluate", many_graphs_bundle, *texts, *options[:-1], "--mbr", "exact_match")
+    assert code == 0
+    assert out.startswith("echo, fp32, sample, exact_match among 3: 4 sentences in ")
+
+
 def test_metrics_are_by_default_those_of_the_export(
     command: Callable, edited_bundle: Callable, texts: list[object]
 ) -> None:
@@ -62,6 +78,8 @@ def test_source_and_reference_of_different_lengths(
     [
         (["--metric", "blue"], "metrics: blue: unknown metric; did you mean 'bleu'?"),
         (["--beam-size", "0"], "'--beam-size': "),
+        (["--mbr", "chrf"], "--mbr: chooses among several hypotheses; say how many with --n-best"),
+        (["--strategy", "sample"], "no graph 'sample' in fp32"),
         (["--source", "nowhere"], "nowhere: cannot be read: No such file or directory; check the name"),
         (["--output", "nowhere/out"], "nowhere/out: cannot be written: No such file or directory"),
     ],

@@ -1,3 +1,4 @@
+import dataclasses
 import os
 import re
 import signal
@@ -11,7 +12,9 @@ from pathlib import Path
 import pytest
 import typer
 
-from keras_s2s.cli.generate import parse_length_penalty
+from keras_s2s import text
+from keras_s2s.cli.search import SearchOptions, parse_length_penalty
+from keras_s2s.runtime import Options
 
 COMMAND = [sys.executable, "-m", "keras_s2s.cli", "generate", "--precision", "fp32"]
 
@@ -57,10 +60,10 @@ def test_only_a_newline_ends_a_line(process: Callable, echo_bundle: Path) -> Non
 def test_a_line_is_answered_before_the_next_is_sent(echo_bundle: Path) -> None:
     with started(echo_bundle) as running:
         assert running.stdin and running.stdout and running.stderr
-        for text in (b"abc\n", b"\n", b"de f\n"):
-            running.stdin.write(text)
+        for line in (b"abc\n", b"\n", b"de f\n"):
+            running.stdin.write(line)
             running.stdin.flush()
-            assert running.stdout.readline() == text
+            assert running.stdout.readline() == line
         running.stdin.close()
         assert running.wait() == 0
         assert (running.stdout.read(), running.stderr.read()) == (b"", b"")
@@ -113,6 +116,80 @@ def test_options_and_formats(
     assert done == (0, expected, "")
 
 
+# The scores of its graph of samples: -100 * top_k - 10 * temperature - top_p - min_p - the first random number.
+@pytest.mark.parametrize(
+    ("options", "hundreds"),
+    [([], -11), (["--temperature", "0.5", "--top-k", "4", "--top-p", "0.5", "--min-p", "0.25"], -405.75)],
+)
+def test_samples(command: Callable, many_graphs_bundle: Path, lines: Path, options: list[str], hundreds: float) -> None:
+    arguments = ["generate", many_graphs_bundle, "--precision", "fp32", "--input", lines, "--strategy", "sample"]
+    arguments += ["--scores", "--n-best", "2", *options]
+    code, out, err = command(*arguments)
+    assert (code, err) == (0, "")
+    rows = [line.split("\t") for line in out.splitlines()]
+    assert [(row[0], row[2]) for row in rows] == [("1", "ab"), ("1", "abc"), ("2", "")]
+    assert all(hundreds - 1 < float(row[1]) <= hundreds for row in rows[:2])
+    assert command(*arguments, "--seed", "1")[1] == out
+    assert command(*arguments, "--seed", "2")[1] != out
+
+
+def test_token_scores_stand_before_the_text(command: Callable, many_graphs_bundle: Path, lines: Path) -> None:
+    options = ["--precision", "fp32", "--input", lines, "--strategy", "sample", "--token-scores"]
+    code, out, _ = command("generate", many_graphs_bundle, *options)
+    assert (code, out) == (0, "-0.500000 -0.250000\tab\n\t\n")
+    _, out, _ = command("generate", many_graphs_bundle, *options, "--scores")
+    assert [field.count(".") for field in out.splitlines()[0].split("\t")] == [1, 2, 0]
+
+
+def test_minimum_bayes_risk_chooses_one(command: Callable, many_graphs_bundle: Path, lines: Path) -> None:
+    options = ["--precision", "fp32", "--input", lines, "--strategy", "sample", "--n-best", "3"]
+    _, every, _ = command("generate", many_graphs_bundle, *options, "--scores")
+    code, out, err = command("generate", many_graphs_bundle, *options, "--scores", "--mbr", "exact_match")
+    assert (code, err) == (0, "")
+    # Of ab, abc, abc the second.
+    assert [f"{number}\t{line}" for number, line in enumerate(out.splitlines(), 1)] == every.splitlines()[1::2]
+
+
+# The scores of its constrained graph: -1000 * the sum of suppressed ids - 100 * penalty - 10 * n-gram - min_length
+# - 1 if unknown tokens are allowed.
+def test_constraints(process: Callable, many_graphs_bundle: Path, tmp_path: Path) -> None:
+    (tmp_path / "prefixes").write_bytes(b"x\r\n\nyz\n")
+    greedy = ["--precision", "fp32", "--strategy", "greedy", "--scores"]
+    done = process("generate", many_graphs_bundle, *greedy, "--prefix", tmp_path / "prefixes", given=b"abc\nde\nf\n")
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert [line.split(b"\t")[1] for line in done.stdout.splitlines()] == [b"xabc", b"de", b"yzf"]
+    options = ["--min-length", "3", "--no-repeat-ngram", "2", "--repetition-penalty", "1.5", "--no-unknown"]
+    done = process("generate", many_graphs_bundle, *greedy, *options, given=b"abc\n")
+    assert done.stdout == b"-173.000000\tabc\n"
+    suppress = ["--suppress", "a", "--suppress", "aa"]
+    done = process("generate", many_graphs_bundle, *greedy, *suppress, given=b"abc\n")
+    a = text.Tokenizer.load(many_graphs_bundle / "source.model").encode(["a"])[0][0]
+    assert done.stdout == f"-{3000 * a + 101}.000000\tabc\n".encode()
+
+
+def test_too_few_prefixes(command: Callable, many_graphs_bundle: Path, lines: Path) -> None:
+    prefixes = lines.with_name("prefixes")
+    prefixes.write_text("x\n")
+    options = ["--precision", "fp32", "--strategy", "greedy", "--input", lines, "--prefix", prefixes]
+    code, _, err = command("generate", many_graphs_bundle, *options)
+    assert (code, err.count("\n")) == (2, 1)
+    assert "prefix: there is none for text 2" in err
+
+
+def test_unknown_tokens_are_replaced(command: Callable, many_graphs_bundle: Path, lines: Path) -> None:
+    lines.write_text("aßc\n")
+    options = ["--precision", "fp32", "--input", lines]
+    assert command("generate", many_graphs_bundle, *options)[1] != "aßc\n"
+    assert command("generate", many_graphs_bundle, *options, "--replace-unknown") == (0, "aßc\n", "")
+
+
+def test_options_of_the_search_are_those_of_the_runtime() -> None:
+    names = {field.name for field in dataclasses.fields(SearchOptions)} - {"mbr"}
+    # How long sources may be is `strict`; an alignment is no text; a base comes with its penalty.
+    assert names == set(Options.model_fields) - {"strict", "alignment", "length_penalty_base"}
+    assert set(SearchOptions().of_generator()) <= set(Options.model_fields)
+
+
 def test_a_bundle_s_n_best_does_not_change_the_format(command: Callable, edited_bundle: Callable, lines: Path) -> None:
     decoding = {
         "strategy": "beam",
@@ -142,6 +219,18 @@ def test_a_length_penalty_that_says_nothing(word: str) -> None:
         (["--threads", "0"], "'--threads': "),
         (["--length-penalty", "long"], "'--length-penalty': expected a number such as"),
         (["--length-penalty", "nan"], "generate: length_penalty: .*finite"),
+        (["--strategy", "hot"], "'--strategy': 'hot' is not one of 'greedy', 'beam', 'diverse', 'sample', "),
+        (["--strategy", "viterbi"], "no graph 'viterbi' in fp32, which has greedy, beam; export the bundle with"),
+        (["--strategy", "greedy", "--n-best", "2"], "n_best: expected 1 with strategy 'greedy'"),
+        (["--min-length", "2"], "no graph 'beam-constrained' in fp32"),
+        (["--top-p", "2"], "generate: top_p: Input should be less than or equal to 1, got 2.0"),
+        (["--top-k", "x"], "'--top-k': "),
+        (["--mbr", "blue", "--n-best", "2"], "metrics: blue: unknown metric; did you mean 'bleu'?"),
+        (["--mbr", "chrf"], "--mbr: chooses among several hypotheses; say how many with --n-best"),
+        (["--prefix", "nowhere"], "nowhere: cannot be read: No such file or directory"),
+        (["--shortlist"], "no graph 'beam-shortlist' in fp32"),
+        (["--replace-unknown"], "no graph 'align' in fp32"),
+        (["--exhaustive", "--patience", "0"], "generate: patience: Input should be greater than 0, got 0.0"),
         (["--precision", "int4"], "echo: no graphs of precision 'int4'; it has fp32"),
         (["--input", "nowhere"], "nowhere: cannot be read: No such file or directory; check the name"),
         (["--output", "nowhere/out"], "nowhere/out: cannot be written: No such file or directory"),

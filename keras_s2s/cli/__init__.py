@@ -1,6 +1,7 @@
 """The command line: one verb, one file."""
 
 import contextlib
+import io
 import logging
 import os
 import sys
@@ -70,6 +71,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         nobody reads the output any more.
     """
     session = Session()
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # A sign that the terminal lacks is no reason to fail.
     try:
         with _warnings_shown():
             return _invoke(sys.argv[1:] if arguments is None else arguments, session)

@@ -14,7 +14,7 @@ from rich.table import Table
 from keras_s2s.bundle import Manifest
 from keras_s2s.cli.options import BundleFolder, Debug, Json, Precision, Threads
 from keras_s2s.cli.packages import training_packages
-from keras_s2s.cli.search import SearchOptions, with_search_options
+from keras_s2s.cli.search import SearchOptions, search_in_words, with_search_options
 from keras_s2s.errors import UserError
 
 if TYPE_CHECKING:
@@ -142,7 +142,5 @@ def _show(result: dict[str, Any]) -> None:
 
 
 def _search(result: Mapping[str, Any]) -> str:
-    sized = {"beam": "beam", "diverse": "diverse beams of", "ctc_beam": "CTC beam"}
-    strategy = result["strategy"]
-    search = f"{sized[strategy]} {result['beam_size']}" if strategy in sized else strategy.replace("_", " ")
+    search = search_in_words(result["strategy"], result["beam_size"])
     return f"{search}, {result['mbr']} among {result['n_best']}" if result["mbr"] else search

@@ -12,11 +12,26 @@ from rich.table import Table
 from rich.text import Text
 
 from keras_s2s.bundle import MANIFEST, Bundle, Decoding, Manifest, read, verify
+from keras_s2s.cli.model_tree import model_tree
 from keras_s2s.cli.options import BundleFolder, Debug, Json
+from keras_s2s.cli.search import search_in_words
+
+_COMMON = (
+    "strategy",
+    "beam_size",
+    "length_penalty",
+    "length_penalty_base",
+    "n_best",
+    "max_length_factor",
+    "max_length_extra",
+)
 
 
 def inspect(bundle: BundleFolder, as_json: Json = False, debug: Debug = False) -> None:
     """Show what a bundle is, and check the SHA-256 of all its files.
+
+    The model is drawn part by part: name, kind, shape of the output and parameters. In shapes B are sentences, R rows
+    (hypotheses), S source tokens (S' after the front, which shortens), T target tokens, D the width, V the vocabulary.
 
     With `--json` there is the whole bundle.json, too.
 
@@ -30,7 +45,13 @@ def inspect(bundle: BundleFolder, as_json: Json = False, debug: Debug = False) -
     sizes = {path: opened.file(path).stat().st_size for path in hashes}
     if as_json:
         manifest = opened.manifest.model_dump(mode="json")
-        found = {"bundle": str(bundle), "verified_files": len(hashes), "bytes": sizes, "manifest": manifest}
+        found = {
+            "bundle": str(bundle),
+            "verified_files": len(hashes),
+            "bytes": sizes,
+            "parameters": sum(part.parameters for part in opened.manifest.parts) or None,
+            "manifest": manifest,
+        }
         typer.echo(json.dumps(found))
     else:
         _show(opened, sizes)
@@ -44,7 +65,10 @@ def _show(bundle: Bundle, sizes: Mapping[str, int]) -> None:
     facts.add_column(overflow="fold")
     for name, fact in _facts(manifest):
         facts.add_row(name, Text(fact))
-    tables = [facts, _graphs(manifest, sizes)]
+    tables = [facts]
+    if manifest.parts:
+        tables.append(model_tree("model", manifest.parts))
+    tables.append(_graphs(manifest, sizes))
     if forms := _metrics_by_form(manifest):
         tables.append(_metrics(forms))
     for table in tables:
@@ -56,10 +80,7 @@ def _show(bundle: Bundle, sizes: Mapping[str, int]) -> None:
 def _facts(manifest: Manifest) -> Iterator[tuple[str, str]]:
     yield "bundle", f"{manifest.name}, made {manifest.created}"
     yield "task", manifest.task
-    parts = {name: part for name, part in manifest.model.items() if isinstance(part, dict)}
-    yield "model", _listed({name: value for name, value in manifest.model.items() if name not in parts})
-    for name, part in parts.items():
-        yield f"  {name}", _listed(part)
+    yield from _configuration("model", manifest.model)
     for side, file in (("source", manifest.tokenizers.source), ("target", manifest.tokenizers.target)):
         yield f"{side} tokenizer", f"{file.path}, {file.vocabulary_size:,} ids"
     yield "decoding", _decoding(manifest.decoding)
@@ -69,16 +90,35 @@ def _facts(manifest: Manifest) -> Iterator[tuple[str, str]]:
     yield "needs", f"onnxruntime {manifest.minimum_onnxruntime} or newer"
 
 
+def _configuration(name: str, values: Mapping[str, Any], indent: str = "") -> Iterator[tuple[str, str]]:
+    """A line for a configuration, and one for each that it holds; what is None is not there."""
+    inner: dict[str, Any] = {}
+    for key, value in values.items():
+        if isinstance(value, dict):
+            inner[key] = value
+        elif isinstance(value, list):
+            inner |= {f"{key} {number}": one for number, one in enumerate(value, 1) if isinstance(one, dict)}
+    plain = {key: value for key, value in values.items() if value is not None and not isinstance(value, dict | list)}
+    yield indent + name, _listed(plain)
+    for key, value in inner.items():
+        yield from _configuration(key, value, indent + "  ")
+
+
 def _listed(values: Mapping[str, Any]) -> str:
     return ", ".join(f"{name} {value}" for name, value in values.items()) or "nothing recorded"
 
 
 def _decoding(decoding: Decoding) -> str:
-    search = "greedy" if decoding.strategy == "greedy" else f"beam {decoding.beam_size}"
+    """The search, what all searches have, and what is not as usual."""
+    unusual = {
+        name.replace("_", " "): " ".join(value) if isinstance(value, tuple) else value
+        for name, value in decoding
+        if name not in _COMMON and value != Decoding.model_fields[name].default
+    }
     return (
-        f"{search}, length penalty {decoding.length_penalty:g} (base {decoding.length_penalty_base:g}), "
-        f"{decoding.n_best} best, at most {decoding.max_length_factor:g} x source tokens + "
-        f"{decoding.max_length_extra} tokens"
+        f"{search_in_words(decoding.strategy, decoding.beam_size)}, length penalty {decoding.length_penalty:g} "
+        f"(base {decoding.length_penalty_base:g}), {decoding.n_best} best, at most {decoding.max_length_factor:g} x "
+        f"source tokens + {decoding.max_length_extra} tokens" + (f", {_listed(unusual)}" if unusual else "")
     )
 
 
@@ -93,15 +133,19 @@ def _verification(verification: Mapping[str, Any]) -> str:
 
 
 def _graphs(manifest: Manifest, sizes: Mapping[str, int]) -> Table:
-    table = _table("precision", "strategy", "file", "size")
-    for precision, graphs in manifest.graphs.items():
-        for strategy, file in graphs.items():
-            table.add_row(precision, strategy, file.path, decimal(sizes[file.path]))
-        folders = {PurePosixPath(file.path).parent for file in graphs.values()}
-        for path in manifest.files:
-            if PurePosixPath(path).parent in folders:
-                table.add_row(precision, "(shared)", path, decimal(sizes[path]))
+    """A graph a line, and its size in each precision; the weights are beside the graphs, which share them."""
+    table = _table("graph", *manifest.graphs)
+    names = dict.fromkeys(name for graphs in manifest.graphs.values() for name in graphs)
+    for name in names:
+        files = [graphs.get(name) for graphs in manifest.graphs.values()]
+        table.add_row(name, *("" if file is None else decimal(sizes[file.path]) for file in files))
+    table.add_row("(shared weights)", *(decimal(_weights(manifest, p, sizes)) for p in manifest.graphs))
     return table
+
+
+def _weights(manifest: Manifest, precision: str, sizes: Mapping[str, int]) -> int:
+    folders = {PurePosixPath(file.path).parent for file in manifest.graphs[precision].values()}
+    return sum(sizes[path] for path in manifest.files if PurePosixPath(path).parent in folders)
 
 
 def _metrics_by_form(manifest: Manifest) -> dict[str, dict[str, float]]:
@@ -116,8 +160,9 @@ def _metrics(forms: Mapping[str, Mapping[str, float]]) -> Table:
     return table
 
 
-def _table(*titles: str) -> Table:
+def _table(title: str, *titles: str) -> Table:
     table = Table(box=None, pad_edge=False)
-    for title in titles:
-        table.add_column(title, overflow="fold")
+    table.add_column(title, overflow="fold")
+    for other in titles:
+        table.add_column(other, overflow="fold", justify="right")
     return table

@@ -177,6 +177,12 @@ class SearchOptions:
         return hypotheses[minimum_bayes_risk([hypothesis.text for hypothesis in hypotheses], self.mbr)]
 
 
+def search_in_words(strategy: str, beam_size: int) -> str:
+    """Such as "greedy" and "beam 4"."""
+    sized = {"beam": "beam", "diverse": "diverse beams of", "ctc_beam": "CTC beam"}
+    return f"{sized[strategy]} {beam_size}" if strategy in sized else strategy.replace("ctc_", "CTC ")
+
+
 def with_search_options(verb: Callable[..., None]) -> Callable[..., None]:
     """Gives a verb an option for each field of `SearchOptions`; they reach it together, as its `search`."""
     fields = dataclasses.fields(SearchOptions)

@@ -1,4 +1,8 @@
 import json
+import os
+import re
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,7 +16,57 @@ def test_json(command: Callable, echo_bundle: Path) -> None:
     manifest = bundle.read(echo_bundle).manifest
     assert found["manifest"] == manifest.model_dump(mode="json")
     assert found["bytes"] == {path: (echo_bundle / path).stat().st_size for path in manifest.hashes}
-    assert (found["bundle"], found["verified_files"]) == (str(echo_bundle), 4)
+    assert (found["bundle"], found["verified_files"], found["parameters"]) == (str(echo_bundle), 4, None)
+
+
+def test_the_model_is_a_tree_of_parts(command: Callable, edited_bundle: Callable) -> None:
+    parts = [
+        {"name": "encoder", "kind": "lstm, 2 layers", "shape": "(B, S, D)", "parameters": 3000},
+        {"name": "decoder", "kind": "gru, 1 layer", "shape": "(R, T, D)", "parameters": 1000},
+    ]
+    path = edited_bundle(parts=parts)
+    _, out, _ = command("inspect", path)
+    lines = out.splitlines()
+    first = next(number for number, line in enumerate(lines) if line.startswith("├─ encoder"))
+    assert [re.sub(r"[ █-▏]+", " ", line).strip() for line in lines[first - 1 : first + 2]] == [
+        "model 4,000 100%",
+        "├─ encoder lstm, 2 layers (B, S, D) 3,000 75%",
+        "└─ decoder gru, 1 layer (R, T, D) 1,000 25%",
+    ]
+    found = json.loads(command("inspect", path, "--json")[1])
+    assert found["parameters"] == 4000
+    assert found["manifest"]["parts"] == parts
+
+
+def test_a_terminal_that_lacks_the_signs_of_the_tree(edited_bundle: Callable) -> None:
+    path = edited_bundle(parts=[{"name": "encoder", "kind": "lstm", "shape": "(B, S'·2, D)", "parameters": 3}])
+    done = subprocess.run(
+        [sys.executable, "-m", "keras_s2s.cli", "inspect", str(path)],
+        env={**os.environ, "PYTHONIOENCODING": "ascii"},
+        capture_output=True,
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert b"encoder  lstm  (B, S'?2, D)" in done.stdout
+
+
+def test_the_models_of_an_ensemble(command: Callable, edited_bundle: Callable) -> None:
+    model = {"kind": "ensemble", "models": [{"width": 8, "encoder": {"kind": "gru"}}, {"width": 16, "ctc": None}]}
+    _, out, _ = command("inspect", edited_bundle(model=model))
+    start = out.index("model ")
+    assert [" ".join(line.split()) for line in out[start:].splitlines()[:4]] == [
+        "model kind ensemble",
+        "models 1 width 8",
+        "encoder kind gru",
+        "models 2 width 16",
+    ]
+
+
+def test_decoding_names_what_is_not_usual(command: Callable, edited_bundle: Callable) -> None:
+    decoding = {"strategy": "sample", "beam_size": 1, "n_best": 3, "top_p": 0.9, "suppress": ["a", "b"]}
+    _, out, _ = command("inspect", edited_bundle(decoding=decoding))
+    line = " ".join(out[out.index("decoding") : out.index("longest")].split())
+    assert line.startswith("decoding sample, length penalty 1 (base 0), 3 best, at most ")
+    assert line.endswith("tokens, top p 0.9, suppress a b")
 
 
 def test_a_person_learns_what_the_bundle_is(command: Callable, edited_bundle: Callable) -> None:
@@ -32,14 +86,15 @@ def test_a_person_learns_what_the_bundle_is(command: Callable, edited_bundle: Ca
         "longest source 60 tokens",
         "verification 2 comparisons, 1,000 sentences, 2 near-ties",
         "needs onnxruntime 1.18.0 or newer",
-        "fp32 (shared) onnx/fp32/weights.bin 4 bytes",
+        "graph fp32",
+        "(shared weights) 4 bytes",
         "measured at export exact_match",
         "ONNX fp32 99.50",
         "All 4 files have the SHA-256 that bundle.json names.",
     ):
         assert row in rows
     assert any(row.startswith("decoding beam 4, length penalty 0.5 (base 2), 1 best") for row in rows)
-    assert any(row.startswith("fp32 greedy onnx/fp32/greedy.onnx ") for row in rows)
+    assert any(re.fullmatch(r"greedy [\d.]+ (bytes|kB)", row) for row in rows)
 
 
 def test_a_missing_file(command: Callable, own_bundle: Path) -> None:

@@ -32,7 +32,7 @@ class ShortlistTable:
         try:
             with np.load(path, allow_pickle=False) as arrays:
                 return cls(arrays["candidates"].astype("int32"), arrays["always"].astype("int32"))
-        except (KeyError, ValueError, OSError):
+        except (KeyError, ValueError, OSError, EOFError):
             raise UserError(f"{path}: not a shortlist; export the bundle again") from None
 
     def of(self, sentences: Sequence[Sentence]) -> np.ndarray:

@@ -1,14 +1,17 @@
 """Verification, with forms that say what they are told to say."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pytest
 
 from keras_s2s.bundle import Decoding
+from keras_s2s.decoding import StepOutput
 from keras_s2s.export import DEFAULT_DECODING, VerificationError
-from keras_s2s.export.verify import decode, verify, verify_texts
+from keras_s2s.export.checks import Check, checks
+from keras_s2s.export.verify import decode, verify, verify_numbers, verify_texts
+from keras_s2s.runtime.feeds import Sentence
 from keras_s2s.runtime.graph import Candidate, Candidates
 
 # Each sentence is made of its number, and is said back.
@@ -33,30 +36,36 @@ class Echo:
         self.other, self.alone, self.strategy = other or {}, alone, strategy
         self.asked: list[tuple[Decoding, int]] = []
 
-    def __call__(self, rows: Rows, decoding: Decoding) -> list[Candidates]:
-        self.asked.append((decoding, len(rows)))
-        different = (not self.alone or len(rows) == 1) and self.strategy in (None, decoding.strategy)
+    def search(self, graph: str, sentences: Sequence[Sentence], decoding: Decoding, *rest: Any) -> list[Candidates]:
+        self.asked.append((decoding, len(sentences)))
+        different = (not self.alone or len(sentences) == 1) and self.strategy in (None, decoding.strategy)
         found = self.other if different else {}
-        return [[found.get(row[0], Candidate(tuple(row[:-1]), -0.5))] for row in rows]
+        return [[found.get(s.ids[0], Candidate(tuple(s.ids[:-1]), -0.5))] for s in sentences]
 
 
-def model(log_probabilities: dict[int, float]) -> Callable[[dict[str, np.ndarray]], np.ndarray]:
-    """Logits are the same everywhere; the tokens that are not named are impossible."""
+class Model:
+    """A step whose log-probabilities are the same everywhere; the tokens that are not named are impossible."""
 
-    def logits(inputs: dict[str, np.ndarray]) -> np.ndarray:
-        # The prefix that both share, as teacher forcing wants it.
-        assert inputs["target_ids"][0, 0] == 1
-        values = np.full(2000, -30.0, "float32")
+    vocabulary = 2000
+
+    def __init__(self, log_probabilities: dict[int, float]) -> None:
+        self.values = np.full(self.vocabulary, -30.0, "float32")
         for token, value in log_probabilities.items():
-            values[token] = value
-        return np.tile(values, (*inputs["target_ids"].shape, 1))
+            self.values[token] = value
 
-    return logits
+    def start(self, source: Mapping[str, Any]) -> Any:
+        return {"memory": {}, "rows": {}}
+
+    def __call__(self, ids: Any, state: Any, attention: bool = False) -> Any:
+        # The prefix that both share, as teacher forcing wants it.
+        assert ids[0, 0] == 1
+        return StepOutput(np.tile(self.values, (*ids.shape, 1)), np.zeros(ids.shape, "float32")), state
 
 
-def check(rows: Rows, stub: Any = None, **forms: Echo) -> list[dict[str, Any]]:
-    every = {name: forms.get(name, Echo()) for name in FORMS}
-    return verify(stub or model({5: 0.0}), every, rows, DEFAULT_DECODING, lambda what: None)
+def check(rows: Rows, stub: Any = None, graphs: Sequence[str] = ("greedy", "beam"), **forms: Echo) -> list[dict]:
+    every: Any = {name: forms.get(name, Echo()) for name in FORMS}
+    asked = checks(graphs, rows, DEFAULT_DECODING, Model.vocabulary)
+    return verify(stub or Model({5: 0.0}), every, asked, lambda what: None)
 
 
 def test_forms_that_agree() -> None:
@@ -102,7 +111,7 @@ def test_scores_that_differ_are_told() -> None:
 )
 @pytest.mark.parametrize("form", ["saved_model", "fp32"])
 def test_a_difference_is_named(form: str, tokens: tuple[int, ...], message: str) -> None:
-    stub = model({5: 0.0, 6: -5.0, 9: -10.0, 7: -15.0, 2: -20.0})
+    stub = Model({5: 0.0, 6: -5.0, 9: -10.0, 7: -15.0, 2: -20.0})
     with pytest.raises(VerificationError, match=f"^keras and {form}, greedy: {message}") as error:
         check(ROWS, stub, **{form: Echo({9: Candidate(tokens, -0.6)})})
     assert "\n" not in str(error.value)
@@ -131,14 +140,14 @@ def near(number: int) -> dict[int, Candidate]:
 
 
 def test_a_near_tie_is_counted() -> None:
-    found = check(MANY, model({5: -1.0, 7: -1.00009}), saved_model=Echo(near(1)))
+    found = check(MANY, Model({5: -1.0, 7: -1.00009}), saved_model=Echo(near(1)))
     assert [c["near_ties"] for c in found] == [1, 0, 0, 0, 1, 0, 0, 0]
     assert found[0]["sentences"] == 1000
 
 
 def test_a_margin_just_above_a_near_tie() -> None:
     with pytest.raises(VerificationError, match=r"the margin is 0\.0001\d*, at most 0\.0001 would be"):
-        check(MANY, model({5: -1.0, 7: -1.00012}), saved_model=Echo(near(1)))
+        check(MANY, Model({5: -1.0, 7: -1.00012}), saved_model=Echo(near(1)))
 
 
 def test_hypotheses_of_one_score_are_a_near_tie_in_a_beam() -> None:
@@ -168,7 +177,7 @@ def test_texts_may_differ_as_seldom_as_tokens() -> None:
 def test_too_many_near_ties() -> None:
     message = r"^keras and saved_model, greedy: 2 of 1000 sentences differ at near-ties, more than 0\.1%$"
     with pytest.raises(VerificationError, match=message):
-        check(MANY, model({5: -1.0, 7: -1.00005}), saved_model=Echo(near(2)))
+        check(MANY, Model({5: -1.0, 7: -1.00005}), saved_model=Echo(near(2)))
 
 
 def test_scores_that_are_no_numbers() -> None:
@@ -178,12 +187,55 @@ def test_scores_that_are_no_numbers() -> None:
 
 
 def test_decode_sorts_by_length_and_keeps_the_order() -> None:
-    form = Echo()
-    rows = [[4, 2], [5, 5, 5, 2], [6, 6, 2], [7, 2]]
-    assert [best.tokens for best in decode(form, rows, DEFAULT_DECODING, batch_size=2)] == [
+    form: Any = Echo()
+    sentences = [Sentence(row) for row in ([4, 2], [5, 5, 5, 2], [6, 6, 2], [7, 2])]
+    asked = Check("beam", "beam 4", DEFAULT_DECODING, sentences)
+    assert [best.tokens for best in decode(form, asked, batch_size=2)] == [
         (4,),
         (5, 5, 5),
         (6, 6),
         (7,),
     ]
     assert [count for _, count in form.asked] == [2, 2]
+
+
+def test_a_graph_with_constraints_is_asked_with_them() -> None:
+    (asked,) = checks(["beam-constrained-coverage"], MANY, DEFAULT_DECODING, 50)
+    assert asked.title == "beam 4 with constrained, coverage"
+    assert asked.decoding.features == {"constrained", "coverage"}
+    assert len(asked.sentences) == 200
+    assert [list(s.prefix) for s in asked.sentences[:4]] == [[4], [], [], [4]]
+    assert asked.suppressed
+    (plain,) = checks(["greedy"], MANY, DEFAULT_DECODING.replace(min_length=3, suppress=("a",)), 50)
+    assert plain.decoding.features == frozenset()
+    assert len(plain.sentences) == 1000
+
+
+def test_where_samples_part_the_number_must_be_near_a_boundary() -> None:
+    # Two tokens of one half each: the number of the first step decides, and it is far from the boundary.
+    stub = Model({5: float(np.log(0.5)), 7: float(np.log(0.5))})
+    with pytest.raises(VerificationError, match=r"^keras and fp32, sample: sentence 1 first differs at step 1"):
+        check(MANY, stub, ("sample",), fp32=Echo({4: Candidate((7, 5, 6), -0.6)}))
+
+
+class Numbers:
+    """A form that says the same numbers of everything, but for `more` at the first token of a sentence."""
+
+    def __init__(self, more: float = 0.0) -> None:
+        self.more = more
+
+    def run(self, graph: str, inputs: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
+        values = np.zeros(inputs["target_ids"].shape, "float32")
+        values[0, 0] += self.more
+        values[inputs["target_ids"] == 0] = 99 * self.more
+        return {"token_scores": values}
+
+
+def test_numbers_of_targets_are_compared_and_padding_is_not() -> None:
+    forms: Any = {"keras": Numbers(), "saved_model": Numbers(), "fp32": Numbers(5e-5)}
+    found = verify_numbers(forms, "score", MANY[:40], [[5, 2], [5, 6, 2]] * 20)
+    assert [c["forms"] for c in found] == ["keras and saved_model", "keras and fp32"]
+    assert found[1]["largest_score_difference"] == pytest.approx(5e-5)
+    forms["fp32"] = Numbers(2e-4)
+    with pytest.raises(VerificationError, match=r"^keras and fp32, score: numbers differ by 0\.0002$"):
+        verify_numbers(forms, "score", MANY[:40], [[5, 2], [5, 6, 2]] * 20)

@@ -198,7 +198,7 @@ def test_a_strategy_that_the_bundle_lacks(own_bundle: Path) -> None:
     edit(own_bundle, graphs={"fp32": {"greedy": graphs["fp32"]["greedy"]}})
     echo = Generator.load(own_bundle, "fp32")
     assert echo(["abc"], beam_size=1)[0][0].text == "abc"
-    with pytest.raises(UserError, match="no beam graph for beam_size 4; fp32 has greedy"):
+    with pytest.raises(UserError, match="no graph 'beam' in fp32, which has greedy; export the bundle with 'beam'"):
         echo(["abc"])
 
 

@@ -12,10 +12,10 @@ from rich.progress import track
 from rich.table import Table
 
 from keras_s2s.bundle import Manifest
+from keras_s2s.cli.files import open_file
 from keras_s2s.cli.options import BundleFolder, Debug, Json, Precision, Threads
 from keras_s2s.cli.packages import training_packages
 from keras_s2s.cli.search import SearchOptions, search_in_words, with_search_options
-from keras_s2s.errors import UserError
 
 if TYPE_CHECKING:
     from keras_s2s.runtime import Generator
@@ -68,9 +68,12 @@ def evaluate(
     signed = metrics.signatures(names)  # Names a wrong metric before the work.
 
     options = options_of(manifest.decoding, search.of_generator())
+    if output is not None:
+        open_file(output, "ab").close()  # Before the work it is known that it can be written.
     hypotheses, seconds = _timed(generator, pairs.sources, search)
     if output is not None:
-        _write(output, hypotheses)
+        with open_file(output, "wb") as file:
+            file.writelines(f"{text}\n".encode() for text in hypotheses)
     result = {
         "bundle": str(bundle),
         "name": manifest.name,
@@ -116,13 +119,6 @@ def _timed(generator: "Generator", sources: Sequence[str], search: SearchOptions
         )
     ]
     return hypotheses, time.perf_counter() - start
-
-
-def _write(path: Path, hypotheses: Sequence[str]) -> None:
-    try:
-        path.write_text("".join(f"{text}\n" for text in hypotheses), encoding="utf-8", newline="\n")
-    except OSError as error:
-        raise UserError(f"{path}: cannot be written: {error.strerror}; check the name") from None
 
 
 def _show(result: dict[str, Any]) -> None:

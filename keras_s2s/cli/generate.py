@@ -1,15 +1,15 @@
 """`keras-s2s generate`: a line in, a line out."""
 
-import codecs
 import contextlib
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, BinaryIO
 
 import typer
 
+from keras_s2s.cli.files import open_file, utf8_lines
 from keras_s2s.cli.options import BundleFolder, Debug, Precision, Threads
 from keras_s2s.cli.search import SearchOptions, with_search_options
 from keras_s2s.errors import UserError
@@ -71,14 +71,13 @@ def generate(
     search.check("generate")
     from keras_s2s.runtime import Generator
 
-    if STANDARD not in (input, output) and input.exists() and output.exists() and output.samefile(input):
-        raise UserError(f"{output}: is the input, too; write to another file")
-    lines = _utf8_lines(_open(input), "standard input" if input == STANDARD else str(input))
-    prefixes = None if prefix is None else (line.rstrip("\r\n") for line in _utf8_lines(_open(prefix), str(prefix)))
+    _check_is_no_input(output, (input, prefix))
+    lines = utf8_lines(_input(input), "standard input" if input == STANDARD else str(input))
+    begins = None if prefix is None else _prefixes(prefix)
     generator = Generator.load(bundle, precision, threads)
-    found = generator.stream(lines, prefix=prefixes, strict=strict, **search.of_generator())
+    found = generator.stream(lines, prefix=begins, strict=strict, **search.of_generator())
     form = _Form(numbers=search.mbr is None and (search.n_best or 1) > 1, scores=scores, token_scores=token_scores)
-    with _writing(output) as sink:
+    with _output(output) as sink:
         for number, hypotheses in enumerate(found, start=1):
             shown = hypotheses if search.mbr is None else [search.chosen(hypotheses)]
             sink.write("".join(form.line(number, hypothesis) for hypothesis in shown).encode())
@@ -100,34 +99,28 @@ class _Form:
         return "\t".join([*fields, hypothesis.text]) + "\n"
 
 
-def _open(path: Path) -> BinaryIO:
-    if path == STANDARD:
-        # Not sys.stdin.buffer: Python aborts if it ends while a thread reads from that.
-        return open(0, "rb", closefd=False)
-    try:
-        return path.open("rb")
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read: {error.strerror}; check the name") from None
+def _check_is_no_input(output: Path, inputs: Iterable[Path | None]) -> None:
+    for path in inputs:
+        if path is None or STANDARD in (path, output):
+            continue
+        if path.exists() and output.exists() and output.samefile(path):
+            raise UserError(f"{output}: is an input, too; write to another file")
 
 
-def _utf8_lines(file: BinaryIO, name: str) -> Iterator[str]:
-    """The lines of `file`, read in the thread that asks for them, as soon as they are there."""
-    with file:
-        for number, line in enumerate(file, start=1):
-            try:
-                yield (line.removeprefix(codecs.BOM_UTF8) if number == 1 else line).decode()
-            except UnicodeDecodeError:
-                raise UserError(f"{name}: line {number}: not UTF-8; convert it to UTF-8") from None
+def _prefixes(path: Path) -> Iterator[str]:
+    lines = utf8_lines(open_file(path, "rb"), str(path))
+    return (line.rstrip("\r\n") for line in lines)
+
+
+def _input(path: Path) -> BinaryIO:
+    # Not sys.stdin.buffer: Python aborts if it ends while a thread reads from that.
+    return open(0, "rb", closefd=False) if path == STANDARD else open_file(path, "rb")
 
 
 @contextlib.contextmanager
-def _writing(path: Path) -> Iterator[BinaryIO]:
+def _output(path: Path) -> Iterator[BinaryIO]:
     if path == STANDARD:
         yield sys.stdout.buffer
         return
-    try:
-        file = path.open("wb")
-    except OSError as error:
-        raise UserError(f"{path}: cannot be written: {error.strerror}; check the name") from None
-    with file:
+    with open_file(path, "wb") as file:
         yield file

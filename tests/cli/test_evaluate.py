@@ -88,3 +88,15 @@ def test_mistakes(command: Callable, echo_bundle: Path, texts: list[object], opt
     code, out, err = command("evaluate", echo_bundle, *texts, *options)
     assert (code, out, err.count("\n")) == (2, "", 1)
     assert message in err
+
+
+def test_an_output_that_cannot_be_written_is_known_before_the_work(
+    command: Callable, echo_bundle: Path, texts: list[object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def work(*arguments: object, **options: object) -> None:
+        raise AssertionError("it worked before it looked")
+
+    monkeypatch.setattr("keras_s2s.runtime.Generator.stream", work)
+    code, _, err = command("evaluate", echo_bundle, *texts, "--output", "nowhere/out")
+    assert (code, err.count("\n")) == (2, 1)
+    assert "nowhere/out: cannot be written" in err

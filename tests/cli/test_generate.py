@@ -267,9 +267,11 @@ def test_a_file_is_written(command: Callable, echo_bundle: Path, lines: Path, tm
     arguments = ["generate", echo_bundle, "--precision", "fp32", "--input", lines, "--output"]
     assert command(*arguments, tmp_path / "out") == (0, "", "")
     assert (tmp_path / "out").read_bytes() == b"abc\nde\n"
-    code, _, err = command(*arguments, lines)
-    assert code == 2
-    assert "is the input, too" in err
+    (tmp_path / "prefixes").write_bytes(b"x\n")
+    for mistake in ([lines], [tmp_path / "prefixes", "--prefix", tmp_path / "prefixes"]):
+        code, _, err = command(*arguments, *mistake)
+        assert code == 2
+        assert "is an input, too" in err
     assert lines.read_bytes() == b"abc\r\nde\n"
 
 

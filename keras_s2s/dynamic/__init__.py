@@ -1,0 +1,1 @@
+"""Exact dynamic programming: pure functions of scores, in which padding is neutral already."""

@@ -1,0 +1,113 @@
+"""CTC probabilities of growing prefixes, for decoding with attention and CTC together (Watanabe et al. 2017).
+
+Log-probabilities (B, S, C) have the blank as their last class; a padded frame has 0 at the blank and -1e9 elsewhere.
+There are R = B·K prefixes, those of a sentence next to each other; what belongs to the sentence is not repeated.
+A prefix is known by its last token, BOS (1) if it is empty, and by its `forward` (R, S, 2): at each frame, the
+log-probability that the prefix is all there is up to that frame, ending with its last label [0] or with a blank [1].
+A prefix that no alignment has, has about -1e9.
+"""
+
+from typing import Any
+
+from keras import ops
+
+from keras_s2s.dynamic.semiring import FLOOR, IMPOSSIBLE, log_add, log_sum, select
+
+Tensor = Any
+
+BOS, EOS, FIRST_LABEL = 1, 2, 3
+_SMALLEST = 1e-37
+
+
+def start(log_probabilities: Tensor) -> Tensor:
+    """`forward` (B, S, 2) of the empty prefix: every frame is blank."""
+    blank = ops.cumsum(log_probabilities[:, :, -1], axis=1)
+    return ops.stack([ops.full_like(blank, FLOOR), blank], axis=2)
+
+
+def extensions(log_probabilities: Tensor, forward: Tensor, last: Tensor) -> Tensor:
+    """log p(prefix + v, whatever follows) for each class v (Watanabe et al. 2017, algorithm 2): (R, C).
+
+    At EOS it is the log-probability that the prefix is the whole labelling, so that the probabilities of a row sum to
+    that of its prefix; at the blank, which continues nothing, -1e9. What is e^85 times less probable than the prefix
+    being all there is before its likeliest frame is given as that much.
+
+    Args:
+        log_probabilities: (B, S, C).
+        forward: (R, S, 2), of the prefixes.
+        last: (R,), their last tokens.
+    """
+    batch, frames, classes = tuple(ops.shape(log_probabilities))
+    after_any, after_blank = _before_each_frame(forward, last)  # (R, S)
+    rows = ops.shape(forward)[0] // batch
+    # No label is at a padded frame, whose number must not matter to what is the likeliest one.
+    padded = ops.repeat(log_probabilities[:, :, FIRST_LABEL] < IMPOSSIBLE, rows, axis=0)
+    after_any = ops.where(padded, FLOOR, after_any)
+    highest = ops.max(after_any, axis=1, keepdims=True)
+    weights = ops.reshape(ops.exp(after_any - highest), (batch, rows, frames))
+    # As a product of probabilities this is a matrix product, where logarithms would need (R, S, C) at once.
+    sums = ops.reshape(ops.matmul(weights, ops.exp(log_probabilities)), (-1, classes))
+    following = ops.log(ops.maximum(sums, _SMALLEST)) + highest
+
+    repeated = log_sum(after_blank + _of_tokens(log_probabilities, last), axis=1)
+    whole = log_add(forward[:, -1, 0], forward[:, -1, 1])
+    ids = ops.arange(classes)[None, :]
+    following = ops.where(ids == last[:, None], repeated[:, None], following)
+    following = ops.where(ids == EOS, whole[:, None], following)
+    return ops.where(ids == classes - 1, FLOOR, following)
+
+
+def extend(log_probabilities: Tensor, forward: Tensor, last: Tensor, token: Tensor) -> Tensor:
+    """`forward` of each prefix with its next token after it.
+
+    Args:
+        log_probabilities: (B, S, C).
+        forward: (R, S, 2), of the prefixes.
+        last: (R,), their last tokens.
+        token: (R,), what comes after.
+    """
+    of_token = _of_tokens(log_probabilities, token)  # (R, S)
+    rows = ops.shape(forward)[0] // ops.shape(log_probabilities)[0]
+    of_blank = ops.repeat(log_probabilities[:, :, -1], rows, axis=0)
+    after_any, after_blank = _before_each_frame(forward, last)
+    begins = ops.where((last == token)[:, None], after_blank, after_any)
+    label = _recurrence(of_token, of_token + begins)
+    blank = _recurrence(of_blank, of_blank + _later(label, FLOOR))
+    return ops.stack([label, blank], axis=2)
+
+
+def _before_each_frame(forward: Tensor, last: Tensor) -> tuple[Tensor, Tensor]:
+    """The log-probability of the prefix up to the frame before, in any way and ending with a blank: (R, S) each."""
+    first = ops.where(last == BOS, 0.0, FLOOR)[:, None]
+    any_way = log_add(forward[:, :, 0], forward[:, :, 1])
+    return _later(any_way, first), _later(forward[:, :, 1], first)
+
+
+def _later(x: Tensor, first: Tensor | float) -> Tensor:
+    """x (R, S) one frame later."""
+    return ops.concatenate([ops.zeros_like(x[:, :1]) + first, x[:, :-1]], axis=1)
+
+
+def _of_tokens(log_probabilities: Tensor, tokens: Tensor) -> Tensor:
+    """The log-probabilities of each row's token: (B, S, C), (R,) -> (R, S)."""
+    batch, frames, _ = tuple(ops.shape(log_probabilities))
+    by_class = ops.transpose(log_probabilities, (0, 2, 1))
+    return ops.reshape(select(by_class, ops.reshape(tokens, (batch, -1))), (-1, frames))
+
+
+def _recurrence(factor: Tensor, term: Tensor) -> Tensor:
+    """y_s = log(exp(factor_s + y_{s-1}) + exp(term_s)) over (R, S), in log2 S rounds (Hillis and Steele 1986)."""
+    frames = ops.shape(factor)[1]
+    places = ops.arange(frames)
+
+    def double(distance: Tensor, factor: Tensor, term: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        reaches = (places >= distance)[None, :]
+        earlier = ops.maximum(places - distance, 0)
+        before = ops.where(reaches, ops.take(term, earlier, axis=1), FLOOR)
+        longer = ops.where(reaches, ops.take(factor, earlier, axis=1), 0.0)
+        return distance * 2, factor + longer, log_add(term, factor + before)
+
+    def unfinished(distance: Tensor, factor: Tensor, term: Tensor) -> Tensor:
+        return distance < frames
+
+    return ops.while_loop(unfinished, double, (ops.ones((), "int32"), factor, term))[2]

@@ -21,6 +21,8 @@ class SSRU(keras.layers.Layer):
 
     def __init__(self, width: int, **options: Any) -> None:
         super().__init__(**options)
+        # XLA has no gradient of a loop whose number of rounds is known at run time alone.
+        self.supports_jit = False
         self.forget = Linear(width, name="forget")
         self.input_projection = Linear(width, use_bias=False, name="input")
 

@@ -2,9 +2,11 @@
 
 from typing import Any
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from keras.src.trainers.trainer import model_supports_jit
 
 from keras_s2s.layers import SSRU
 
@@ -100,3 +102,11 @@ def test_a_step_in_onnx_has_no_loop(layer: SSRU, in_onnx: Any) -> None:
     x, cell = normal(3, 1, 4), normal(3, 4)
     for got, expected in zip(graph(x, cell), layer(x, cell), strict=True):
         np.testing.assert_allclose(got, expected, atol=1e-5)
+
+
+def test_keras_does_not_compile_models_with_it_by_xla(layer: SSRU) -> None:
+    """By itself Keras does so on a GPU."""
+    cell = keras.Input((4,))
+    x = keras.Input((None, 4))
+    model = keras.Model([x, cell], layer(x, cell))
+    assert not model_supports_jit(model)

@@ -15,7 +15,8 @@ from keras_s2s.bundle import Manifest
 from keras_s2s.cli.files import open_file
 from keras_s2s.cli.options import BundleFolder, Debug, Json, Precision, Threads
 from keras_s2s.cli.packages import training_packages
-from keras_s2s.cli.search import SearchOptions, search_in_words, with_search_options
+from keras_s2s.cli.search import SearchOptions, search_in_words
+from keras_s2s.cli.spread import spread
 
 if TYPE_CHECKING:
     from keras_s2s.runtime import Generator
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 DEFAULT_METRICS = ("bleu", "exact_match")
 
 
-@with_search_options
+@spread("search", SearchOptions)
 def evaluate(
     bundle: BundleFolder,
     search: SearchOptions,

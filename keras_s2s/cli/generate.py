@@ -11,7 +11,8 @@ import typer
 
 from keras_s2s.cli.files import open_file, utf8_lines
 from keras_s2s.cli.options import BundleFolder, Debug, Precision, Threads
-from keras_s2s.cli.search import SearchOptions, with_search_options
+from keras_s2s.cli.search import SearchOptions
+from keras_s2s.cli.spread import spread
 from keras_s2s.errors import UserError
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 STANDARD = Path("-")
 
 
-@with_search_options
+@spread("search", SearchOptions)
 def generate(
     bundle: BundleFolder,
     search: SearchOptions,

@@ -1,16 +1,15 @@
 """Options of the search: each is written here once, for all verbs that decode."""
 
-import contextlib
 import dataclasses
 import functools
-import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from keras_s2s.bundle import Strategy
+from keras_s2s.cli.length_penalty import LengthPenalty, parse_length_penalty
 from keras_s2s.cli.packages import training_packages
 from keras_s2s.errors import UserError
 
@@ -18,30 +17,8 @@ if TYPE_CHECKING:
     from keras_s2s.runtime import Hypothesis
 
 
-class LengthPenalty(NamedTuple):
-    """Options of the search; a base of None is the bundle's."""
-
-    exponent: float
-    base: float | None
-
-
-def parse_length_penalty(word: str) -> LengthPenalty:
-    """Reads `0.6`, `gnmt:0.6`, `average` or `none`.
-
-    Raises:
-        typer.BadParameter: it is something else.
-    """
-    if word == "average":
-        return LengthPenalty(1.0, 0.0)
-    if word == "none":
-        return LengthPenalty(0.0, None)
-    with contextlib.suppress(ValueError):
-        return LengthPenalty(float(word.removeprefix("gnmt:")), 5.0 if word.startswith("gnmt:") else None)
-    raise typer.BadParameter(f"expected a number such as 0.6, gnmt:0.6, average or none, got {word!r}")
-
-
-def _option(panel: str, explained: str, *names: str, metavar: str | None = None, **settings: Any) -> Any:
-    return typer.Option(*names, help=explained, metavar=metavar, rich_help_panel=panel, show_default=False, **settings)
+def _option(panel: str, explained: str, *names: str, **settings: Any) -> Any:
+    return typer.Option(*names, help=explained, rich_help_panel=panel, show_default=False, **settings)
 
 
 _search = functools.partial(_option, "Search")
@@ -181,25 +158,3 @@ def search_in_words(strategy: str, beam_size: int) -> str:
     """Such as "greedy" and "beam 4"."""
     sized = {"beam": "beam", "diverse": "diverse beams of", "ctc_beam": "CTC beam"}
     return f"{sized[strategy]} {beam_size}" if strategy in sized else strategy.replace("ctc_", "CTC ")
-
-
-def with_search_options(verb: Callable[..., None]) -> Callable[..., None]:
-    """Gives a verb an option for each field of `SearchOptions`; they reach it together, as its `search`."""
-    fields = dataclasses.fields(SearchOptions)
-
-    @functools.wraps(verb)
-    def expanded(**given: Any) -> None:
-        verb(search=SearchOptions(**{field.name: given.pop(field.name) for field in fields}), **given)
-
-    signature = inspect.signature(verb)
-    parameters = []
-    for name, parameter in signature.parameters.items():
-        parameters += [_parameter(field) for field in fields] if name == "search" else [parameter]
-    # As keywords, those without a default may stand behind others.
-    by_name = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in parameters]
-    expanded.__signature__ = signature.replace(parameters=by_name)  # type: ignore[attr-defined]
-    return expanded
-
-
-def _parameter(field: "dataclasses.Field[Any]") -> inspect.Parameter:
-    return inspect.Parameter(field.name, inspect.Parameter.KEYWORD_ONLY, default=field.default, annotation=field.type)

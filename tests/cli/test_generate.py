@@ -13,7 +13,8 @@ import pytest
 import typer
 
 from keras_s2s import text
-from keras_s2s.cli.search import SearchOptions, parse_length_penalty
+from keras_s2s.cli.length_penalty import parse_length_penalty
+from keras_s2s.cli.search import SearchOptions
 from keras_s2s.runtime import Options
 
 COMMAND = [sys.executable, "-m", "keras_s2s.cli", "generate", "--precision", "fp32"]

@@ -40,7 +40,7 @@ def rotate(x: Tensor, positions: Tensor) -> Tensor:
     """
     half = x.shape[-1] // 2
     angles = _angles(positions, np.arange(half) / half)[:, None]  # (N, 1, T, d/2)
-    sin, cos = ops.sin(angles), ops.cos(angles)
+    sin, cos = (ops.cast(turn(angles), x.dtype) for turn in (ops.sin, ops.cos))
     first, second = x[..., :half], x[..., half:]
     return ops.concatenate([first * cos - second * sin, second * cos + first * sin], axis=-1)
 

@@ -6,9 +6,6 @@ from typing import Any, NamedTuple
 
 import keras
 
-from keras_s2s.models.config import ModelConfig
-from keras_s2s.models.seq2seq import Seq2Seq
-
 
 class Part(NamedTuple):
     """A part of a model.
@@ -26,8 +23,8 @@ class Part(NamedTuple):
     parameters: int
 
 
-def describe(model: Seq2Seq) -> list[Part]:
-    """The parts of a model in the order of its data's way; their parameters add up to those of the model."""
+def describe(model: Any) -> list[Part]:
+    """The parts of a `Seq2Seq` in the order of its data's way; their parameters add up to those of the model."""
     counted: set[str] = set()
     parts = []
     for name, layer, kind, shape in _parts(model):
@@ -37,8 +34,23 @@ def describe(model: Seq2Seq) -> list[Part]:
     return parts
 
 
-def _parts(model: Seq2Seq) -> Iterator[tuple[str, keras.layers.Layer, str, str]]:
-    config: ModelConfig = model.config
+def table(parts: list[Part]) -> list[str]:
+    """Lines of a plain table, the sum of the parameters last."""
+    rows = [("part", "kind", "output", "parameters")]
+    rows += [(part.name, part.kind, part.shape, f"{part.parameters:,}") for part in parts]
+    rows.append(("total", "", "", f"{sum(part.parameters for part in parts):,}"))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+
+    def line(row: tuple[str, ...]) -> str:
+        *words, number = row
+        cells = [word.ljust(width) for word, width in zip(words, widths, strict=False)]
+        return "  ".join([*cells, number.rjust(widths[-1])])
+
+    return [line(row) for row in rows]
+
+
+def _parts(model: Any) -> Iterator[tuple[str, keras.layers.Layer, str, str]]:
+    config = model.config
     frames = "S'" if config.front else "S"
     if model.encoder is not None:
         source: Any = model.encoder.source

@@ -1,5 +1,6 @@
 """The functional assembly of a model from its config."""
 
+from collections.abc import Callable
 from typing import Any, Self
 
 import keras
@@ -8,6 +9,7 @@ from keras import ops
 from keras_s2s.layers.fused import Tensor
 from keras_s2s.models.assembly import Parts
 from keras_s2s.models.config import ModelConfig
+from keras_s2s.models.describe import describe, table
 
 
 @keras.saving.register_keras_serializable("keras_s2s")
@@ -51,6 +53,11 @@ class Seq2Seq(keras.Model):
         self.config, self.source_names = config, names
         self.encoder, self.bridge, self.decoder = parts.encoder, parts.bridge, parts.decoder
         self.head, self.ctc, self.crf = parts.head, parts.ctc, parts.crf
+
+    def summary(self, print_fn: Callable[[str], None] = print) -> None:
+        """Prints the parts and their parameters; what parts share is counted once."""
+        for line in table(describe(self)):
+            print_fn(line)
 
     def get_config(self) -> dict[str, Any]:
         """The config as plain data."""

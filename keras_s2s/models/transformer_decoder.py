@@ -65,7 +65,7 @@ class TransformerDecoder(keras.layers.Layer):
         memory, rows = state["memory"], dict(state["rows"])
         length, attention = ops.shape(ids)[1], None
         positions = rows["position"][:, None] + ops.arange(length)[None, :]
-        mask, shared = (None, {}) if self.is_ssru else self._view(rows, positions, length)
+        mask, shared = (None, {}) if self.is_ssru else self._sight(rows, positions, length)
         x = self.positions(self.embedding(ids) * self.embedding.width**0.5, positions)
         x = self.dropout(x, training=training)
         for i, block in enumerate(self.blocks):
@@ -82,8 +82,8 @@ class TransformerDecoder(keras.layers.Layer):
         hidden, state = x if self.norm is None else self.norm(x), {"memory": memory, "rows": rows}
         return (hidden, state, attention) if return_attention else (hidden, state)
 
-    def _view(self, rows: dict[str, Tensor], positions: Tensor, length: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        """What all self-attentions are told alike: the mask (R, T, P+T), and options."""
+    def _sight(self, rows: dict[str, Tensor], positions: Tensor, length: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """What self-attention is told alike in all blocks: the mask (R, T, P+T), and options."""
         past = ops.shape(rows["key_0"])[2]
         return causal_mask(rows["position"], past, length), self.positions.of_attention(positions, length, past)
 

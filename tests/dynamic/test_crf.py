@@ -138,7 +138,6 @@ def test_training_is_traced_with_any_sizes() -> None:
         np.testing.assert_allclose(np.sum(gradient, axis=(2, 3)), 0, atol=1e-5)
 
 
-@pytest.mark.filterwarnings("ignore:You are using a softmax over axis -1")
 def test_it_is_the_same_in_onnx(in_onnx: Callable) -> None:
     def every(potentials: tf.Tensor) -> tuple[tf.Tensor, ...]:
         return (*viterbi(potentials), marginals(potentials))

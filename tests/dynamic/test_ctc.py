@@ -154,7 +154,6 @@ def test_greedy_never_produces_a_special_id() -> None:
         assert not tokens[b, lengths[b] :].numpy().any()
 
 
-@pytest.mark.filterwarnings("ignore:You are using a softmax over axis -1")
 def test_greedy_is_the_same_in_onnx(in_onnx: Callable) -> None:
     run = in_onnx(greedy, tf.TensorSpec((None, None, 6)))
     for batch, frames in [(1, 1), (1, 6), (5, 1), (4, 9)]:

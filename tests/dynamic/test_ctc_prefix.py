@@ -116,7 +116,6 @@ def test_a_prefix_longer_than_the_frames_stays_finite() -> None:
     assert (following < -1e8).all()
 
 
-@pytest.mark.filterwarnings("ignore:You are using a softmax over axis -1")
 def test_it_is_the_same_in_onnx(in_onnx: Callable) -> None:
     def both(log_p: tf.Tensor, forward: tf.Tensor, last: tf.Tensor, token: tf.Tensor) -> tuple[tf.Tensor, ...]:
         longer = ctc_prefix.extend(log_p, forward, last, token)

@@ -124,7 +124,6 @@ def test_sentences_are_independent_of_padding_and_of_each_other() -> None:
         check(results(together, b), results(prefix_beam_search(logits[b : b + 1, :frames], 4, 4), 0))
 
 
-@pytest.mark.filterwarnings("ignore:You are using a softmax over axis -1")
 def test_it_is_the_same_in_onnx_for_every_size(in_onnx: Callable) -> None:
     number = tf.TensorSpec((), tf.int32)
     run = in_onnx(prefix_beam_search, tf.TensorSpec((None, None, 7)), number, number)

@@ -46,7 +46,6 @@ def test_pairs_that_do_not_fit_teach_nothing_and_others_as_before() -> None:
     assert np.abs(gradient[1]).max() > 0.01
 
 
-@pytest.mark.filterwarnings("ignore:.*NumPy array.*")
 def test_a_model_learns_with_it() -> None:
     """Each source id is two frames; the labels are the ids without the repeated ones."""
     keras.utils.set_random_seed(1)

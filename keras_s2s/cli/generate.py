@@ -66,7 +66,7 @@ def generate(
     ```
     keras-s2s generate saved_models/dates < in.txt > out.txt
     keras-s2s generate saved_models/dates --n-best 3 --scores < in.txt
-    keras-s2s generate saved_models/dates --strategy sample --n-best 16 --mbr chrf < in.txt
+    keras-s2s generate saved_models/dates --n-best 8 --mbr chrf < in.txt
     ```
     """
     search.check("generate")

@@ -15,7 +15,8 @@ def minimum_bayes_risk(candidates: Sequence[str], metric: str) -> int:
     `argmax_i sum_j u(candidates[i], candidates[j])` (Kumar and Byrne 2004; for samples, Eikema and Aziz 2020).
 
     Args:
-        candidates: hypotheses of one source. A text that occurs twice counts twice, and is compared once.
+        candidates: hypotheses of one source. A text that occurs twice counts twice, and is compared once: n different
+            texts take n * n sentence scores.
         metric: a name of `METRICS`. Where lower is better, the utility is the negated value.
 
     Returns:

@@ -11,9 +11,15 @@ from keras_s2s.cli.packages import training_packages
 
 @pytest.mark.parametrize(
     ("package", "arguments"),
-    [("tensorflow", ["run", "recipe"]), ("sacrebleu", ["evaluate", "b", "--source", "s", "--reference", "r"])],
+    [
+        ("tensorflow", ["run", "recipe"]),
+        ("sacrebleu", ["evaluate", "b", "--source", "s", "--reference", "r"]),
+        ("sacrebleu", ["generate", "b", "--n-best", "2", "--mbr", "chrf"]),
+        ("matplotlib", ["align", "b", "a text", "--output", "a.png"]),
+    ],
 )
 def test_a_missing_package_is_one_line(package: str, arguments: list[str]) -> None:
+    who = f"{arguments[0]} --mbr" if "--mbr" in arguments else arguments[0]
     program = (
         f"import os, sys; sys.modules[{package!r}] = None; os.environ.pop('TF_CPP_MIN_LOG_LEVEL', None)\n"
         f"from keras_s2s.cli import main; sys.exit(main({arguments!r}))"
@@ -21,8 +27,7 @@ def test_a_missing_package_is_one_line(package: str, arguments: list[str]) -> No
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == (
-        f"keras-s2s: {arguments[0]} needs the training packages, and {package} is missing; "
-        'pip install "keras_s2s[train]"\n'
+        f'keras-s2s: {who} needs the training packages, and {package} is missing; pip install "keras_s2s[train]"\n'
     )
 
 

@@ -83,6 +83,8 @@ def generate(
             shown = hypotheses if search.mbr is None else [search.chosen(hypotheses)]
             sink.write("".join(form.line(number, hypothesis) for hypothesis in shown).encode())
             sink.flush()
+    if begins is not None and next(begins, None) is not None:
+        raise UserError(f"{prefix}: has more lines than the input; give one for each, an empty one for nothing")
 
 
 @dataclass(frozen=True)

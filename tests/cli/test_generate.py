@@ -168,13 +168,19 @@ def test_constraints(process: Callable, many_graphs_bundle: Path, tmp_path: Path
     assert done.stdout == f"-{3000 * a + 101}.000000\tabc\n".encode()
 
 
-def test_too_few_prefixes(command: Callable, many_graphs_bundle: Path, lines: Path) -> None:
-    prefixes = lines.with_name("prefixes")
-    prefixes.write_text("x\n")
-    options = ["--precision", "fp32", "--strategy", "greedy", "--input", lines, "--prefix", prefixes]
+@pytest.mark.parametrize(
+    ("prefixes", "message"),
+    [("x\n", "prefix: there is none for text 2"), ("x\n\ny\n", "prefixes: has more lines than the input")],
+)
+def test_other_numbers_of_prefixes(
+    command: Callable, many_graphs_bundle: Path, lines: Path, prefixes: str, message: str
+) -> None:
+    path = lines.with_name("prefixes")
+    path.write_text(prefixes)
+    options = ["--precision", "fp32", "--strategy", "greedy", "--input", lines, "--prefix", path]
     code, _, err = command("generate", many_graphs_bundle, *options)
     assert (code, err.count("\n")) == (2, 1)
-    assert "prefix: there is none for text 2" in err
+    assert message in err
 
 
 def test_unknown_tokens_are_replaced(command: Callable, many_graphs_bundle: Path, lines: Path) -> None:

@@ -5,13 +5,22 @@ from collections.abc import Iterator, Mapping
 import onnx
 from onnx import AttributeProto, GraphProto, numpy_helper
 
+_RANDOM = {"Bernoulli", "Dropout", "Multinomial"} | {
+    f"Random{kind}{like}" for kind in ("Normal", "Uniform") for like in ("", "Like")
+}
+
 
 def tidy(graph: GraphProto) -> None:
-    """Lets indices be negative, takes what a loop never changes out of it, and drops what nobody reads."""
+    """Lets indices be negative, takes what a loop never changes out of it, and drops what nobody reads.
+
+    Inner loops come first, so that what no loop changes ends outside all of them.
+    """
     zeros = {t.name for inner in all_graphs(graph) for t in inner.initializer if not numpy_helper.to_array(t).any()}
     for inner in all_graphs(graph):
         _trust_indices(inner, zeros)
-    _hoist_invariants(graph)
+    for inner in all_graphs(graph):
+        _hoist_invariants(inner)
+        _move_invariants_out(inner)
     _remove_unused(graph)
 
 
@@ -69,6 +78,57 @@ def _hoist_invariants(graph: GraphProto) -> None:
             del loop.input[i + 2], loop.output[i], body.input[i + 2], body.output[i + 1]
 
 
+def _move_invariants_out(graph: GraphProto) -> None:
+    """Nodes of loop bodies that read nothing that the loop changes are computed once, before it.
+
+    They are computed even if the loop has no round, so they must not fail where the loop would not have run; shapes
+    and weights, which is what such nodes are made of, do not depend on that.
+    """
+    nodes: list[onnx.NodeProto] = []
+    for node in graph.node:
+        if node.op_type == "Loop":
+            nodes += _taken_out(next(a.g for a in node.attribute if a.name == "body"), graph)
+        nodes.append(node)
+    replace_nodes(graph, nodes)
+
+
+def _taken_out(body: GraphProto, graph: GraphProto) -> list[onnx.NodeProto]:
+    """Removes invariant nodes from a body, in their order; the constants that they read go to `graph` with them."""
+    changing = {value.name for value in [*body.input, *body.output]}
+    invariant = []
+    for node in body.node:
+        if (_reads(node) | _makes(node)) & changing or _is_random(node):
+            changing |= _makes(node)
+        else:
+            invariant.append(node)
+    read: set[str] = set().union(*(_reads(node) for node in invariant))
+    # A constant costs nothing where it is; it moves for those that read it.
+    moved = [node for node in invariant if node.op_type != "Constant" or read & _makes(node)]
+    names: set[str] = set().union(*map(_makes, moved))
+    taken = [onnx.NodeProto.FromString(node.SerializeToString()) for node in moved]
+    graph.initializer.extend(tensor for tensor in body.initializer if tensor.name in read)
+    initializers = [tensor for tensor in body.initializer if tensor.name not in read]
+    del body.initializer[:]
+    body.initializer.extend(initializers)
+    replace_nodes(body, [node for node in body.node if not names & _makes(node)])
+    return taken
+
+
+def _reads(node: onnx.NodeProto) -> set[str]:
+    return {*node.input, *_read_inside(node)} - {""}
+
+
+def _makes(node: onnx.NodeProto) -> set[str]:
+    """An output that nobody reads may have no name."""
+    return {*node.output} - {""}
+
+
+def _is_random(node: onnx.NodeProto) -> bool:
+    """Whether a node, or one inside it, gives something else in every round."""
+    inside = [inner for a in node.attribute if a.type == AttributeProto.GRAPH for inner in a.g.node]
+    return node.op_type in _RANDOM or any(map(_is_random, inside))
+
+
 def _read_instead(graph: GraphProto, name: str, other: str) -> None:
     for node in (node for inner in all_graphs(graph) for node in inner.node):
         node.input[:] = [other if used == name else used for used in node.input]
@@ -88,7 +148,7 @@ def _remove_unused(graph: GraphProto) -> None:
         for node in reversed(inner.node):
             if needed & set(node.output):
                 kept.append(node)
-                needed |= set(node.input) | _read_inside(node)
+                needed |= _reads(node)
         replace_nodes(inner, kept[::-1])
     used = {name for inner in all_graphs(graph) for node in inner.node for name in node.input}
     used |= {output.name for inner in all_graphs(graph) for output in inner.output}

@@ -193,3 +193,116 @@ def test_nodes_are_replaced_by_some_of_themselves() -> None:
     graph = read(LOOK_UP).graph
     replace_nodes(graph, [graph.node[4], graph.node[0]])
     assert operators(graph) == ["Gather", "Cast"]
+
+
+INVARIANT = """loop (int64 rounds, float[2] start, float[2] given) => (float[2] last) {
+        always = Constant <value = bool {1}> ()
+        last = Loop <
+            body = round (int64 number, bool goes_on, float[2] x) => (bool on, float[2] y)
+            <float[2] ten = {10, 10}, float[2] one = {1, 1}> {
+                on = Identity(goes_on)
+                two = Constant <value = float {2}> ()
+                three = Constant <value = float {3}> ()
+                doubled = Mul(given, two)
+                more = Add(doubled, ten)
+                tripled = Mul(x, three)
+                sum = Add(tripled, more)
+                y = Sub(sum, one)
+            }
+        > (rounds, always, start)
+    }"""
+
+
+def loop_values(x: list[float], given: list[float], rounds: int) -> list[float]:
+    for _ in range(rounds):
+        x = [3 * a + 2 * b + 10 - 1 for a, b in zip(x, given, strict=True)]
+    return x
+
+
+def test_what_reads_nothing_of_a_loop_is_computed_before_it() -> None:
+    model = read(INVARIANT)
+    result = tidied(model)
+    assert operators(result.graph) == ["Constant", "Constant", "Mul", "Add", "Loop"]
+    assert operators(body(result)) == ["Identity", "Constant", "Mul", "Add", "Sub"]
+    assert stored(result.graph) == {"ten"}
+    assert stored(body(result)) == {"one"}
+    onnx.checker.check_model(result)
+    for rounds in (0, 1, 3):
+        inputs = {**LOOP_INPUTS, "rounds": np.array(rounds, "int64")}
+        assert run(result, **inputs)[0].tolist() == loop_values([1, 2], [10, 20], rounds)
+        same(model, result, **inputs)
+
+
+def test_what_a_body_gives_stays_in_it() -> None:
+    model = read(INVARIANT.replace("y = Sub(sum, one)", "y = Mul(more, ten)"))
+    result = tidied(model)
+    # Of the invariant nodes the one that is a result stays, and reads what was computed before.
+    assert operators(body(result)) == ["Identity", "Mul"]
+    assert list(body(result).node[1].input) == ["more", "ten"]
+    same(model, result, **LOOP_INPUTS)
+
+
+@pytest.mark.parametrize("operator", ["RandomUniformLike <seed = 1.0> (given)", "RandomUniform <shape = [2]> ()"])
+def test_random_numbers_are_drawn_in_every_round(operator: str) -> None:
+    result = tidied(read(INVARIANT.replace("doubled = Mul(given, two)", f"doubled = {operator}")))
+    # What reads the numbers stays with them.
+    assert operators(body(result)) == ["Identity", "Constant", operator.split()[0], "Add", "Mul", "Add", "Sub"]
+    assert operators(result.graph) == ["Constant", "Loop"]
+
+
+def test_a_branch_moves_with_what_is_in_it() -> None:
+    branches = """doubled = If <
+        then_branch = yes () => (float[2] a) { a = Mul(given, two) },
+        else_branch = no () => (float[2] b) { b = Add(given, CHANGES) }
+    > (always)"""
+    fixed = INVARIANT.replace("doubled = Mul(given, two)", branches.replace("CHANGES", "ten"))
+    model = read(fixed)
+    result = tidied(model)
+    assert operators(result.graph) == ["Constant", "Constant", "If", "Add", "Loop"]
+    same(model, result, **LOOP_INPUTS)
+    # It stays if anything in it changes, or is drawn anew.
+    for inside in ("Add(given, x)", "RandomUniformLike(given)"):
+        kept = tidied(read(fixed.replace("Add(given, ten)", inside)))
+        assert operators(body(kept)).count("If") == 1
+        assert operators(kept.graph) == ["Constant", "Loop"]
+
+
+NESTED = """nested (int64 rounds, float[2] start, float[2] given) => (float[2] last) {
+        always = Constant <value = bool {1}> ()
+        last = Loop <
+            body = outer (int64 i, bool goes_on, float[2] x) => (bool on, float[2] y) {
+                on = Identity(goes_on)
+                y = Loop <
+                    body = inner (int64 j, bool goes_on_2, float[2] z) => (bool on_2, float[2] w) {
+                        on_2 = Identity(goes_on_2)
+                        of_none = Mul(given, given)
+                        of_outer = Add(x, of_none)
+                        w = Add(z, of_outer)
+                    }
+                > (rounds, always, x)
+            }
+        > (rounds, always, start)
+    }"""
+
+
+def test_a_node_leaves_as_many_loops_as_do_not_change_it() -> None:
+    model = read(NESTED)
+    result = tidied(model)
+    outer = body(result)
+    (inner,) = (node.attribute[0].g for node in outer.node if node.op_type == "Loop")
+    assert operators(result.graph) == ["Constant", "Mul", "Loop"]
+    assert operators(outer) == ["Identity", "Add", "Loop"]
+    assert operators(inner) == ["Identity", "Add"]
+    same(model, result, **LOOP_INPUTS)
+
+
+def test_a_loop_that_another_never_changes_leaves_it() -> None:
+    model = read(
+        NESTED.replace("of_outer = Add(x, of_none)", "of_outer = Add(z, of_none)")
+        .replace("> (rounds, always, x)", "> (rounds, always, given)")
+        .replace("y = Loop", "v = Loop")
+        .replace("> (rounds, always, given)", "> (rounds, always, given)\n y = Add(v, x)")
+    )
+    result = tidied(model)
+    assert operators(result.graph) == ["Constant", "Mul", "Loop", "Loop"]
+    same(model, result, **LOOP_INPUTS)

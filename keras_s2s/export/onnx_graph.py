@@ -31,7 +31,7 @@ def convert(program: Any) -> tuple[ModelProto, dict[str, FusedCall]]:
     """Converts a program to a graph in which each fused operator is one opaque node without weights.
 
     Args:
-        program: a `tf.function` with an input signature, as in `decoding.PROGRAMS`.
+        program: a `tf.function` with an input signature, as `decoding.make_program` makes it.
 
     Returns:
         The graph, and the calls that its opaque nodes stand for.

@@ -16,9 +16,9 @@ import tensorflow as tf
 from onnx import TensorProto, numpy_helper
 
 from keras_s2s.bundle import Decoding
-from keras_s2s.decoding import PROGRAMS
+from keras_s2s.decoding import INPUTS
 from keras_s2s.export import onnx_graph
-from keras_s2s.export.forms import keras_form
+from keras_s2s.export.forms import Form, keras_form, onnx_form, programs_of
 from keras_s2s.export.operators import MICROSOFT
 from keras_s2s.export.passes import all_graphs
 from keras_s2s.models import (
@@ -29,7 +29,8 @@ from keras_s2s.models import (
     TransformerEncoderConfig,
     build,
 )
-from keras_s2s.runtime.graph import Candidates, Graph
+from keras_s2s.runtime.feeds import Sentence
+from keras_s2s.runtime.graph import Candidates
 
 pytestmark = pytest.mark.filterwarnings("ignore:You are using a softmax over axis -1")
 
@@ -58,13 +59,13 @@ GNMT: dict[str, Any] = {"length_penalty": 0.6, "length_penalty_base": 5.0}
 
 
 class Exported(NamedTuple):
-    """A model, its graphs as they lie on disk, and its forms by precision and program; "keras" is one of them."""
+    """A model, its graphs as they lie on disk, and its forms; "keras" is one of them, the others are precisions."""
 
     kinds: tuple[str, str]
     model: Any
     converted: dict[str, Any]
     folder: Path
-    forms: dict[tuple[str, str], Any]
+    forms: dict[str, Form]
 
     @property
     def programs(self) -> tuple[str, ...]:
@@ -75,7 +76,7 @@ class Exported(NamedTuple):
         return {name: onnx.load(path, load_external_data=False) for name, path in paths.items()}
 
     def decode(self, form: str, rows: list[list[int]], decoding: Decoding) -> list[Candidates]:
-        return self.forms[form, decoding.strategy](rows, decoding)
+        return self.forms[form].search(decoding.strategy, [Sentence(row) for row in rows], decoding)
 
 
 @pytest.fixture(scope="module", params=KINDS, ids=lambda kinds: f"{kinds[0]} to {kinds[1]}")
@@ -97,12 +98,13 @@ def exported(request: Any, tmp_path_factory: pytest.TempPathFactory) -> Exported
         scale = 0.3 if "norm" in weight.path else 1.5 * weight.shape[0] ** -0.5
         weight.assign(weight + rng.normal(scale=scale, size=weight.shape))
     folder = tmp_path_factory.mktemp("graphs")
-    converted = {name: onnx_graph.convert(PROGRAMS[name](model)) for name in KINDS[kinds]}
-    forms: dict[tuple[str, str], Any] = {("keras", name): keras_form(model) for name in PROGRAMS}
+    programs = programs_of(model, KINDS[kinds], groups=1)
+    converted = {name: onnx_graph.convert(program) for name, program in programs.items()}
+    forms = {"keras": keras_form(programs, VOCABULARY)}
     for precision in PRECISIONS:
         graphs = {name: onnx_graph.expand(*graph, precision) for name, graph in converted.items()}
         onnx_graph.write(graphs, folder / precision)
-        forms |= {(precision, name): Graph(folder / precision / f"{name}.onnx", threads=1) for name in graphs}
+        forms[precision] = onnx_form(folder / precision, KINDS[kinds], VOCABULARY)
     return Exported(kinds, model, converted, folder, forms)
 
 
@@ -160,9 +162,8 @@ def test_what_a_graph_is_made_of(exported: Exported, precision: str) -> None:
         assert inside["LayerNormalization"] == (7 if decoder == "transformer" else 0)
         assert {node.domain for node in nodes(model)} <= {"", MICROSOFT}
         assert {entry.domain: entry.version for entry in model.opset_import} == {"": 18, MICROSOFT: 1}
-        inputs = [spec.name for spec in PROGRAMS[name](exported.model).input_signature]
-        assert [node.name for node in model.graph.input] == inputs
-        assert {node.name for node in model.graph.output} == {"tokens", "lengths", "scores"}
+        assert [node.name for node in model.graph.input] == ["source_ids", *INPUTS[name]]
+        assert {node.name for node in model.graph.output} == {"tokens", "lengths", "scores", "token_scores"}
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)
@@ -179,6 +180,17 @@ def test_a_loop_carries_only_what_changes(exported: Exported, precision: str) ->
         assert all(numpy_helper.to_array(tensor).nbytes < 1024 for tensor in body.initializer)
         read = {name for node in body.node for name in node.input}
         assert read & set(external(model))
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_a_loop_computes_only_what_changes(exported: Exported, precision: str) -> None:
+    for model in exported.graphs(precision).values():
+        body = the_loop(model)
+        results = {output.name for output in body.output}
+        inside = {node.name for node in body.input} | {name for node in body.node for name in node.output}
+        constants = {name for node in body.node if node.op_type == "Constant" for name in node.output}
+        for node in body.node:
+            assert node.op_type == "Constant" or set(node.input) & (inside - constants) or set(node.output) & results
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)

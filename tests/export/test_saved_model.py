@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,14 +11,19 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_s2s.decoding import PROGRAMS
+from keras_s2s.bundle import Decoding, graph_name
+from keras_s2s.decoding import INPUTS
 from keras_s2s.export import DEFAULT_DECODING
+from keras_s2s.export.forms import keras_form, programs_of
 from keras_s2s.export.saved_model import save
-from keras_s2s.runtime.graph import run_time_inputs
-from keras_s2s.text import encode_sources, train
+from keras_s2s.runtime.feeds import Sentence
+from keras_s2s.runtime.graph import Candidates
+from keras_s2s.text import Tokenizer, encode_sources, train
+from keras_s2s.text.tokenizer import EOS
 
 TEXTS = ["abc", "", "edcba", "  ", "a", "dad ", " bead", "cab xyz", "\u00a0", "bbb"]
 DECODING = DEFAULT_DECODING.replace(length_penalty=0.6, length_penalty_base=5.0, max_length_extra=3)
+GREEDY = DECODING.replace(strategy="greedy", beam_size=1)
 LONGEST = 9
 PROGRAM = """
 import json, sys
@@ -30,7 +36,8 @@ beam = loaded.signatures["beam"]
 inputs = {
     "source_ids": tf.constant(ids, tf.int32), "max_length_factor": tf.constant(1.0),
     "max_length_extra": tf.constant(3), "length_penalty": tf.constant(1.0),
-    "length_penalty_base": tf.constant(0.0), "beam_size": tf.constant(3), "n_best": tf.constant(2),
+    "length_penalty_base": tf.constant(0.0), "word_reward": tf.constant(0.0), "beam_size": tf.constant(3),
+    "n_best": tf.constant(2), "patience": tf.constant(1.0), "exhaustive": tf.constant(False),
 }
 print(json.dumps({
     "text": [text.decode() for text in found["text"].numpy()],
@@ -42,11 +49,21 @@ print(json.dumps({
 """
 
 
+GRAPHS = ("greedy", "beam", "score")
+
+
+def saved(
+    toy: Any, path: Path, graphs: Sequence[str] = GRAPHS, decoding: Decoding = DECODING, source: Tokenizer | None = None
+) -> Path:
+    programs = programs_of(toy.model, graphs, groups=1)
+    default = graph_name(decoding.strategy, decoding.features)
+    save(toy.model, programs, default, source or toy.tokenizer, toy.tokenizer, decoding, LONGEST, path)
+    return path
+
+
 @pytest.fixture(scope="module")
 def path(toy: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("saved") / "model"
-    save(toy.model, toy.tokenizer, toy.tokenizer, DECODING, LONGEST, path)
-    return path
+    return saved(toy, tmp_path_factory.mktemp("saved") / "model")
 
 
 @pytest.fixture(scope="module")
@@ -60,21 +77,19 @@ def found(toy: Any, path: Path) -> dict[str, Any]:
     return json.loads(run.stdout.splitlines()[-1])
 
 
-def in_keras(toy: Any, program: str, texts: list[str], **changes: Any) -> dict[str, np.ndarray]:
-    run = PROGRAMS[program](toy.model)
-    inputs = {**run_time_inputs(DECODING), **changes, "source_ids": encode_sources(texts, toy.tokenizer)}
-    result = run(**{spec.name: tf.constant(inputs[spec.name]) for spec in run.input_signature})
-    return {name: value.numpy() for name, value in result.items()}
+def in_keras(toy: Any, texts: list[str], decoding: Decoding) -> list[Candidates]:
+    form = keras_form(programs_of(toy.model, ["beam"], groups=1), toy.tokenizer.vocabulary_size)
+    return form.search("beam", [Sentence([*ids, EOS]) for ids in toy.tokenizer.encode(texts)], decoding)
 
 
 def test_text_in_text_out(toy: Any, found: dict[str, Any]) -> None:
     filled = [text for text in TEXTS if text.strip()]
-    expected = in_keras(toy, "beam", filled)
-    texts = toy.tokenizer.decode(expected["tokens"][:, 0])
+    expected = [best for best, *_ in in_keras(toy, filled, DECODING)]
+    texts = toy.tokenizer.decode([best.tokens for best in expected])
     assert len(set(texts)) > 4
     assert [text for text, source in zip(found["text"], TEXTS, strict=True) if source.strip()] == texts
     scores = [score for score, source in zip(found["score"], TEXTS, strict=True) if source.strip()]
-    np.testing.assert_allclose(scores, expected["scores"][:, 0], atol=1e-4)
+    np.testing.assert_allclose(scores, [best.score for best in expected], atol=1e-4)
 
 
 def test_a_blank_text_gives_an_empty_one(found: dict[str, Any]) -> None:
@@ -85,16 +100,18 @@ def test_a_blank_text_gives_an_empty_one(found: dict[str, Any]) -> None:
 
 def test_it_needs_tensorflow_alone_and_says_how_to_be_called(found: dict[str, Any]) -> None:
     assert found["strangers"] == []
-    programs = {name: sorted(spec.name for spec in make(None).input_signature) for name, make in PROGRAMS.items()}
+    programs = {name: sorted(["source_ids", *INPUTS[name]]) for name in GRAPHS}
     assert found["signatures"] == {"serving_default": ["text"], **programs}
 
 
 def test_ids_to_ids(toy: Any, found: dict[str, Any]) -> None:
-    changes: dict[str, float] = {"max_length_factor": 1.0, "length_penalty": 1.0, "length_penalty_base": 0.0}
-    expected = in_keras(toy, "beam", ["abc", "de"], **changes, beam_size=3, n_best=2)
-    assert found["beam"]["tokens"] == expected["tokens"].tolist()
-    assert found["beam"]["lengths"] == expected["lengths"].tolist()
-    np.testing.assert_allclose(found["beam"]["scores"], expected["scores"], atol=1e-4)
+    options: dict[str, float] = {"max_length_factor": 1.0, "length_penalty": 1.0, "length_penalty_base": 0.0}
+    expected = in_keras(toy, ["abc", "de"], DECODING.replace(**options, beam_size=3, n_best=2))
+    beam = found["beam"]
+    for row, candidates in enumerate(expected):
+        for n, candidate in enumerate(candidates):
+            assert beam["tokens"][row][n][: beam["lengths"][row][n]] == list(candidate.tokens)
+            np.testing.assert_allclose(beam["scores"][row][n], candidate.score, atol=1e-4)
 
 
 def answers(path: Path, texts: list[str]) -> tuple[list[str], list[float]]:
@@ -123,7 +140,15 @@ def test_blank_is_what_python_calls_space(toy: Any, path: Path) -> None:
 def test_a_text_that_the_tokenizer_drops_is_blank(toy: Any, tmp_path: Path) -> None:
     source = train(["abcde"], 40, kind="char", normalization="nmt_nfkc")
     assert source.encode(["\u200b\x01", "\u200ba"])[0] == []
-    save(toy.model, source, toy.tokenizer, DECODING, LONGEST, tmp_path / "model")
-    texts, scores = answers(tmp_path / "model", ["\u200b\x01", "\u200ba"])
+    texts, scores = answers(saved(toy, tmp_path / "model", ["greedy"], GREEDY, source), ["\u200b\x01", "\u200ba"])
     assert (texts[0], scores[0]) == ("", 0.0)
     assert scores[1] != 0
+
+
+def test_defaults_with_constraints(toy: Any, path: Path, tmp_path: Path) -> None:
+    decoding = GREEDY.replace(suppress=("a",), min_length=3)
+    constrained = saved(toy, tmp_path / "model", ["greedy-constrained"], decoding)
+    texts, _ = answers(constrained, ["abc", "a", "e"])
+    assert not any("a" in text for text in texts)
+    assert all(len(text) >= 3 for text in texts)
+    assert "a" in answers(path, ["abc"])[0][0]

@@ -57,6 +57,15 @@ class Suppress:
 
 
 @dataclass(frozen=True)
+class NoPadding:
+    """Never lets padding or BOS be written. No training teaches a model to, but sampling tries everything."""
+
+    def __call__(self, scores: Tensor, model: NextScores, search: Search) -> Tensor:
+        """See `Processor`."""
+        return ops.where(_column(scores) < EOS, _FORBIDDEN, scores)
+
+
+@dataclass(frozen=True)
 class NoUnknown:
     """Never lets the unknown token be written.
 

@@ -15,6 +15,7 @@ from keras_s2s.decoding.processors import (
     EndIfNothingElse,
     ForcedPrefix,
     MinimumLength,
+    NoPadding,
     NoRepeatNGram,
     NoUnknown,
     RepetitionPenalty,
@@ -178,7 +179,8 @@ def _searching(strategy: str, features: tuple[str, ...], groups: int) -> Callabl
                 options[name] = shortlist.places_of(given[name])
         if "coverage" in features:
             step = Coverage(step)
-        processors = _processors(options) if "constrained" in features else ()
+        processors: tuple[Processor, ...] = (NoPadding(),) if strategy == "sample" else ()
+        processors += _processors(options) if "constrained" in features else ()
         found = generate(step, _strategy(strategy, options, groups), source, limit, processors)
         if shortlist is not None:
             found = found._replace(tokens=shortlist.ids_of(found.tokens))

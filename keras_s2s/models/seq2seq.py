@@ -50,6 +50,8 @@ class Seq2Seq(keras.Model):
                 outputs[name] = head(given)
         one = next(iter(outputs.values()))
         super().__init__(inputs=inputs, outputs=one if len(outputs) == 1 else outputs, name="seq2seq")
+        # XLA has no gradient for loops over a length that is not known, and each length would be compiled anew.
+        self.supports_jit = False
         self.config, self.source_names = config, names
         self.encoder, self.bridge, self.decoder = parts.encoder, parts.bridge, parts.decoder
         self.head, self.ctc, self.crf = parts.head, parts.ctc, parts.crf

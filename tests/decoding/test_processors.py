@@ -13,6 +13,7 @@ from keras_s2s.decoding import (
     ForcedPrefix,
     Greedy,
     MinimumLength,
+    NoPadding,
     NoRepeatNGram,
     NoUnknown,
     RepetitionPenalty,
@@ -114,6 +115,11 @@ def test_a_repetition_costs_its_factor(factor: float) -> None:
 def test_eos_waits_for_the_minimum_length(minimum: int, expected: set[int]) -> None:
     scores, tokens = random_case(3)
     assert banned(apply(MinimumLength(minimum), scores, tokens)) == [expected] * 4
+
+
+def test_padding_and_bos_are_never_written() -> None:
+    scores, tokens = random_case(2)
+    assert banned(apply(NoPadding(), scores, tokens)) == [{0, 1}] * 4
 
 
 @pytest.mark.parametrize(("allowed", "expected"), [(False, {3}), (True, set())])

@@ -1,26 +1,22 @@
-"""What a recipe's YAML may say, and how it is read."""
+"""What a recipe's YAML may say."""
 
-import os
-import re
+import difflib
 from pathlib import Path
-from typing import Any, Self
+from typing import Literal, Self
 
-import yaml
-from pydantic import Field, PositiveInt, field_validator, model_validator
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, field_validator, model_validator
 
 from keras_s2s.bundle import Decoding
-from keras_s2s.config import Config, parse
-from keras_s2s.errors import UserError
+from keras_s2s.config import Config
+from keras_s2s.decoding import FEATURES, INPUTS
 from keras_s2s.evaluation import find_metric
 from keras_s2s.models import Architecture
 from keras_s2s.text.training import Kind, Normalization
 from keras_s2s.training import TrainingConfig
 
-RECIPE_FILE = "recipe.yaml"
-
 
 class Files(Config):
-    """One split: a TSV file of source and target, or two files of as many lines."""
+    """One split: a TSV file of source and target, or two files of as many lines, or the targets of a language model."""
 
     tsv: str | None = None
     source: str | None = None
@@ -28,10 +24,16 @@ class Files(Config):
 
     @model_validator(mode="after")
     def _one_way(self) -> Self:
-        two = self.source is not None and self.target is not None
-        if (self.tsv is None) != two or (self.tsv is not None and (self.source or self.target)):
+        if self.tsv is None and self.target is not None:
+            return self
+        if self.tsv is None or self.source is not None or self.target is not None:
             raise ValueError("expected either 'tsv', or 'source' and 'target'")
         return self
+
+    @property
+    def has_sources(self) -> bool:
+        """Whether this is more than targets."""
+        return self.tsv is not None or self.source is not None
 
 
 class DataConfig(Config):
@@ -41,60 +43,122 @@ class DataConfig(Config):
     script generates the data, at the folder that the script writes.
 
     Args:
-        train: pairs to train on.
+        train: pairs to train on; a language model reads their targets.
         dev: pairs to choose and verify on.
-        test: pairs to report on.
+        test: pairs to report on; a language model needs none.
         generate: a Python script beside the recipe, run as `SCRIPT FOLDER --seed SEED`, that writes the files.
         seed: handed to the script.
     """
 
     train: Files
     dev: Files
-    test: Files
+    test: Files | None = None
     generate: str | None = None
     seed: int = 1
 
 
-class TokenizerConfig(Config):
-    """How tokenizers are trained: on the training data, one for both sides or one each.
+class PieceConfig(Config):
+    """How a tokenizer is trained.
 
     Args:
         kind: what a piece is.
         vocabulary_size: ids, at most.
-        joint: one tokenizer for source and target.
         normalization: the Unicode normalization inside.
     """
 
     kind: Kind = "bpe"
     vocabulary_size: PositiveInt = 8000
-    joint: bool = False
     normalization: Normalization = "nmt_nfkc"
 
 
-class RecipeConfig(Config):
-    """A recipe: from data to a bundle.
+class TokenizerConfig(PieceConfig):
+    """How tokenizers are trained: on the training data, one for both sides or one each.
+
+    Args:
+        joint: one tokenizer for source and target.
+        target: how the target's is trained, where it is another kind than the source's.
+        same_as: another recipe, a file beside this one, whose tokenizers are taken instead.
+    """
+
+    joint: bool = False
+    target: PieceConfig | None = None
+    same_as: str | None = None
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Self:
+        if self.same_as is not None and self.model_fields_set != {"same_as"}:
+            raise ValueError("same_as takes another recipe's tokenizers as they are; leave the other keys out")
+        if self.joint and self.target is not None:
+            raise ValueError("joint is one tokenizer for both sides; leave out either 'joint' or 'target'")
+        return self
+
+
+class ExportConfig(Config):
+    """What is in the bundle.
+
+    Args:
+        graphs: names of graphs, a strategy and its features, such as `beam_constrained`; none are those that
+            `export_bundle` makes by itself.
+        shortlist: whether a lexicon is learnt from the training data, with which graphs with the feature `shortlist`
+            score only the ids that a source may become.
+    """
+
+    graphs: tuple[str, ...] = ()
+    shortlist: bool = False
+
+    @field_validator("graphs")
+    @classmethod
+    def _known(cls, graphs: tuple[str, ...]) -> tuple[str, ...]:
+        for name in graphs:
+            _check_graph(name)
+        return graphs
+
+
+class CombineConfig(Config):
+    """Models that decode as one.
+
+    Args:
+        models: recipes, files beside this one, of models with the same tokenizers.
+        weights: of the models, equal if not said.
+        method: see `decoding.Ensemble`.
+        language_model: the recipe of a language model with the same target tokenizer.
+        language_model_weight: see `decoding.Fusion`.
+    """
+
+    models: tuple[str, ...] = Field(min_length=1)
+    weights: tuple[PositiveFloat, ...] | None = None
+    method: Literal["log-linear", "linear"] = "log-linear"
+    language_model: str | None = None
+    language_model_weight: NonNegativeFloat = 0.1
+
+    @model_validator(mode="after")
+    def _combines(self) -> Self:
+        if len(self.models) == 1 and self.language_model is None:
+            raise ValueError("one model and no language_model: there is nothing to combine")
+        if self.weights is not None and len(self.weights) != len(self.models):
+            raise ValueError(f"{len(self.models)} models and {len(self.weights)} weights; give each model one")
+        return self
+
+
+class BundleConfig(Config):
+    """What every recipe with a bundle says.
 
     Args:
         name: of the bundle, `saved_models/NAME`.
         task: a word for what the model does.
-        data: the pairs.
-        tokenizer: how text becomes ids.
-        model: the architecture.
-        training: how it is trained.
-        decoding: the bundle's defaults.
-        metrics: names of `evaluation.METRICS`; the first one chooses the model.
+        decoding: the bundle's defaults; a language model has none.
+        metrics: names of `evaluation.METRICS`; the first one chooses the model. A language model is chosen by its
+            perplexity.
         max_source_tokens: longer sources are truncated or refused by the runtime.
+        export: what is in the bundle.
     """
 
     name: str = Field(pattern=r"^\w[\w.-]*$")
     task: str = Field(pattern=r"^\w+$")
-    data: DataConfig
-    tokenizer: TokenizerConfig
-    model: Architecture
-    training: TrainingConfig
-    decoding: Decoding
-    metrics: tuple[str, ...] = Field(min_length=1)
+    decoding: Decoding | None = None
+    metrics: tuple[str, ...] = ()
     max_source_tokens: PositiveInt = 256
+    export: ExportConfig = ExportConfig()
 
     @field_validator("metrics")
     @classmethod
@@ -103,10 +167,61 @@ class RecipeConfig(Config):
             find_metric(name)
         return metrics
 
+
+class RecipeConfig(BundleConfig):
+    """A recipe: from data to a bundle, or to a language model.
+
+    Args:
+        data: the pairs.
+        tokenizer: how text becomes ids.
+        model: the architecture.
+        training: how it is trained.
+    """
+
+    data: DataConfig
+    tokenizer: TokenizerConfig
+    model: Architecture
+    training: TrainingConfig
+
+    @property
+    def is_language_model(self) -> bool:
+        """Whether the model has no sources."""
+        return self.model.encoder is None
+
+    @model_validator(mode="after")
+    def _is_whole(self) -> Self:
+        if not self.is_language_model:
+            _need("decoding", self.decoding)
+            _need("metrics", self.metrics)
+            _need("data.test", self.data.test)
+            for name in ("train", "dev", "test"):
+                if not getattr(self.data, name).has_sources:
+                    raise ValueError(f"data.{name}: expected either 'tsv', or 'source' and 'target'")
+        elif self.metrics or self.decoding:
+            raise ValueError("a language model is chosen by its perplexity; leave out 'metrics' and 'decoding'")
+        return self
+
     @model_validator(mode="after")
     def _shares(self) -> Self:
-        if self.model.share_embeddings and not self.tokenizer.joint:
+        # Another recipe's tokenizers show when they are there.
+        if self.model.share_embeddings and not (self.tokenizer.joint or self.tokenizer.same_as):
             raise ValueError("model.share_embeddings needs one tokenizer for both sides; say tokenizer.joint: true")
+        return self
+
+
+class CombinedConfig(BundleConfig):
+    """A recipe whose model is made of other recipes' models; dev and test data are those of the first one.
+
+    Args:
+        combine: which, and how.
+    """
+
+    combine: CombineConfig
+
+    @model_validator(mode="after")
+    def _is_whole(self) -> Self:
+        _need("decoding", self.decoding)
+        _need("metrics", self.metrics)
         return self
 
 
@@ -114,82 +229,21 @@ class Recipe(Config):
     """A recipe and the file that it was read from."""
 
     path: Path
-    config: RecipeConfig
+    config: RecipeConfig | CombinedConfig
 
 
-def load(path: str | os.PathLike[str]) -> Recipe:
-    """Reads a recipe.
-
-    Args:
-        path: a YAML file, or a folder with a `recipe.yaml`. A file may say `extends: OTHER.yaml` and then needs only
-            the keys that differ.
-
-    Raises:
-        UserError: no such file, no YAML, recipes that extend each other, or a wrong key, with its nearest name.
-    """
-    file = _file(Path(path))
-    return Recipe(path=file, config=parse(RecipeConfig, _read(file), str(file)))
+def _need(key: str, value: object) -> None:
+    if not value:
+        raise ValueError(f"{key}: this key is required")
 
 
-def _file(path: Path) -> Path:
-    if not path.is_dir():
-        return path
-    if (path / RECIPE_FILE).exists():
-        return path / RECIPE_FILE
-    others = sorted(str(file) for file in path.glob("*.yaml"))
-    hint = f"name one of its recipes: {', '.join(others)}" if others else "and no other recipe"
-    raise UserError(f"{path}: no {RECIPE_FILE} in this folder; {hint}")
-
-
-def _read(file: Path, extended_by: tuple[Path, ...] = ()) -> dict[str, Any]:
-    chain = (*extended_by, file)
-    if file.resolve() in (other.resolve() for other in extended_by):
-        raise UserError(f"{file}: extends: in a circle, {' -> '.join(map(str, chain))}; take one 'extends' away")
-    try:
-        data = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UserError(f"{file}: no such file; expected a recipe, a YAML file or a folder with one") from None
-    except OSError as error:
-        raise UserError(f"{file}: cannot be read: {error.strerror}; expected a recipe, a YAML file") from None
-    except (UnicodeDecodeError, yaml.YAMLError) as error:
-        reason = " ".join(str(error).split())
-        raise UserError(f"{file}: expected YAML in UTF-8: {reason}") from None
-    if not isinstance(data, dict):
-        raise UserError(f"{file}: expected keys and values, got {type(data).__name__}")
-    if "extends" not in data:
-        return data
-    base = data.pop("extends")
-    if not isinstance(base, str):
-        raise UserError(f"{file}: extends: expected the name of a YAML file, got {base!r}")
-    return _merge(_read(file.parent / base, chain), data)
-
-
-def _merge(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
-    """Changes key by key; a part of another kind takes the place of the whole part."""
-    both = dict(base)
-    for key, value in changes.items():
-        before = both.get(key)
-        if isinstance(value, dict) and isinstance(before, dict) and value.get("kind") in (None, before.get("kind")):
-            both[key] = _merge(before, value)
-        else:
-            both[key] = value
-    return both
-
-
-def resolve(path: str, folder: Path, recipe: Path) -> Path:
-    """The place of a data file: environment variables are filled in, and a relative path starts at `folder`.
-
-    A path that begins with a variable starts where the variable's reader stands: at the current folder.
-
-    Raises:
-        UserError: a variable is not set.
-    """
-
-    def value(match: re.Match) -> str:
-        name = match[1]
-        if not os.environ.get(name):
-            raise UserError(f"{recipe}: {path}: the environment variable {name} is not set; set it to the data folder")
-        return os.environ[name]
-
-    filled = re.sub(r"\$\{(\w+)\}", value, path)
-    return Path(filled) if path.startswith("${") else folder / filled
+def _check_graph(name: str) -> None:
+    strategy = max((s for s in INPUTS if name == s or name.startswith(f"{s}_")), key=len, default=None)
+    features = name.removeprefix(f"{strategy}_").split("_") if name != strategy else []
+    unknown = [feature for feature in features if feature not in FEATURES]
+    if strategy is not None and not unknown:
+        return
+    word, known = (name, INPUTS) if strategy is None else (unknown[0], FEATURES)
+    near = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
+    hint = f"did you mean '{near[0]}'?" if near else f"known are {', '.join(known)}"
+    raise ValueError(f"graphs: {name}: unknown {'strategy' if strategy is None else 'feature'}; {hint}")

@@ -27,9 +27,9 @@ def train(
 
     Args:
         lines: the corpus. All of it is held in memory.
-        vocabulary_size: the number of ids, the first four included. A character model has fewer if the corpus
-            has fewer characters, and knows the most frequent ones if it has more; the other kinds have
-            exactly this many.
+        vocabulary_size: the number of ids, the first four included. A character or word model has fewer if the
+            corpus has fewer characters or words, and knows the most frequent ones if it has more; the other
+            kinds have exactly this many.
         kind: what a piece is. A character model puts no space before the text.
         normalization: the Unicode normalization that is part of the model. "identity" leaves characters as
             they are, for text that is normalized already. Runs of spaces become one with any of them.
@@ -50,7 +50,7 @@ def train(
             model_writer=model,
             model_type=kind,
             vocab_size=vocabulary_size,
-            hard_vocab_limit=kind != "char",
+            hard_vocab_limit=kind not in ("char", "word"),
             add_dummy_prefix=kind != "char",
             normalization_rule_name=normalization,
             character_coverage=character_coverage,

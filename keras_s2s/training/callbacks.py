@@ -1,26 +1,28 @@
-"""Callbacks for `fit`."""
+"""Callbacks for `fit`: how a model is judged on the dev data."""
 
+import functools
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import keras
 import tensorflow as tf
+from keras import ops
 
-from keras_s2s.data import Task, encode_sources
-from keras_s2s.decoding import PROGRAMS
+from keras_s2s.data import Task, batches, encode_sources
+from keras_s2s.decoding import available, make_program
 from keras_s2s.errors import UserError
 from keras_s2s.evaluation import evaluate, find_metric
+from keras_s2s.training.best import KeepBest
 
 _BATCH = 128
-_LONGEST = (tf.constant(2.0), tf.constant(10))
-_AVERAGE = (tf.constant(1.0), tf.constant(0.0))
+# Hypotheses are ranked by their average log-probability; one hypothesis needs no more than that.
+_SCORER = {"length_penalty": 1.0, "length_penalty_base": 0.0, "word_reward": 0.0}
 
 
-class DecodedMetrics(keras.callbacks.Callback):
-    """Decodes the dev data greedily, logs the task's metrics, and keeps the best model on disk.
+class DecodedMetrics(KeepBest):
+    """Decodes the dev data by the model's cheapest strategy and computes the task's metrics; the first one decides.
 
-    The first metric decides which is best. Metrics appear in the logs as `dev_NAME`.
+    That is greedy search with a decoder, otherwise the best path of a CTC head, otherwise Viterbi's of a CRF head.
 
     Args:
         task: dev data, tokenizers and metrics.
@@ -28,54 +30,83 @@ class DecodedMetrics(keras.callbacks.Callback):
         every: epochs between two decodings; the last epoch is always decoded.
 
     Raises:
-        UserError: there are no dev data, or a metric is unknown.
+        UserError: there are no dev data, or a metric is unknown, or there is none.
     """
 
     def __init__(self, task: Task, path: Path, every: int = 1) -> None:
-        super().__init__()
-        if not len(task.dev):
-            raise UserError("training: no dev pairs to choose the best model on; give some")
-        self.metrics = [find_metric(name) for name in task.metrics]
-        self.task, self.path, self.every = task, path, every
-        self.best: float | None = None
+        _check_dev(task)
+        if not task.metrics:
+            raise UserError("training: no metrics to choose the best model by; name one, such as exact_match")
+        metrics = [find_metric(name) for name in task.metrics]
+        super().__init__(path, every, metrics[0].higher_is_better)
+        self.task = task
 
-    def on_train_begin(self, logs: Any = None) -> None:
-        """Compiles the decoder, and forgets nothing when training goes on."""
-        self._program = PROGRAMS["greedy"](self.model)
-        score = self.path.with_suffix(".best")
-        self.best = float(score.read_text()) if self.path.exists() and score.exists() else None
+    @functools.cached_property
+    def _program(self) -> Any:
+        return make_program(self.model, available(self.model)[0])
 
-    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        """Decodes and saves."""
-        if (epoch + 1) % self.every and epoch + 1 != self.params["epochs"]:
-            return
-        values = evaluate(self.task.metrics, self.decode(), self.task.dev.targets)
-        if logs is not None:
-            logs.update({f"dev_{name}": value for name, value in values.items()})
-        value = values[self.metrics[0].name]
-        if self.best is None or self._is_better(value, self.best):
-            self.best = value
-            _save(self.model, self.path)
-            self.path.with_suffix(".best").write_text(repr(value))
-
-    def _is_better(self, value: float, other: float) -> bool:
-        return value > other if self.metrics[0].higher_is_better else value < other
+    def judge(self) -> dict[str, float]:
+        """The task's metrics."""
+        return evaluate(self.task.metrics, self.decode(), self.task.dev.targets)
 
     def decode(self) -> list[str]:
         """The model's outputs for the dev sources, in order."""
+        assert self.task.source_tokenizer is not None
         sources = self.task.dev.sources
         order = sorted(range(len(sources)), key=lambda i: len(sources[i]))
         tokens: dict[int, Sequence[int]] = {}
         for start in range(0, len(order), _BATCH):
             some = order[start : start + _BATCH]
-            ids = encode_sources([sources[i] for i in some], self.task.source_tokenizer)
-            found = self._program(tf.constant(ids), *_LONGEST, *_AVERAGE)
+            found = self._run(encode_sources([sources[i] for i in some], self.task.source_tokenizer))
             tokens.update(zip(some, found["tokens"][:, 0].numpy().tolist(), strict=True))
         return self.task.target_tokenizer.decode([tokens[i] for i in range(len(order))])
 
+    def _run(self, source_ids: Any) -> dict[str, tf.Tensor]:
+        limits = {
+            "max_length_factor": self.task.max_length_factor,
+            "max_length_extra": self.task.max_length_extra,
+        }
+        given = {"source_ids": source_ids, **limits, **_SCORER}
+        return self._program(*(tf.constant(given[spec.name], spec.dtype) for spec in self._program.input_signature))
 
-def _save(model: keras.Model, path: Path) -> None:
-    """Writes beside and renames, so that an interruption loses nothing."""
-    beside = path.with_name(f"new.{path.name}")
-    model.save(beside)
-    beside.replace(path)
+
+class DevPerplexity(KeepBest):
+    """Computes a language model's perplexity of the dev targets: exp of the mean cross entropy of a token, EOS too.
+
+    Args:
+        task: dev data and target tokenizer.
+        path: where the best model is saved, a `.keras` file.
+        every: epochs between two judgements.
+
+    Raises:
+        UserError: there are no dev data.
+    """
+
+    def __init__(self, task: Task, path: Path, every: int = 1) -> None:
+        _check_dev(task)
+        super().__init__(path, every, higher_is_better=False)
+        self.dataset = batches(task.dev, None, task.target_tokenizer, seed=None)
+
+    def judge(self) -> dict[str, float]:
+        """`{"perplexity": …}`."""
+        total, count = 0.0, 0.0
+        for inputs, labels, weights in self.dataset:
+            total += float(self._program(inputs["target_ids"], labels, weights))
+            count += float(tf.reduce_sum(weights))
+        return {"perplexity": float(tf.exp(total / count))}
+
+    @functools.cached_property
+    def _program(self) -> Any:
+        ids, weights = tf.TensorSpec((None, None), tf.int32), tf.TensorSpec((None, None), tf.float32)
+
+        @tf.function(input_signature=[ids, ids, weights])
+        def loss(target_ids: tf.Tensor, labels: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
+            logits = self.model({"target_ids": target_ids}, training=False)  # (B, T, V)
+            return ops.sum(weights * ops.sparse_categorical_crossentropy(labels, logits, from_logits=True))
+
+        return loss
+
+
+def _check_dev(task: Task) -> None:
+    if not len(task.dev):
+        raise UserError("training: no dev pairs to choose the best model on; give some")

@@ -1,6 +1,6 @@
 """How a model is trained, as typed, frozen data."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 
@@ -18,6 +18,7 @@ class TrainingConfig(Config):
         beta_2: Adam's decay of squared gradients.
         clip_norm: gradients of a larger norm, all weights together, are scaled down to it.
         label_smoothing: see `losses.CrossEntropy`.
+        loss_weights: of a model with several heads, what the loss of "logits", "ctc" or "crf" counts; 1 unless said.
         maximum_length: training pairs with more ids on either side are left out.
         evaluate_every: epochs between decodings of the dev data.
         seed: of weights, dropout and the order of data.
@@ -30,6 +31,7 @@ class TrainingConfig(Config):
     beta_2: Annotated[float, Field(gt=0, lt=1)] = 0.98
     clip_norm: PositiveFloat = 1.0
     label_smoothing: Annotated[NonNegativeFloat, Field(lt=1)] = 0.0
+    loss_weights: dict[Literal["logits", "ctc", "crf"], PositiveFloat] = Field(default_factory=dict)
     maximum_length: PositiveInt = 256
     evaluate_every: PositiveInt = 1
     seed: int = 1

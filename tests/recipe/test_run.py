@@ -15,6 +15,7 @@ from keras_s2s.data import Task
 from keras_s2s.runtime import Generator
 
 module = importlib.import_module("keras_s2s.recipe.run")
+combining = importlib.import_module("keras_s2s.recipe.combine")
 
 PIPELINES = Path(__file__).parents[2] / "pipelines"
 STAGES = ["data", "tokenizer", "model", "bundle"]
@@ -251,6 +252,163 @@ def test_a_fresh_run_forgets(kitchen: Kitchen, work: Work, monkeypatch: pytest.M
     Path("saved_models/toy/report.md").write_text("# toy")
     assert kitchen.run(lambda loaded: recipe.run(loaded, fresh=True)) == dict.fromkeys(STAGES, "started")
     assert Path("saved_models/.runs/other").exists()
+
+
+class Kitchens:
+    """Recipes in one folder, which name each other."""
+
+    def __init__(self, folder: Path, work: Work, printed: Callable[[], str]) -> None:
+        self.folder, self.work, self.printed = folder, work, printed
+        for name in ("train", "dev", "test"):
+            (folder / f"{name}.tsv").write_text("ab\tba\nabc\tcba\n")
+
+    def write(self, name: str, **changes: Any) -> Path:
+        content = yaml.safe_load(yaml.safe_dump(RECIPE))
+        del content["data"]["generate"]
+        content = {key: value for key, value in {**content, "name": name, **changes}.items() if value is not None}
+        (self.folder / f"{name}.yaml").write_text(yaml.safe_dump(content))
+        return self.folder / f"{name}.yaml"
+
+    def language_model(self, **changes: Any) -> Path:
+        model = {"width": 16, "decoder": {"kind": "lstm"}}
+        tokenizer = {"same_as": "first.yaml"}
+        data = {split: {"tsv": f"{split}.tsv"} for split in ("train", "dev")}
+        none = {"decoding": None, "metrics": None}
+        return self.write("lm", **{"model": model, "tokenizer": tokenizer, "data": data, **none, **changes})
+
+    def combine(self, **combine: Any) -> Path:
+        recipe = {key: RECIPE[key] for key in ("task", "decoding", "metrics")}
+        path = self.folder / "both.yaml"
+        path.write_text(yaml.safe_dump({**recipe, "name": "both", "combine": combine}))
+        return path
+
+
+@pytest.fixture
+def kitchens(tmp_path: Path, work: Work, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> Kitchens:
+    for name in ("work", "recipes"):
+        (tmp_path / name).mkdir()
+    monkeypatch.chdir(tmp_path / "work")
+    return Kitchens(tmp_path / "recipes", work, lambda: capsys.readouterr().out)
+
+
+def test_a_language_model_takes_another_recipe_s_tokenizer(kitchens: Kitchens) -> None:
+    kitchens.write("first")
+    path = recipe.train(recipe.load(kitchens.language_model()))
+    assert path == Path("saved_models/.runs/lm/model/best.keras")
+    (task,) = kitchens.work.tasks
+    assert task.source_tokenizer is None
+    assert (list(task.train.sources), task.train.targets, task.metrics) == (["", ""], ["ba", "cba"], ())
+    taken = Path("saved_models/.runs/first/tokenizer/target.model").read_bytes()
+    assert task.target_tokenizer.model == taken
+    with pytest.raises(UserError, match=r"lm\.yaml: a language model has no bundle of its own; train it, and"):
+        recipe.export(recipe.load(kitchens.folder / "lm.yaml"))
+
+
+def test_a_tokenizer_that_changes_is_taken_again(kitchens: Kitchens) -> None:
+    kitchens.write("first")
+    language_model = kitchens.language_model()
+    recipe.train(recipe.load(language_model))
+    kitchens.write("first", tokenizer={"kind": "char", "vocabulary_size": 6, "joint": True})
+    kitchens.printed()
+    recipe.train(recipe.load(language_model))
+    assert kitchens.printed().split("\n")[:3] == ["tokenizer: started", "tokenizer: started", "model: started"]
+    assert len({task.target_tokenizer.model for task in kitchens.work.tasks}) == 2
+
+
+def test_a_tokenizer_is_not_taken_from_who_took_it(kitchens: Kitchens) -> None:
+    kitchens.write("first")
+    kitchens.write("second", tokenizer={"same_as": "first.yaml"})
+    path = kitchens.language_model(tokenizer={"same_as": "second.yaml"})
+    with pytest.raises(
+        UserError, match=r"lm\.yaml: tokenizer\.same_as: second\.yaml takes those of first\.yaml; name "
+    ):
+        recipe.train(recipe.load(path))
+
+
+def test_a_target_s_tokenizer_of_another_kind(kitchens: Kitchens) -> None:
+    for name in ("train", "dev", "test"):
+        (kitchens.folder / f"{name}.tsv").write_text("ab\tb a\nabc\tc b a\n")
+    how = {"kind": "char", "vocabulary_size": 20, "target": {"kind": "word", "vocabulary_size": 30}}
+    recipe.train(recipe.load(kitchens.write("first", tokenizer=how)))
+    (task,) = kitchens.work.tasks
+    assert task.source_tokenizer is not None
+    assert [len(task.source_tokenizer.encode([text])[0]) for text in ("abc", "a b")] == [3, 3]
+    assert [len(task.target_tokenizer.encode([text])[0]) for text in ("c b a", "cba")] == [3, 1]
+
+
+def test_limits_of_decoding_are_known_in_training(kitchens: Kitchens) -> None:
+    recipe.train(recipe.load(kitchens.write("first")))
+    (task,) = kitchens.work.tasks
+    assert (task.max_length_factor, task.max_length_extra) == (1.0, 3)
+
+
+def test_models_are_trained_and_combined(kitchens: Kitchens, monkeypatch: pytest.MonkeyPatch) -> None:
+    kitchens.write("first")
+    kitchens.write("second", tokenizer={"same_as": "first.yaml"}, training={"epochs": 2, "seed": 2})
+    kitchens.language_model()
+    made: list[Any] = []
+    monkeypatch.setattr(combining, "Ensemble", lambda models, weights, method: ("ensemble", models, weights, method))
+    monkeypatch.setattr(
+        combining, "Fusion", lambda model, other, weight: made.append((model, other, weight)) or "weights"
+    )
+    path = kitchens.combine(models=["first.yaml", "second.yaml"], weights=[2, 1], language_model="lm.yaml")
+    assert recipe.export(recipe.load(path)) == Path("saved_models/both")
+    assert made == [(("ensemble", ["weights"] * 2, (2, 1), "log-linear"), "weights", 0.1)]
+    assert [task.source_tokenizer is None for task in kitchens.work.tasks] == [False, False, True]
+
+    kitchens.printed()
+    recipe.export(recipe.load(path))
+    assert "started" not in kitchens.printed()
+    recipe.export(recipe.load(kitchens.combine(models=["first.yaml"], language_model="lm.yaml")))
+    assert made[1:] == [("weights", "weights", 0.1)]
+    said = kitchens.printed()
+    assert said.count("started") == said.count("bundle: started") == 1
+    with pytest.raises(UserError, match=r"both\.yaml: combines models of other recipes; train those, or run this one$"):
+        recipe.train(recipe.load(path))
+
+
+@pytest.mark.parametrize(
+    ("combine", "message"),
+    [
+        ({"models": ["lm.yaml"], "language_model": "lm.yaml"}, r"combine\.models: .*lm\.yaml has not both an encoder"),
+        ({"models": ["first.yaml", "tagger.yaml"]}, r"combine\.models: .*tagger\.yaml has not both an encoder and"),
+        ({"models": ["first.yaml"], "language_model": "first.yaml"}, r"combine\.language_model: .* has an encoder; "),
+        ({"models": ["first.yaml", "both.yaml"]}, r"combine\.models: both\.yaml combines other recipes; name one that"),
+        (
+            {"models": ["first.yaml", "other.yaml"]},
+            r"combine: .*first.* and .*other.* have different source tokenizers",
+        ),
+        (
+            {"models": ["other.yaml"], "language_model": "lm.yaml"},
+            r"combine: .* have different target tokenizers; let ",
+        ),
+    ],
+)
+def test_models_that_do_not_go_together(kitchens: Kitchens, combine: dict[str, Any], message: str) -> None:
+    kitchens.write("first")
+    kitchens.write("other", tokenizer={"kind": "char", "vocabulary_size": 6})
+    kitchens.write("tagger", model={"width": 16, "encoder": {"kind": "lstm"}, "crf": {}})
+    kitchens.language_model()
+    with pytest.raises(UserError, match=message):
+        recipe.export(recipe.load(kitchens.combine(**combine)))
+    assert not kitchens.work.tasks
+
+
+def test_what_a_recipe_asks_of_its_bundle(kitchens: Kitchens, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[dict[str, Any]] = []
+    export = kitchens.work.export
+
+    def record(*given: Any, **options: Any) -> None:
+        asked.append(options)
+        export(*given, **options)
+
+    monkeypatch.setattr(module.exporting, "export_bundle", record)
+    recipe.export(recipe.load(kitchens.write("first")))
+    recipe.export(recipe.load(kitchens.write("first", export={"graphs": ["greedy_shortlist"], "shortlist": True})))
+    assert asked[0].keys() == asked[1].keys() - {"graphs", "lexicon"}
+    assert asked[1]["graphs"] == ("greedy_shortlist",)
+    (tokenizer,) = {task.target_tokenizer for task in kitchens.work.tasks}
+    assert asked[1]["lexicon"].candidates.shape[0] == tokenizer.vocabulary_size
 
 
 @pytest.mark.parametrize("joint", [True, False])

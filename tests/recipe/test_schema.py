@@ -8,9 +8,9 @@ import pytest
 import yaml
 
 from keras_s2s import UserError
-from keras_s2s.models import LSTMEncoderConfig, TransformerDecoderConfig
-from keras_s2s.recipe import load
-from keras_s2s.recipe.schema import resolve
+from keras_s2s.models import LSTMEncoderConfig, TransformerDecoderConfig, TransformerEncoderConfig
+from keras_s2s.recipe import CombinedConfig, RecipeConfig, load
+from keras_s2s.recipe.read import resolve
 
 PIPELINES = Path(__file__).parents[2] / "pipelines"
 RECIPE: dict[str, Any] = {
@@ -63,11 +63,16 @@ def complaint(path: Path) -> str:
 def test_our_recipes_are_right(path: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("KERAS_S2S_DATA", str(tmp_path))
     recipe = load(path)
-    data = recipe.config.data
     assert recipe.path == path
+    if isinstance(recipe.config, CombinedConfig):
+        others = [*recipe.config.combine.models, recipe.config.combine.language_model]
+        assert all(isinstance(load(path.parent / other).config, RecipeConfig) for other in others if other)
+        return
+    data, same_as = recipe.config.data, recipe.config.tokenizer.same_as
+    assert same_as is None or isinstance(load(path.parent / same_as).config, RecipeConfig)
     assert data.generate is None or (path.parent / data.generate).is_file()
     for files in (data.train, data.dev, data.test):
-        for name in (files.tsv, files.source, files.target):
+        for name in (files.tsv, files.source, files.target) if files else ():
             assert name is None or resolve(name, tmp_path, path).is_relative_to(tmp_path)
 
 
@@ -125,13 +130,13 @@ def test_files_that_are_no_recipe(tmp_path: Path, content: bytes, message: str) 
         ("training.learning_rat", 1, "training.learning_rat: unknown key; did you mean 'learning_rate'?"),
         ("model.encoder.layer", 1, "model.encoder.layer: unknown key; did you mean 'layers'?"),
         ("data.train.tvs", "x", "data.train.tvs: unknown key; did you mean 'tsv'?"),
-        ("model.encoder", {"kind": "gru"}, "model.encoder: "),
+        ("model.encoder", {"kind": "rnn"}, "model.encoder: "),
         ("model.width", 15, "model: width 15 must be even"),
         ("model.decoder.heads", 3, "model: width 16 is not a multiple of 3 heads"),
         ("tokenizer.kind", "words", "tokenizer.kind: "),
         ("training.epochs", 0, "training.epochs: "),
         ("decoding.beam_size", 4, "decoding.beam_size: "),
-        ("metrics", [], "metrics: "),
+        ("metrics", [], "RecipeConfig: metrics: this key is required"),
         ("metrics", ["blue"], "metrics: metrics: blue: unknown metric; did you mean 'bleu'?"),
         ("data.dev", {"source": "x"}, "data.dev: expected either 'tsv', or 'source' and 'target'"),
         ("data.dev", {}, "data.dev: expected either 'tsv', or 'source' and 'target'"),
@@ -150,10 +155,17 @@ def test_wrong_keys_and_values(tmp_path: Path, key: str, value: Any, message: st
     assert complaint(path).startswith(f"{path}: {message}")
 
 
-@pytest.mark.parametrize("key", ["name", "data", "model", "training", "decoding", "metrics"])
-def test_what_must_be_said(tmp_path: Path, key: str) -> None:
+@pytest.mark.parametrize(
+    ("key", "where"),
+    [
+        *((key, "") for key in ("name", "data", "model", "training")),
+        # What only a language model may leave out.
+        *((key, "RecipeConfig: ") for key in ("decoding", "metrics")),
+    ],
+)
+def test_what_must_be_said(tmp_path: Path, key: str, where: str) -> None:
     path = write(tmp_path / "recipe.yaml", {name: value for name, value in RECIPE.items() if name != key})
-    assert complaint(path) == f"{path}: {key}: this key is required"
+    assert complaint(path) == f"{path}: {where}{key}: this key is required"
 
 
 def test_shared_embeddings_of_a_joint_tokenizer(tmp_path: Path) -> None:
@@ -167,16 +179,12 @@ def test_a_recipe_extends_another_key_by_key(tmp_path: Path) -> None:
     changes = {"name": "other", "training": {"tokens": 99}, "model": {"encoder": {"layers": 5}}, "metrics": ["chrf"]}
     recipe = load(write(tmp_path / "recipe.yaml", {"extends": "base.yaml", **changes}))
     config = recipe.config
+    assert isinstance(config, RecipeConfig)
     assert recipe.path == tmp_path / "recipe.yaml"
     assert (config.name, config.task, config.metrics) == ("other", "copy", ("chrf",))
     assert (config.training.epochs, config.training.tokens) == (1, 99)
     # The kind is the same, so the other keys stay.
-    assert config.model.encoder.model_dump() == {
-        "kind": "transformer",
-        "layers": 5,
-        "heads": 2,
-        "feed_forward": 256,
-    }
+    assert config.model.encoder == TransformerEncoderConfig(layers=5, heads=2)
 
 
 def test_a_part_of_another_kind_is_another_part(tmp_path: Path) -> None:
@@ -224,6 +232,107 @@ def test_a_wrong_key_that_was_extended_is_the_recipe_s(tmp_path: Path) -> None:
     write(tmp_path / "base.yaml", changed("training.epoch", 1))
     path = write(tmp_path / "recipe.yaml", {"extends": "base.yaml"})
     assert complaint(path) == f"{path}: training.epoch: unknown key; did you mean 'epochs'?"
+
+
+LANGUAGE_MODEL: dict[str, Any] = {
+    "name": "toy",
+    "task": "text",
+    "data": {split: {"target": f"{split}.txt"} for split in ("train", "dev")},
+    "tokenizer": {"same_as": "other.yaml"},
+    "model": {"width": 16, "decoder": {"kind": "lstm"}},
+    "training": {"epochs": 1},
+}
+
+
+def test_a_language_model(tmp_path: Path) -> None:
+    config = load(write(tmp_path / "recipe.yaml", LANGUAGE_MODEL)).config
+    assert isinstance(config, RecipeConfig)
+    assert config.is_language_model
+    assert config.data.test is None
+    assert config.tokenizer.same_as == "other.yaml"
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"metrics": ["chrf"]}, "a language model is chosen by its perplexity; leave out 'metrics' and 'decoding'"),
+        ({"decoding": RECIPE["decoding"]}, "a language model is chosen by its perplexity; leave out"),
+        ({**RECIPE, "data": {**RECIPE["data"], "dev": {"target": "x"}}}, "data.dev: expected either 'tsv', or"),
+        ({**RECIPE, "data": {key: RECIPE["data"][key] for key in ("train", "dev")}}, "data.test: this key is required"),
+    ],
+)
+def test_language_models_and_others(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
+    path = write(tmp_path / "recipe.yaml", {**LANGUAGE_MODEL, **changes})
+    assert complaint(path).startswith(f"{path}: RecipeConfig: {message}")
+
+
+@pytest.mark.parametrize(
+    ("tokenizer", "message"),
+    [
+        (
+            {"same_as": "a.yaml", "joint": True},
+            "same_as takes another recipe's tokenizers as they are; leave the other",
+        ),
+        ({"joint": True, "target": {"kind": "word"}}, "joint is one tokenizer for both sides; leave out either"),
+        ({"target": {"kind": "word", "joint": True}}, "target.joint: unknown key; "),
+    ],
+)
+def test_tokenizers_in_two_ways(tmp_path: Path, tokenizer: dict[str, Any], message: str) -> None:
+    path = write(tmp_path / "recipe.yaml", {**RECIPE, "tokenizer": tokenizer})
+    assert complaint(path).removeprefix(f"{path}: tokenizer").lstrip(".: ").startswith(message)
+
+
+@pytest.mark.parametrize("graphs", [["greedy"], ["beam", "beam_constrained_coverage", "ctc_beam", "ctc_greedy"], []])
+def test_graphs_of_a_bundle(tmp_path: Path, graphs: list[str]) -> None:
+    path = write(tmp_path / "recipe.yaml", {**RECIPE, "export": {"graphs": graphs, "shortlist": True}})
+    assert load(path).config.export.model_dump() == {"graphs": tuple(graphs), "shortlist": True}
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("baem", "graphs: baem: unknown strategy; did you mean 'beam'?"),
+        ("beam_constraned", "graphs: beam_constraned: unknown feature; did you mean 'constrained'?"),
+        ("greedy_", "graphs: greedy_: unknown feature; "),
+        ("", "graphs: : unknown strategy; "),
+    ],
+)
+def test_graphs_that_nobody_knows(tmp_path: Path, name: str, message: str) -> None:
+    path = write(tmp_path / "recipe.yaml", {**RECIPE, "export": {"graphs": ["greedy", name]}})
+    assert complaint(path).startswith(f"{path}: export.graphs: {message}")
+
+
+COMBINED: dict[str, Any] = {
+    "name": "both",
+    "task": "copy",
+    "combine": {"models": ["a.yaml", "b.yaml"], "weights": [2, 1], "language_model": "lm.yaml"},
+    "decoding": RECIPE["decoding"],
+    "metrics": ["exact_match"],
+}
+
+
+def test_a_recipe_that_combines_others(tmp_path: Path) -> None:
+    config = load(write(tmp_path / "recipe.yaml", COMBINED)).config
+    assert isinstance(config, CombinedConfig)
+    assert (config.combine.models, config.combine.weights) == (("a.yaml", "b.yaml"), (2, 1))
+    assert (config.combine.method, config.combine.language_model) == ("log-linear", "lm.yaml")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"combine": {"models": ["a.yaml"]}}, "combine: one model and no language_model: there is nothing to combine"),
+        ({"combine": {"models": []}}, "combine.models: "),
+        ({"combine": {"models": ["a.yaml", "b.yaml"], "weights": [1]}}, "combine: 2 models and 1 weights; give each"),
+        ({"combine": {"models": ["a.yaml", "b.yaml"], "weights": [1, 0]}}, "combine.weights.1: "),
+        ({"combine": {"models": ["a.yaml", "b.yaml"], "methd": "linear"}}, "combine.methd: unknown key; did you mean"),
+        ({"metrics": []}, "CombinedConfig: metrics: this key is required"),
+        ({"training": {"epochs": 1}}, "training: unknown key; "),
+    ],
+)
+def test_combinations_that_are_none(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
+    path = write(tmp_path / "recipe.yaml", {**COMBINED, **changes})
+    assert complaint(path).startswith(f"{path}: {message}")
 
 
 def test_places_of_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

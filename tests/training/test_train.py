@@ -10,11 +10,13 @@ import numpy as np
 import pytest
 
 from keras_s2s import UserError, text
-from keras_s2s.data import Pairs, Task
+from keras_s2s.data import Pairs, Task, batches
+from keras_s2s.data.heads import Head
 from keras_s2s.evaluation import evaluate
 from keras_s2s.models import LSTMDecoderConfig, LSTMEncoderConfig, ModelConfig, build
+from keras_s2s.models.part_config import CRFHeadConfig, CTCHeadConfig
 from keras_s2s.training import CHECKPOINT, DecodedMetrics, TrainingConfig, load, train
-from keras_s2s.training.train import _optimizer
+from keras_s2s.training.train import _losses, _optimizer
 
 TRAINING = TrainingConfig(epochs=3, tokens=256, learning_rate=0.01)
 
@@ -140,9 +142,10 @@ def test_a_seed_decides_the_first_weights(task: Task, config: ModelConfig, diary
 
 
 def test_outputs_are_in_the_order_of_sources(task: Task, config: ModelConfig, tmp_path: Path) -> None:
+    keras.utils.set_random_seed(3)
     model = build(config)
     rng = np.random.default_rng(3)
-    model.set_weights([w + rng.normal(size=w.shape) if w.dtype == "float32" else w for w in model.get_weights()])
+    model.set_weights([w + 5 * rng.normal(size=w.shape) if w.dtype == "float32" else w for w in model.get_weights()])
     sources = ["cab", "a", "bb", "abcabc", "ca"]
     found = []
     for some in (sources, sources[::-1]):
@@ -167,6 +170,67 @@ def test_the_learning_rate_rises_and_falls(warm_up: float, expected: dict[int, f
 
 def test_one_step_is_a_schedule_too() -> None:
     assert isinstance(_optimizer(TRAINING.replace(epochs=1, warm_up=0.9), 1), keras.optimizers.Adam)
+
+
+ENCODER_ONLY: dict[str, Any] = {"decoder": None, "dropout": 0.0}
+HEADS: dict[str, dict[str, Any]] = {
+    "ctc": {**ENCODER_ONLY, "ctc": CTCHeadConfig(upsampling=2)},
+    "crf": {**ENCODER_ONLY, "crf": CRFHeadConfig()},
+    "several": {"ctc": CTCHeadConfig(), "crf": CRFHeadConfig()},
+}
+
+
+@pytest.mark.parametrize("heads", HEADS)
+def test_other_heads_learn(task: Task, config: ModelConfig, tmp_path: Path, heads: str) -> None:
+    weights = {"ctc": 0.3, "crf": 0.3} if heads == "several" else {}
+    training = TRAINING.replace(loss_weights=weights, learning_rate=0.02, epochs=4, tokens=64)
+    other = config.replace(**HEADS[heads], width=16)
+    model = load(train(other, task, training, tmp_path))
+    assert model.config == other
+    found = decoded(model, task, tmp_path)
+    assert found["chrf"] == pytest.approx(float((tmp_path / CHECKPOINT).with_suffix(".best").read_text()))
+    assert found["exact_match"] > 15
+
+
+def test_losses_are_weighed(task: Task, config: ModelConfig) -> None:
+    heads: list[Head] = ["logits", "crf"]
+    arguments = _losses(TRAINING.replace(loss_weights={"crf": 0.2}), heads)
+    assert list(arguments["loss"]) == heads
+    assert arguments["loss_weights"] == {"logits": 1.0, "crf": 0.2}
+
+
+@pytest.mark.parametrize(
+    ("heads", "message"),
+    [
+        ({"crf": CRFHeadConfig()}, "loss_weights: ctc: the model has no such head; it has logits, crf"),
+        ({}, "loss_weights: the model has one head, logits, so there is nothing to weigh"),
+    ],
+)
+def test_weights_of_heads_that_are_not_there(
+    task: Task, config: ModelConfig, tmp_path: Path, heads: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(UserError, match=f"^training: {message}$"):
+        train(config.replace(**heads), task, TRAINING.replace(loss_weights={"ctc": 1.0}), tmp_path)
+
+
+def test_a_language_model_is_judged_by_its_perplexity(task: Task, config: ModelConfig, tmp_path: Path) -> None:
+    texts = ["abc", "cab", "bca", "aaabbb"] * 40
+    pairs = Pairs([""] * len(texts), texts)
+    of_texts = Task("text", pairs, Pairs([""] * 5, texts[:5]), None, None, task.target_tokenizer, ())
+    alone = config.replace(encoder=None, source_vocabulary=None, dropout=0.0, width=16)
+    training = TRAINING.replace(epochs=5, learning_rate=0.03, tokens=64)
+    model = load(train(alone, of_texts, training, tmp_path))
+    found = float((tmp_path / CHECKPOINT).with_suffix(".best").read_text())
+
+    [(inputs, labels, weights)] = batches(of_texts.dev, None, task.target_tokenizer, seed=None)
+    probabilities = keras.ops.softmax(model(inputs)).numpy()
+    real = [
+        probabilities[i, t, labels[i, t]] for i in range(len(labels)) for t in range(labels.shape[1]) if weights[i, t]
+    ]
+    assert len(real) == 4 + 4 + 4 + 7 + 4
+    assert found == pytest.approx(np.exp(-np.mean(np.log(real))), rel=1e-4)
+    # Four equally likely texts of 4.6 tokens have 4 ** (1 / 4.6) at best; who knows nothing has 7.
+    assert 1.3 < found < 2.5
 
 
 def test_no_dev_data_show_before_training(task: Task, config: ModelConfig, diary: Diary, tmp_path: Path) -> None:

@@ -78,6 +78,7 @@ def _export(recipe: Recipe, task: Task, made_from: Any, model: Callable[[], Any]
     console = Console()
 
     def work(folder: Path) -> None:
+        assert task.source_tokenizer is not None
         with console.status("") as status:
             exporting.export_bundle(
                 model(),
@@ -108,7 +109,7 @@ def _contents(export: ExportConfig, task: Task) -> dict[str, Any]:
     if export.graphs:
         contents["graphs"] = export.graphs
     if export.shortlist:
-        contents["lexicon"] = _lexicon(task)
+        contents["shortlist"] = _lexicon(task)
     return contents
 
 

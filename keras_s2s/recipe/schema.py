@@ -6,7 +6,7 @@ from typing import Literal, Self
 
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, field_validator, model_validator
 
-from keras_s2s.bundle import Decoding
+from keras_s2s.bundle import Decoding, strategy_and_features
 from keras_s2s.config import Config
 from keras_s2s.decoding import FEATURES, INPUTS
 from keras_s2s.evaluation import find_metric
@@ -97,7 +97,7 @@ class ExportConfig(Config):
     """What is in the bundle.
 
     Args:
-        graphs: names of graphs, a strategy and its features, such as `beam_constrained`; none are those that
+        graphs: names of graphs, a strategy and its features, such as `beam-constrained`; none are those that
             `export_bundle` makes by itself.
         shortlist: whether a lexicon is learnt from the training data, with which graphs with the feature `shortlist`
             score only the ids that a source may become.
@@ -238,12 +238,9 @@ def _need(key: str, value: object) -> None:
 
 
 def _check_graph(name: str) -> None:
-    strategy = max((s for s in INPUTS if name == s or name.startswith(f"{s}_")), key=len, default=None)
-    features = name.removeprefix(f"{strategy}_").split("_") if name != strategy else []
-    unknown = [feature for feature in features if feature not in FEATURES]
-    if strategy is not None and not unknown:
-        return
-    word, known = (name, INPUTS) if strategy is None else (unknown[0], FEATURES)
-    near = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
-    hint = f"did you mean '{near[0]}'?" if near else f"known are {', '.join(known)}"
-    raise ValueError(f"graphs: {name}: unknown {'strategy' if strategy is None else 'feature'}; {hint}")
+    strategy, features = strategy_and_features(name)
+    for word, what, known in ((strategy, "strategy", INPUTS), *((f, "feature", FEATURES) for f in sorted(features))):
+        if word not in known:
+            near = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
+            hint = f"did you mean '{near[0]}'?" if near else f"known are {', '.join(known)}"
+            raise ValueError(f"graphs: {name}: unknown {what} '{word}'; {hint}")

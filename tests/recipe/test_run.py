@@ -404,11 +404,11 @@ def test_what_a_recipe_asks_of_its_bundle(kitchens: Kitchens, monkeypatch: pytes
 
     monkeypatch.setattr(module.exporting, "export_bundle", record)
     recipe.export(recipe.load(kitchens.write("first")))
-    recipe.export(recipe.load(kitchens.write("first", export={"graphs": ["greedy_shortlist"], "shortlist": True})))
-    assert asked[0].keys() == asked[1].keys() - {"graphs", "lexicon"}
-    assert asked[1]["graphs"] == ("greedy_shortlist",)
+    recipe.export(recipe.load(kitchens.write("first", export={"graphs": ["greedy-shortlist"], "shortlist": True})))
+    assert asked[0].keys() == asked[1].keys() - {"graphs", "shortlist"}
+    assert asked[1]["graphs"] == ("greedy-shortlist",)
     (tokenizer,) = {task.target_tokenizer for task in kitchens.work.tasks}
-    assert asked[1]["lexicon"].candidates.shape[0] == tokenizer.vocabulary_size
+    assert asked[1]["shortlist"].candidates.shape[0] == tokenizer.vocabulary_size
 
 
 @pytest.mark.parametrize("joint", [True, False])

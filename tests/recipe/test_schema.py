@@ -282,7 +282,7 @@ def test_tokenizers_in_two_ways(tmp_path: Path, tokenizer: dict[str, Any], messa
     assert complaint(path).removeprefix(f"{path}: tokenizer").lstrip(".: ").startswith(message)
 
 
-@pytest.mark.parametrize("graphs", [["greedy"], ["beam", "beam_constrained_coverage", "ctc_beam", "ctc_greedy"], []])
+@pytest.mark.parametrize("graphs", [["greedy"], ["beam", "beam-constrained-coverage", "ctc_beam", "ctc_greedy"], []])
 def test_graphs_of_a_bundle(tmp_path: Path, graphs: list[str]) -> None:
     path = write(tmp_path / "recipe.yaml", {**RECIPE, "export": {"graphs": graphs, "shortlist": True}})
     assert load(path).config.export.model_dump() == {"graphs": tuple(graphs), "shortlist": True}
@@ -291,10 +291,11 @@ def test_graphs_of_a_bundle(tmp_path: Path, graphs: list[str]) -> None:
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("baem", "graphs: baem: unknown strategy; did you mean 'beam'?"),
-        ("beam_constraned", "graphs: beam_constraned: unknown feature; did you mean 'constrained'?"),
-        ("greedy_", "graphs: greedy_: unknown feature; "),
-        ("", "graphs: : unknown strategy; "),
+        ("baem", "graphs: baem: unknown strategy 'baem'; did you mean 'beam'?"),
+        ("beam-constraned", "graphs: beam-constraned: unknown feature 'constraned'; did you mean 'constrained'?"),
+        ("beam_constrained", "graphs: beam_constrained: unknown strategy 'beam_constrained'; "),
+        ("greedy-", "graphs: greedy-: unknown feature ''; known are "),
+        ("", "graphs: : unknown strategy ''; known are "),
     ],
 )
 def test_graphs_that_nobody_knows(tmp_path: Path, name: str, message: str) -> None:

@@ -127,7 +127,11 @@ class Float32Operators:
         }
         y, *after = self._nodes(operator, inputs, 1 + len(state), **attributes)
         y = self._node("Transpose", [self._node("Squeeze", [y, self._integers(1)])], perm=[1, 0, 2])
-        return [y, *(self._node("Squeeze", [part, self._integers(0)]) for part in after)]
+        after = [self._node("Squeeze", [part, self._integers(0)]) for part in after]
+        if lengths:  # ONNX gives a row of length 0 a state of zeros, and not the one that it began with.
+            some = self._node("Cast", [self._node("Unsqueeze", [lengths, self._integers(-1)])], to=TensorProto.BOOL)
+            after = [self._node("Where", [some, new, old]) for new, old in zip(after, state, strict=True)]
+        return [y, *after]
 
     def _node(self, operator: str, inputs: Sequence[str], domain: str = "", **attributes: Any) -> str:
         return self._nodes(operator, inputs, 1, domain, **attributes)[0]

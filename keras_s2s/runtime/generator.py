@@ -20,8 +20,8 @@ from keras_s2s.runtime.graph import Graph, candidates
 from keras_s2s.runtime.options import Options, choose_graph, find_graph, options_of
 from keras_s2s.runtime.scoring import Scored
 from keras_s2s.runtime.shortlist import ShortlistTable
+from keras_s2s.runtime.targets import Pair, of_targets
 from keras_s2s.runtime.windows import windows
-from keras_s2s.text.padding import pad
 from keras_s2s.text.tokenizer import EOS, UNKNOWN, Tokenizer
 
 logger = logging.getLogger(__name__)
@@ -152,7 +152,7 @@ class Generator:
         Raises:
             UserError: other numbers of sources and targets, or the bundle has no graph "score".
         """
-        found = self._of_targets("score", sources, targets, batch_size)
+        found = of_targets(self._target_graph("score"), self._pairs(sources, targets), batch_size)
         return [Scored(float(scores.sum()), tuple(scores.tolist())) for scores in found]
 
     def align(self, sources: Sequence[str], targets: Sequence[str], batch_size: int = 32) -> list[np.ndarray]:
@@ -161,7 +161,7 @@ class Generator:
         Raises:
             UserError: other numbers of sources and targets, or the bundle has no graph "align".
         """
-        return self._of_targets("align", sources, targets, batch_size)
+        return of_targets(self._target_graph("align"), self._pairs(sources, targets), batch_size)
 
     def source_pieces(self, text: str) -> list[str]:
         """The pieces of a source, EOS's last, as the columns of an alignment have them."""
@@ -237,18 +237,20 @@ class Generator:
         self, text: str, sentence: Sentence, hypotheses: list[Hypothesis], options: Options
     ) -> list[Hypothesis]:
         """Hypotheses with their alignments, and with pieces of the source for unknown tokens, if that is wanted."""
-        needs = [options.alignment or (options.replace_unknown and UNKNOWN in h.tokens) for h in hypotheses]
-        if not any(needs):
+        unknown = options.replace_unknown and any(UNKNOWN in h.tokens for h in hypotheses)
+        if not (options.alignment or unknown):
             return hypotheses
-        rows = [list(sentence.ids)] * len(hypotheses)
-        looked = self._over_targets("align", rows, [[*h.tokens, EOS] for h in hypotheses])
-        pieces = self._source.encode_pieces(text)[: len(sentence) - 1]
-        result = []
-        for hypothesis, attention, wanted in zip(hypotheses, looked, needs, strict=True):
-            if wanted and options.replace_unknown:
-                hypothesis = replace(hypothesis, text=self._with_replaced(hypothesis.tokens, attention, pieces))
-            result.append(replace(hypothesis, alignment=attention) if options.alignment else hypothesis)
-        return result
+        pairs = [Pair(sentence.ids, [*h.tokens, EOS]) for h in hypotheses]
+        looked = of_targets(self._target_graph("align"), pairs, options.batch_size)
+        if unknown:
+            pieces = self._source.encode_pieces(text)[: len(sentence) - 1]
+            hypotheses = [
+                replace(h, text=self._with_replaced(h.tokens, attention, pieces))
+                for h, attention in zip(hypotheses, looked, strict=True)
+            ]
+        if options.alignment:
+            hypotheses = [replace(h, alignment=a) for h, a in zip(hypotheses, looked, strict=True)]
+        return hypotheses
 
     def _with_replaced(self, tokens: Sequence[int], attention: np.ndarray, source: Sequence[str]) -> str:
         pieces = self._target.pieces(tokens)
@@ -257,44 +259,22 @@ class Generator:
                 pieces[place] = source[int(attention[place, : len(source)].argmax())]
         return self._target.decode_pieces(pieces)
 
-    def _of_targets(
-        self, graph: str, sources: Sequence[str], targets: Sequence[str], batch_size: int
-    ) -> list[np.ndarray]:
+    def _pairs(self, sources: Sequence[str], targets: Sequence[str]) -> list[Pair]:
         if len(sources) != len(targets):
-            raise UserError(f"{graph}: {len(sources)} sources and {len(targets)} targets; give each source one target")
-        find_graph(self.bundle.manifest, self.precision, graph, str(self.bundle.path))
+            raise UserError(f"{len(sources)} sources and {len(targets)} targets; give each source one target")
         limit = self.bundle.manifest.limits.max_source_tokens
         rows = [[*ids[: limit - 1], EOS] for ids in self._source.encode(list(sources))]
         endings = [[*ids, EOS] for ids in self._target.encode(list(targets))]
-        pairs = [_Pair(*pair) for pair in zip(rows, endings, strict=True)]
-        return map_batches(
-            lambda batch: self._over_targets(graph, [p.source for p in batch], [p.target for p in batch]),
-            pairs,
-            batch_size,
-        )
+        return [Pair(*pair) for pair in zip(rows, endings, strict=True)]
 
-    def _over_targets(self, graph: str, rows: list[list[int]], targets: list[list[int]]) -> list[np.ndarray]:
-        """What a graph says of each target, without what it says of padding."""
-        found = self._graph(graph)({"source_ids": pad(rows), "target_ids": pad(targets)})
-        values = next(iter(found.values()))
-        if graph == "align":
-            return [x[: len(t), : len(s)] for x, s, t in zip(values, rows, targets, strict=True)]
-        return [x[: len(t)] for x, t in zip(values, targets, strict=True)]
+    def _target_graph(self, name: str) -> Graph:
+        return self._graph(find_graph(self.bundle.manifest, self.precision, name, str(self.bundle.path)))
 
     def _graph(self, name: str) -> Graph:
         if name not in self._graphs:
             path = self.bundle.file(self.bundle.manifest.graphs[self.precision][name].path)
             self._graphs[name] = Graph(path, self._threads)
         return self._graphs[name]
-
-
-@dataclass(frozen=True)
-class _Pair:
-    source: list[int]
-    target: list[int]
-
-    def __len__(self) -> int:
-        return len(self.source)
 
 
 def _needed(bundle: Bundle, precision: str) -> list[str]:

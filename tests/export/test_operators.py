@@ -169,7 +169,7 @@ def recurrent(kind: str, backwards: bool = False, mask: bool = True, zero_state:
 
     def inputs(length: int) -> Arrays:
         state = np.zeros((parts, 2, 3), "float32") if zero_state else normal(parts, 2, 3)
-        places = np.arange(length)[None, :] < np.array([[length], [max(length - 2, 1)]])
+        places = np.arange(length)[None, :] < np.array([[length], [max(length - 2, 0)]])
         return [normal(2, length, 5), *state] + ([places] if mask else [])
 
     shapes: list = [(None, None, 5), *[(None, 3)] * parts]

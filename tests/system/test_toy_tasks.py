@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_s2s.decoding import PROGRAMS
+from keras_s2s.decoding import make_program
 from keras_s2s.losses import CrossEntropy
 from keras_s2s.models import (
     LSTMDecoderConfig,
@@ -87,7 +87,7 @@ def test_strings_never_seen_are_reversed(kind: str) -> None:
             dropout=0.0,
         )
     )
-    decode = PROGRAMS["greedy"](model)
+    decode = make_program(model, "greedy")
     untrained = exact_match(decode, sources[:500], targets[:500])
     rate = keras.optimizers.schedules.CosineDecay(0.0, 350, warmup_target=0.01, warmup_steps=50)
     model.compile(optimizer=keras.optimizers.Adam(rate), loss=CrossEntropy())

@@ -5,12 +5,12 @@ import importlib.metadata
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 
 from keras_s2s import bundle
-from keras_s2s.bundle import Decoding, graph_name, strategy_and_features
+from keras_s2s.bundle import Decoding, Strategy, graph_name, strategy_and_features
 from keras_s2s.config import parse
 from keras_s2s.export import onnx_graph, saved_model
 from keras_s2s.export.checks import SOME, Check, checks, search_name
@@ -177,9 +177,10 @@ def export_bundle(
 
 
 def _default_decoding(graphs: Sequence[str]) -> Decoding:
-    """A beam where there is one, else the first strategy."""
+    """A beam where there is one, else the first search."""
     strategies = [strategy_and_features(name)[0] for name in graphs]
-    strategy = next((name for name in ("beam", "ctc_beam") if name in strategies), strategies[0])
+    searches = [*(strategy for strategy in strategies if strategy in get_args(Strategy)), "greedy"]
+    strategy = next((name for name in ("beam", "ctc_beam") if name in searches), searches[0])
     size = 4 if strategy in ("beam", "ctc_beam", "diverse") else 1
     return parse(Decoding, {**DEFAULT_DECODING.model_dump(), "strategy": strategy, "beam_size": size}, "export")
 

@@ -1,7 +1,9 @@
 """From a program to ONNX graphs: trace, convert, expand, tidy, write with one weights file."""
 
 import contextlib
+import gc
 import logging
+import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -25,6 +27,7 @@ OPERATORS: Mapping[str, type[Float32Operators]] = {"fp32": Float32Operators, "in
 # Tensors below this many bytes stay in the graph's own file.
 _INLINE_BYTES = 1024
 _ALIGNMENT = 64
+_GOES_ON = "TF2ONNX_CATCH_ERRORS"
 
 
 def convert(program: Any) -> tuple[ModelProto, dict[str, FusedCall]]:
@@ -43,7 +46,7 @@ def convert(program: Any) -> tuple[ModelProto, dict[str, FusedCall]]:
     signature = program.input_signature
     # A trace made before, without markers, must not be used again.
     fresh = tf.function(program.python_function, input_signature=signature, autograph=False)
-    with fused.lowering(markers), _complaints_raised():
+    with fused.lowering(markers), _complaints_raised(), _in_half_the_time():
         model, _ = tf2onnx.convert.from_function(
             fresh,
             input_signature=signature,
@@ -74,6 +77,26 @@ def _complaints_raised() -> Iterator[None]:
         logger.setLevel(level)
     if complaints.messages:
         raise ConversionError("no ONNX form: " + "; ".join(complaints.messages))
+
+
+@contextlib.contextmanager
+def _in_half_the_time() -> Iterator[None]:
+    """Keeps the converter from copying the graph before each of its passes, and Python from looking for cycles in it.
+
+    The copies are there to go on after a pass that failed; here that is an error.
+    """
+    collects, before = gc.isenabled(), os.environ.get(_GOES_ON)
+    gc.disable()
+    os.environ[_GOES_ON] = "FALSE"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[_GOES_ON]
+        else:
+            os.environ[_GOES_ON] = before
+        if collects:
+            gc.enable()
 
 
 class _Complaints(logging.Handler):

@@ -83,6 +83,7 @@ def _of_model(request: Request) -> Iterator[str]:
 def _of_graphs(request: Request) -> Iterator[str]:
     if not request.graphs:
         yield "graphs: none; name at least one"
+        return
     for name in request.graphs:
         strategy, features = strategy_and_features(name)
         yield from (f"graph '{name}': {problem}" for problem in problems(request.model, strategy, features))

@@ -2,21 +2,23 @@
 
 import hashlib
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
-import tensorflow as tf
 
 from keras_s2s import UserError, bundle, text
 from keras_s2s.data import Pairs
-from keras_s2s.decoding import PROGRAMS
 from keras_s2s.evaluation import evaluate
 from keras_s2s.export import DEFAULT_DECODING, Measured, VerificationError, export_bundle
 from keras_s2s.export import export as module
+from keras_s2s.export.forms import keras_form, programs_of
+from keras_s2s.models import describe
 from keras_s2s.runtime import Generator
-from keras_s2s.runtime.graph import Candidate, run_time_inputs
+from keras_s2s.runtime.feeds import Sentence
+from keras_s2s.runtime.graph import Candidate
 
 pytestmark = pytest.mark.filterwarnings("ignore:You are using a softmax over axis -1")
 
@@ -43,16 +45,12 @@ def done(toy: Any, tmp_path_factory: pytest.TempPathFactory) -> Done:
 
 def keras_texts(toy: Any, program: str) -> list[str]:
     """What the Keras model makes of the test sentences, all in one batch."""
-    run = PROGRAMS[program](toy.model)
-    inputs = {
-        **run_time_inputs(DEFAULT_DECODING),
-        "source_ids": text.encode_sources(toy.test.sources, toy.tokenizer),
-    }
-    found = run(**{spec.name: tf.constant(inputs[spec.name]) for spec in run.input_signature})
-    return toy.tokenizer.decode(found["tokens"][:, 0].numpy())
+    form = keras_form(programs_of(toy.model, [program], groups=1), toy.tokenizer.vocabulary_size)
+    sentences = [Sentence([*ids, 2]) for ids in toy.tokenizer.encode(toy.test.sources)]
+    return toy.tokenizer.decode([best.tokens for best, *_ in form.search(program, sentences, DEFAULT_DECODING)])
 
 
-def test_the_bundle_is_whole_and_names_every_file(done: Done) -> None:
+def test_the_bundle_is_whole_and_names_every_file(toy: Any, done: Done) -> None:
     found = bundle.read(done.path)
     bundle.verify(found, found.manifest.hashes)
     on_disk = {path.relative_to(done.path).as_posix() for path in done.path.rglob("*") if path.is_file()}
@@ -64,6 +62,8 @@ def test_the_bundle_is_whole_and_names_every_file(done: Done) -> None:
     assert manifest.limits.max_source_tokens == 256
     assert list(manifest.graphs) == ["fp32", "int8"]
     assert all(sorted(graphs) == ["beam", "greedy"] for graphs in manifest.graphs.values())
+    assert [part.model_dump() for part in manifest.parts] == [part._asdict() for part in describe(toy.model)]
+    assert sum(part.parameters for part in manifest.parts) == toy.model.count_params()
     assert manifest.metrics == {"split": "test", **{m.form: m.metrics for m in done.measured}}
     comparisons = manifest.verification["comparisons"]
     assert [c["sentences"] for c in comparisons[:-1]] == [40] * 8
@@ -138,7 +138,8 @@ class Echo:
         self.instead = instead
         self.rows: list[list[int]] = []
 
-    def __call__(self, rows: Any, decoding: Any) -> list:
+    def search(self, graph: str, sentences: Sequence[Sentence], *rest: Any) -> list:
+        rows = [list(sentence.ids) for sentence in sentences]
         self.rows += rows
         said = [tuple(self.instead if token == 5 else token for token in row[:-1]) for row in rows]
         return [[Candidate(tokens, -0.1 * self.instead)] for tokens in said]
@@ -152,19 +153,19 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> dict[str, Echo]:
     """An export without conversion: forms of our own, empty graphs."""
     forms = {name: Echo() for name in ("keras", "saved_model", "fp32", "int8")}
 
-    def write_graphs(model: Any, folder: Path, progress: Any) -> None:
+    def write_graphs(programs: Any, folder: Path, progress: Any) -> None:
         for precision in ("fp32", "int8"):
             (folder / "onnx" / precision).mkdir(parents=True)
-            for name in PROGRAMS:
+            for name in programs:
                 (folder / "onnx" / precision / f"{name}.onnx").write_text("graph")
 
     monkeypatch.setattr(module, "_write_graphs", write_graphs)
     monkeypatch.setattr(module.saved_model, "save", lambda *given: given[-1].mkdir())
-    monkeypatch.setattr(module, "keras_form", lambda model: forms["keras"])
-    monkeypatch.setattr(module, "saved_model_form", lambda path: forms["saved_model"])
+    monkeypatch.setattr(module, "keras_form", lambda *given: forms["keras"])
+    monkeypatch.setattr(module, "saved_model_form", lambda *given: forms["saved_model"])
     monkeypatch.setattr(module, "saved_model_texts", lambda path, texts, size: [])
     monkeypatch.setattr(module, "verify_texts", lambda forms, *given: COMPARED)
-    monkeypatch.setattr(module, "onnx_form", lambda folder: forms[folder.name])
+    monkeypatch.setattr(module, "onnx_form", lambda folder, *given: forms[folder.name])
     return forms
 
 
@@ -244,6 +245,17 @@ def test_blank_sentences_are_sentences(toy: Any, quick: dict[str, Echo], tmp_pat
         ({"metrics": ("exact_mach",)}, "metrics: exact_mach: unknown metric; did you mean 'exact_match'?"),
         ({"max_source_tokens": 0}, "export: max_source_tokens: "),
         ({"task": "two words"}, "export: task: "),
+        ({"graphs": ()}, "export: graphs: none; name at least one"),
+        ({"graphs": ("score",)}, "export: decoding: needs the graph 'greedy', which is not among score"),
+        (
+            {"graphs": ("greedy",), "decoding": DEFAULT_DECODING},
+            "export: decoding: needs the graph 'beam', which is not among greedy",
+        ),
+        (
+            {"decoding": DEFAULT_DECODING.replace(strategy="sample", beam_size=1), "graphs": ("sample",)},
+            "export: decoding: strategy 'sample': a bundle's default must always give the same",
+        ),
+        ({"graphs": ("beam", "beam-shortlist")}, "export: graph 'beam-shortlist': needs a shortlist; give one"),
     ],
 )
 def test_mistakes_are_one_line(
@@ -254,6 +266,33 @@ def test_mistakes_are_one_line(
     assert str(error.value).startswith(message)
     assert "\n" not in str(error.value)
     assert os.listdir(tmp_path) == []
+
+
+def test_all_that_cannot_be_exported_is_said_at_once(toy: Any, tmp_path: Path) -> None:
+    graphs = ("beam", "beem", "viterbi", "greedy-coverage", "score-constrained", "beam-joint", "beam-x")
+    with pytest.raises(UserError) as error:
+        export_bundle(toy.model, tmp_path / "toy", toy.tokenizer, toy.tokenizer, Pairs([], []), graphs=graphs)
+    said = str(error.value)
+    assert "\n" not in said
+    assert [part for part in ("no dev sentences", *(f"graph '{name}': " for name in graphs[1:])) if part in said] == [
+        "no dev sentences",
+        *(f"graph '{name}': " for name in graphs[1:]),
+    ]
+    assert "graph 'beam': " not in said
+
+
+@pytest.mark.parametrize(
+    ("graphs", "strategy", "size"),
+    [(("greedy", "beam"), "beam", 4), (("greedy",), "greedy", 1), (("score", "diverse"), "diverse", 4)],
+)
+def test_the_defaults_are_those_of_a_graph_that_is_there(
+    toy: Any, quick: dict[str, Echo], tmp_path: Path, graphs: Any, strategy: str, size: int
+) -> None:
+    for form in quick.values():
+        form.run = lambda graph, inputs: {"token_scores": np.zeros(inputs["target_ids"].shape)}  # type: ignore[attr-defined]
+    export_bundle(toy.model, tmp_path / "toy", toy.tokenizer, toy.tokenizer, toy.dev, graphs=graphs)
+    decoding = bundle.read(tmp_path / "toy").manifest.decoding
+    assert (decoding.strategy, decoding.beam_size) == (strategy, size)
 
 
 @pytest.mark.parametrize("side", ["source", "target"])

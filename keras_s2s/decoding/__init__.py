@@ -7,6 +7,7 @@ from keras_s2s.decoding.ensemble import Ensemble
 from keras_s2s.decoding.fusion import Fusion
 from keras_s2s.decoding.generate import generate
 from keras_s2s.decoding.greedy import Greedy
+from keras_s2s.decoding.inputs import FEATURES, INPUTS
 from keras_s2s.decoding.joint import JointCTC
 from keras_s2s.decoding.processors import (
     EndIfNothingElse,
@@ -18,7 +19,7 @@ from keras_s2s.decoding.processors import (
     RepetitionPenalty,
     Suppress,
 )
-from keras_s2s.decoding.programs import FEATURES, INPUTS, available, length_limit, make_program, problems
+from keras_s2s.decoding.programs import available, length_limit, make_program, problems
 from keras_s2s.decoding.sampling import Sampling
 from keras_s2s.decoding.score import alignment, token_scores
 from keras_s2s.decoding.scoring import LengthPenalty, Scorer
@@ -64,6 +65,3 @@ __all__ = [
     "start",
     "token_scores",
 ]
-
-# Until export and training ask for `make_program`.
-PROGRAMS = {"greedy": lambda model: make_program(model, "greedy"), "beam": lambda model: make_program(model, "beam")}

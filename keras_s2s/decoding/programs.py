@@ -10,6 +10,7 @@ from keras_s2s.decoding.coverage import Coverage
 from keras_s2s.decoding.diverse import DiverseBeamSearch
 from keras_s2s.decoding.generate import generate
 from keras_s2s.decoding.greedy import Greedy
+from keras_s2s.decoding.inputs import FEATURES, IDS, INPUTS, SAMPLE
 from keras_s2s.decoding.joint import JointCTC
 from keras_s2s.decoding.processors import (
     EndIfNothingElse,
@@ -36,46 +37,6 @@ Program = Any  # a `tf.function` whose input signature names its inputs
 
 GROUPS = 4
 
-_FLOAT, _INT, _BOOL = (tf.TensorSpec((), dtype) for dtype in (tf.float32, tf.int32, tf.bool))
-_IDS = tf.TensorSpec((None, None), tf.int32)
-_LIMIT = {"max_length_factor": _FLOAT, "max_length_extra": _INT}
-_SCORER = {"length_penalty": _FLOAT, "length_penalty_base": _FLOAT, "word_reward": _FLOAT}
-_BEAM = {"beam_size": _INT, "n_best": _INT, "patience": _FLOAT, "exhaustive": _BOOL}
-_SAMPLE = {
-    "n_best": _INT,
-    "temperature": _FLOAT,
-    "top_k": _INT,
-    "top_p": _FLOAT,
-    "min_p": _FLOAT,
-    "uniforms": tf.TensorSpec((None, None, None), tf.float32),
-}
-_TARGETS = {"target_ids": _IDS}
-
-INPUTS: Mapping[str, Mapping[str, tf.TensorSpec]] = {
-    "greedy": {**_LIMIT, **_SCORER},
-    "beam": {**_LIMIT, **_SCORER, **_BEAM},
-    "diverse": {**_LIMIT, **_SCORER, **_BEAM, "diversity": _FLOAT},
-    "sample": {**_LIMIT, **_SCORER, **_SAMPLE},
-    "score": _TARGETS,
-    "align": _TARGETS,
-    "ctc_greedy": {},
-    "ctc_beam": {"beam_size": _INT, "n_best": _INT},
-    "viterbi": {},
-    "posterior": {},
-}
-FEATURES: Mapping[str, Mapping[str, tf.TensorSpec]] = {
-    "constrained": {
-        "prefix": _IDS,
-        "suppressed": _IDS,
-        "min_length": _INT,
-        "no_repeat_ngram": _INT,
-        "repetition_penalty": _FLOAT,
-        "allow_unknown": _BOOL,
-    },
-    "coverage": {"coverage_penalty": _FLOAT},
-    "joint": {"ctc_weight": _FLOAT},
-    "shortlist": {"shortlist": tf.TensorSpec((None,), tf.int32)},
-}
 SEARCHES = ("greedy", "beam", "diverse", "sample")
 _BEAMS = ("beam", "diverse")
 
@@ -160,7 +121,7 @@ def _source_inputs(model: Any) -> dict[str, tf.TensorSpec]:
     if config.encoder is None:
         return {}
     if config.source_vocabulary is not None:
-        return {"source_ids": _IDS}
+        return {"source_ids": IDS}
     return {
         "source_features": tf.TensorSpec((None, None, config.source_features), tf.float32),
         "source_lengths": tf.TensorSpec((None,), tf.int32),
@@ -195,7 +156,7 @@ def _strategy(name: str, options: Options, groups: int) -> Strategy:
     if name == "greedy":
         return Greedy(scorer=scorer)
     if name == "sample":
-        return Sampling(scorer=scorer, **{key: options[key] for key in _SAMPLE})
+        return Sampling(scorer=scorer, **{key: options[key] for key in SAMPLE})
     beam = BeamSearch(options["beam_size"], options["n_best"], scorer, options["patience"], options["exhaustive"])
     return beam if name == "beam" else DiverseBeamSearch(beam, groups, options["diversity"])
 

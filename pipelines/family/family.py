@@ -47,7 +47,7 @@ DECODERS = {
     "ssru": SSRUDecoderConfig(layers=1),
 }
 GRAPHS = ("greedy", "beam", "diverse", "sample", "beam-constrained-coverage")
-STEPS = 300
+STEPS = 270
 HEADER = ("encoder", "decoder", "graph", "sentences", "near-ties", "score difference", "Loop", "LSTM", "GRU")
 
 
@@ -73,7 +73,7 @@ def make(encoder: str, decoder: str, path: Path, tokenizer: Tokenizer, train_pai
     model.compile(optimizer=keras.optimizers.Adam(0.004), loss=s2s.losses.CrossEntropy())
     dataset = batches(train_pairs, tokenizer, tokenizer, tokens=2048).take(STEPS)
     model.fit(dataset, shuffle=False, verbose=2)
-    s2s.export_bundle(model, path, tokenizer, tokenizer, dev, metrics=["bleu_tokenized"], graphs=GRAPHS)
+    s2s.export_bundle(model, path, tokenizer, tokenizer, dev, metrics=["bleu_tokenized"], graphs=GRAPHS, groups=2)
 
 
 def rows(encoder: str, decoder: str, path: Path) -> Iterator[list[str | int]]:

@@ -37,7 +37,7 @@ class Int8Operators(Float32Operators):
     def embedding(self, call: FusedCall, ids: str) -> list[str]:
         """Rows of an int8 table, each times its own scale."""
         table = call.weights["table"]
-        in_product = table.path in self._products
+        in_product = self._name(table) in self._products
         values, scales = self._quantized(table, transposed=in_product, channel_axis=0)
         rows = self._node("Gather", [values, ids], axis=1 if in_product else 0)
         if in_product:
@@ -49,7 +49,7 @@ class Int8Operators(Float32Operators):
         self, variable: keras.Variable, transposed: bool, channel_axis: int | None = None
     ) -> tuple[str, str]:
         """Names of int8 values and of their scales, one a channel: the product's output, or the table's row."""
-        name = f"{variable.path}/int8" + ("/transposed" if transposed else "")
+        name = f"{self._name(variable)}/int8" + ("/transposed" if transposed else "")
         if name not in self.initializers:
             value = variable.numpy()
             if channel_axis is None:

@@ -1,5 +1,6 @@
 """Each fused operator as ONNX nodes, in fp32."""
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -28,7 +29,8 @@ class Float32Operators:
     def __init__(self, calls: Sequence[FusedCall]) -> None:
         self.nodes: list[NodeProto] = []
         self.initializers: dict[str, TensorProto] = {}
-        self._products = {call.weights["kernel"].path for call in calls if call.operator == "linear"}
+        self._names = _names(calls)
+        self._products = {self._name(call.weights["kernel"]) for call in calls if call.operator == "linear"}
         self._count = 0
 
     def expand(self, call: FusedCall, inputs: Sequence[str]) -> list[str]:
@@ -63,7 +65,7 @@ class Float32Operators:
     def embedding(self, call: FusedCall, ids: str) -> list[str]:
         """Gather. A table that is a product's matrix too is stored once, as the product wants it: (D, V)."""
         table = call.weights["table"]
-        if table.path not in self._products:
+        if self._name(table) not in self._products:
             return [self._node("Gather", [self._variable(table), ids], axis=0)]
         columns = self._node("Gather", [self._variable(table, transposed=True), ids], axis=1)  # (D, N, T)
         return [self._node("Transpose", [columns], perm=[1, 2, 0])]
@@ -112,7 +114,7 @@ class Float32Operators:
     ) -> list[str]:
         """Time first, and with an axis for directions."""
         kernel, recurrent, bias = weights
-        path = call.weights["kernel"].path
+        path = self._name(call.weights["kernel"])
         inputs = [
             self._node("Transpose", [x], perm=[1, 0, 2]),
             self._constant(f"{path}/W", kernel.T[None]),
@@ -146,8 +148,11 @@ class Float32Operators:
         )
         return names
 
+    def _name(self, variable: Any) -> str:
+        return self._names[id(variable)]
+
     def _variable(self, variable: Any, transposed: bool = False) -> str:
-        name = f"{variable.path}/transposed" if transposed else variable.path
+        name = self._name(variable) + ("/transposed" if transposed else "")
         if name in self.initializers:
             return name
         value = variable.numpy()
@@ -160,3 +165,16 @@ class Float32Operators:
         if name not in self.initializers:
             self.initializers[name] = numpy_helper.from_array(np.ascontiguousarray(value), name)
         return name
+
+
+def _names(calls: Sequence[FusedCall]) -> dict[int, str]:
+    """A name for each variable, by its identity: its path, with a number where models of an ensemble share one."""
+    names: dict[int, str] = {}
+    seen: Counter[str] = Counter()
+    for variable in (variable for call in calls for variable in call.weights.values()):
+        if id(variable) not in names:
+            seen[variable.path] += 1
+            names[id(variable)] = (
+                variable.path if seen[variable.path] == 1 else f"{variable.path}/{seen[variable.path]}"
+            )
+    return names

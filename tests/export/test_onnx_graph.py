@@ -16,7 +16,7 @@ import tensorflow as tf
 from onnx import TensorProto, numpy_helper
 
 from keras_s2s.bundle import Decoding
-from keras_s2s.decoding import INPUTS
+from keras_s2s.decoding import INPUTS, Ensemble, Fusion
 from keras_s2s.export import onnx_graph
 from keras_s2s.export.forms import Form, keras_form, onnx_form, programs_of
 from keras_s2s.export.operators import MICROSOFT
@@ -351,6 +351,37 @@ def test_int8_scores_are_near_fp32(exported: Exported) -> None:
     agree = [abs(a[0].score - b[0].score) for a, b in zip(fp32, int8, strict=True) if a[0].tokens == b[0].tokens]
     assert len(agree) >= 30
     assert 0 < np.median(agree) < 0.05
+
+
+@pytest.mark.parametrize("kind", ["ensemble", "fusion"])
+def test_models_with_like_named_weights_keep_their_own(kind: str, tmp_path: Path) -> None:
+    def one(seed: int, **source: Any) -> Any:
+        model = build(ModelConfig(**source, target_vocabulary=VOCABULARY, width=8, decoder=DECODERS["lstm"]))
+        rng = np.random.default_rng(seed)
+        model.set_weights([weight + rng.normal(scale=0.5, size=weight.shape) for weight in model.get_weights()])
+        return model
+
+    source: dict[str, Any] = {"source_vocabulary": VOCABULARY, "encoder": ENCODERS["lstm"]}
+    model = (
+        Ensemble([one(1, **source), one(2, **source)]) if kind == "ensemble" else Fusion(one(1, **source), one(2), 1.0)
+    )
+    programs = programs_of(model, ["greedy"], groups=1)
+    graphs = {name: onnx_graph.convert(program) for name, program in programs.items()}
+    for precision in PRECISIONS:
+        expanded = {name: onnx_graph.expand(*graph, precision) for name, graph in graphs.items()}
+        onnx_graph.write(expanded, tmp_path / precision)
+    sentences, decoding = [Sentence(row) for row in rows()], options(strategy="greedy")
+    keras, fp32, int8 = (
+        form.search("greedy", sentences, decoding)
+        for form in (
+            keras_form(programs, VOCABULARY),
+            *(onnx_form(tmp_path / p, list(programs), VOCABULARY) for p in PRECISIONS),
+        )
+    )
+    same(fp32, keras)
+    assert len({best.tokens for best, *_ in keras}) > 4
+    agree = [a[0].tokens == b[0].tokens for a, b in zip(int8, keras, strict=True)]
+    assert sum(agree) > len(agree) / 2
 
 
 def test_what_has_no_onnx_form_is_an_error_that_names_it() -> None:

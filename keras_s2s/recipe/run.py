@@ -37,7 +37,7 @@ def run(recipe: Recipe, fresh: bool = False) -> Path:
     console = Console()
     console.print(Markdown((path / "report.md").read_text(encoding="utf-8")))
     seconds = time.monotonic() - start
-    console.print(f"{path}: verified bundle, {seconds:.0f} s; report.md and attention.png are in it", soft_wrap=True)
+    console.print(f"{path}: verified bundle, {seconds:.0f} s; report.md is in it", soft_wrap=True)
     return path
 
 

@@ -9,6 +9,18 @@ from keras_s2s.bundle import Decoding, Manifest, graph_name, strategy_and_featur
 from keras_s2s.config import parse
 from keras_s2s.errors import UserError
 
+_BEAMS = ("beam", "diverse")
+_RANKED = ("greedy", *_BEAMS, "sample")
+# What only some strategies look at.
+_USED_BY = {
+    **dict.fromkeys(("temperature", "top_k", "top_p", "min_p", "seed"), ("sample",)),
+    **dict.fromkeys(("patience", "exhaustive", "coverage_penalty"), _BEAMS),
+    **dict.fromkeys(("length_penalty", "length_penalty_base", "word_reward"), _RANKED),
+    **dict.fromkeys(("max_length_factor", "max_length_extra", "min_length"), _RANKED),
+    **dict.fromkeys(("no_repeat_ngram", "repetition_penalty", "allow_unknown", "suppress", "ctc_weight"), _RANKED),
+    "diversity": ("diverse",),
+}
+
 
 class Options(Decoding):
     """Those of `Decoding`, and how a generator works.
@@ -38,7 +50,7 @@ def options_of(defaults: Decoding, given: Mapping[str, Any]) -> Options:
         given: None stands for the default.
 
     Raises:
-        UserError: names the first wrong one.
+        UserError: names the first wrong one, or one that the strategy does not look at.
     """
     given = {name: value for name, value in given.items() if value is not None}
     options = {**defaults.model_dump(), **given}
@@ -50,7 +62,15 @@ def options_of(defaults: Decoding, given: Mapping[str, Any]) -> Options:
         options["beam_size"] = defaults.beam_size if fits else 4 if given["strategy"] in beams else 1
     if "n_best" not in given and ("strategy" in given or "beam_size" in given):
         options["n_best"] = 1
-    return parse(Options, options, "generate")
+    checked = parse(Options, options, "generate")
+    for name in given:
+        users = _USED_BY.get(name, (checked.strategy,))
+        if checked.strategy not in users and getattr(checked, name) != Decoding.model_fields[name].default:
+            raise UserError(
+                f"generate: {name}: strategy '{checked.strategy}' does not look at it; leave it out or choose "
+                f"{' or '.join(users)}"
+            )
+    return checked
 
 
 def choose_graph(manifest: Manifest, precision: str, options: Options, prefixed: bool, where: str) -> str:

@@ -45,6 +45,10 @@ def test_what_is_given_and_what_follows(given: dict, strategy: str, beam_size: i
         ({"patience": 0}, "generate: patience: "),
         ({"min_length": 11, "max_length_factor": 0}, "min_length: expected at most the maximum length, 10, got 11"),
         ({"strategy": "beem"}, "generate: strategy: "),
+        ({"temperature": 2.0}, "generate: temperature: strategy 'beam' does not look at it; .* or choose sample$"),
+        ({"strategy": "diverse", "seed": 3}, "generate: seed: strategy 'diverse' does not"),
+        ({"beam_size": 1, "coverage_penalty": 0.2}, "generate: coverage_penalty: .* choose beam or diverse$"),
+        ({"strategy": "ctc_greedy", "min_length": 2}, "generate: min_length: strategy 'ctc_greedy' does not"),
         ({"beamsize": 3}, "generate: beamsize: unknown key; did you mean 'beam_size'?"),
     ],
 )
@@ -52,6 +56,11 @@ def test_a_wrong_option_is_one_line(given: dict, message: str) -> None:
     with pytest.raises(UserError, match=message) as error:
         options_of(DEFAULTS, given)
     assert "\n" not in str(error.value)
+
+
+def test_an_option_at_rest_says_nothing() -> None:
+    options_of(DEFAULTS, {"temperature": 1.0, "seed": 1, "diversity": 0.5})
+    options_of(DEFAULTS, {"strategy": "sample", "temperature": 2.0, "seed": 3})
 
 
 def choose(there: Manifest, prefixed: bool = False, **given: Any) -> str:

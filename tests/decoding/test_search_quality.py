@@ -65,15 +65,16 @@ def true_best(seeds: np.ndarray, scorer: Scorer) -> tuple[np.ndarray, list[tuple
     return best, best_texts
 
 
-@tf.function(reduce_retracing=True)
-def decode(seeds: Any, limit: Any, strategy: BeamSearch) -> Any:
-    return generate(HistoryStep(), strategy, {"seed": seeds}, limit)
-
-
 def check(count: int, size: int, scorer: Scorer) -> None:
+    strategy = BeamSearch(size, 1, scorer)
+    decode = tf.function(
+        lambda seeds, limit: generate(HistoryStep(), strategy, {"seed": seeds}, limit),
+        input_signature=[tf.TensorSpec((None,), tf.int32)] * 2,
+        autograph=False,
+    )
     for first in range(0, count, 10):
         seeds = np.arange(first, first + 10, dtype="int32")
-        found = decode(tf.constant(seeds), tf.fill((10,), LIMIT), BeamSearch(size, 1, scorer))
+        found = decode(seeds, np.full((10,), LIMIT, "int32"))
         best, texts = true_best(seeds, scorer)
         np.testing.assert_allclose(found.scores[:, 0], best, rtol=1e-4, atol=1e-5)
         lengths, tokens = np.asarray(found.lengths)[:, 0], np.asarray(found.tokens)[:, 0]

@@ -26,20 +26,24 @@ def train_members(recipe: Recipe, combine: CombineConfig) -> tuple[Task, list[Pa
         UserError: a recipe is of the wrong kind, or they have not all the same tokenizers.
     """
     members = _members(recipe, combine)
-    console = Console()
-    tasks = []
+    prepared = []
     # All tokenizers are compared before the first model is trained.
     for member, config in members:
-        console.print(f"{config.name}:", highlight=False)
-        tasks.append(prepare(member, config)[0])
-    _check_tokenizers(recipe, members, tasks)
+        _say(config)
+        prepared.append(prepare(member, config))
+    _check_tokenizers(recipe, members, [task for task, _ in prepared])
     paths, fingerprints = [], []
-    for member, config in members:
-        console.print(f"{config.name}:", highlight=False)
-        _, path, fingerprint = train_model(member, config)
+    for (member, config), (task, of_task) in zip(members, prepared, strict=True):
+        _say(config)
+        path, fingerprint = train_model(member, config, task, of_task)
         paths.append(path)
         fingerprints.append(fingerprint)
-    return tasks[0], paths, "-".join(fingerprints)
+    return prepared[0][0], paths, "-".join(fingerprints)
+
+
+def _say(config: RecipeConfig) -> None:
+    """Whose stages are reported next."""
+    Console().print(f"{config.name}:", highlight=False)
 
 
 def combined(paths: list[Path], combine: CombineConfig) -> Any:

@@ -8,18 +8,23 @@ from keras_s2s import training
 from keras_s2s.config import parse
 from keras_s2s.data import Task
 from keras_s2s.models import ModelConfig
-from keras_s2s.recipe.prepare import folder_of, prepare
+from keras_s2s.recipe.prepare import folder_of
 from keras_s2s.recipe.schema import Recipe, RecipeConfig
 from keras_s2s.recipe.stages import stage
 
 
-def train_model(recipe: Recipe, config: RecipeConfig) -> tuple[Task, Path, str]:
-    """Runs the stages up to the trained model.
+def train_model(recipe: Recipe, config: RecipeConfig, task: Task, fingerprint: str) -> tuple[Path, str]:
+    """Trains the model of a recipe, unless that was done before.
+
+    Args:
+        recipe: the recipe.
+        config: its config.
+        task: as `prepare` made it.
+        fingerprint: of the task.
 
     Returns:
-        The task, the model's `.keras` file, and the fingerprint of the stage.
+        The model's `.keras` file, and the fingerprint of the stage.
     """
-    task, fingerprint = prepare(recipe, config)
     vocabularies = {"target_vocabulary": task.target_tokenizer.vocabulary_size}
     if task.source_tokenizer is not None:
         vocabularies["source_vocabulary"] = task.source_tokenizer.vocabulary_size
@@ -34,4 +39,4 @@ def train_model(recipe: Recipe, config: RecipeConfig) -> tuple[Task, Path, str]:
     fingerprint = stage(
         folder, made_from, lambda folder: training.train(model, task, config.training, folder), Console().print
     )
-    return task, folder / training.CHECKPOINT, fingerprint
+    return folder / training.CHECKPOINT, fingerprint

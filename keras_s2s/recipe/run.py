@@ -15,7 +15,7 @@ from keras_s2s.data import Lexicon, Task, learn_lexicon
 from keras_s2s.errors import UserError
 from keras_s2s.recipe.combine import combined, train_members
 from keras_s2s.recipe.model import train_model
-from keras_s2s.recipe.prepare import BUNDLES, folder_of
+from keras_s2s.recipe.prepare import BUNDLES, folder_of, prepare
 from keras_s2s.recipe.schema import CombinedConfig, ExportConfig, Recipe
 from keras_s2s.recipe.stages import stage
 
@@ -49,7 +49,7 @@ def train(recipe: Recipe) -> Path:
     """
     if isinstance(recipe.config, CombinedConfig):
         raise UserError(f"{recipe.path}: combines models of other recipes; train those, or run this one")
-    return train_model(recipe, recipe.config)[1]
+    return train_model(recipe, recipe.config, *prepare(recipe, recipe.config))[0]
 
 
 def export(recipe: Recipe) -> Path:
@@ -69,7 +69,8 @@ def export(recipe: Recipe) -> Path:
             f"{recipe.path}: a language model has no bundle of its own; train it, and name it in the "
             "combine.language_model of another recipe"
         )
-    task, path, fingerprint = train_model(recipe, config)
+    task, fingerprint = prepare(recipe, config)
+    path, fingerprint = train_model(recipe, config, task, fingerprint)
     return _export(recipe, task, fingerprint, lambda: training.load(path))
 
 

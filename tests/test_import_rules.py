@@ -52,7 +52,17 @@ ALLOWED = {
 COMMON = {"errors": set(), "config": {"errors"}}
 
 TENSORFLOW = {"tensorflow", "tensorflow_text", "tf2onnx"}
-MAY_IMPORT_TENSORFLOW = ("data", "decoding.generate", "decoding.inputs", "decoding.programs", "text.in_graph", "training", "export", "recipe", "cli")
+MAY_IMPORT_TENSORFLOW = (
+    "data",
+    "decoding.generate",
+    "decoding.inputs",
+    "decoding.programs",
+    "text.in_graph",
+    "training",
+    "export",
+    "recipe",
+    "cli",
+)
 NO_KERAS = {"runtime", "serving", "bundle", "text", "evaluation", "errors", "config"}
 QUICK = {"recipe", "cli"}
 """Their imports of TensorFlow and Keras stand inside functions, so that `--help` is quick."""

@@ -47,7 +47,7 @@ DECODERS = {
     "ssru": SSRUDecoderConfig(layers=1),
 }
 GRAPHS = ("greedy", "beam", "diverse", "sample", "beam-constrained-coverage")
-STEPS = 270
+STEPS, SENTENCES = 270, 500
 HEADER = ("encoder", "decoder", "graph", "sentences", "near-ties", "score difference", "Loop", "LSTM", "GRU")
 
 
@@ -102,6 +102,7 @@ def main() -> None:
     if "KERAS_S2S_DATA" not in os.environ:
         sys.exit("family.py: the environment variable KERAS_S2S_DATA is not set; set it to the data folder")
     train_pairs, dev = pairs("train"), pairs("val")
+    dev = Pairs(dev.sources[:SENTENCES], dev.targets[:SENTENCES])
     tokenizer = train([*train_pairs.sources, *train_pairs.targets], 3000, normalization="identity")
     table: list[list[str | int]] = []
     for encoder, decoder in product(ENCODERS, DECODERS):

@@ -12,7 +12,9 @@ from keras_s2s.text.tokenizer import UNKNOWN
 
 ALL, SOME = 1000, 200
 _NUMBERS = ("score", "align")
+# Samples from all of a vocabulary would meet a boundary between two rare tokens again and again.
 _SIZES: dict[str, dict[str, int]] = {
+    "sample": {"top_k": 10},
     "beam": {"beam_size": 4},
     "diverse": {"beam_size": 2},
     "ctc_beam": {"beam_size": 4},

@@ -61,7 +61,7 @@ class Margins:
     def _to_boundary(self, check: Check, number: int, place: int, log_p: np.ndarray) -> float:
         """How far the uniform number of a step is from the nearest boundary between two tokens."""
         scores = np.sort(log_p / check.decoding.temperature)[::-1]
-        sums = np.cumsum(np.exp(scores - scores[0]))
+        sums = np.cumsum(np.exp(scores - scores[0])[: check.decoding.top_k or None])
         uniform = feeds([check.sentences[number]], check.decoding, len(log_p))["uniforms"][0, 0, place]
         return float(np.abs(sums / sums[-1] - uniform).min())
 

@@ -137,18 +137,19 @@ def expand(model: ModelProto, calls: Mapping[str, FusedCall], precision: str) ->
 def write(models: Mapping[str, ModelProto], folder: Path) -> None:
     """Writes `NAME.onnx` for each model and one file with the weights of all of them, each stored once."""
     folder.mkdir(parents=True)
-    places: dict[tuple[str, bytes], tuple[int, int]] = {}
+    places: dict[bytes, tuple[int, int]] = {}
     with open(folder / WEIGHTS_FILE, "wb") as weights:
         for name, model in models.items():
             for tensor in model.graph.initializer:
                 data = numpy_helper.to_array(tensor).tobytes()
                 if len(data) < _INLINE_BYTES:
                     continue
-                if (tensor.name, data) not in places:
+                # By content alone: two graphs of an ensemble may name its models' weights the other way round.
+                if data not in places:
                     weights.write(b"\0" * (-weights.tell() % _ALIGNMENT))
-                    places[tensor.name, data] = (weights.tell(), len(data))
+                    places[data] = (weights.tell(), len(data))
                     weights.write(data)
-                _make_external(tensor, *places[tensor.name, data])
+                _make_external(tensor, *places[data])
             onnx.save(model, folder / f"{name}.onnx")
 
 

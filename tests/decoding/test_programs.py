@@ -98,7 +98,7 @@ def same(one: dict[str, np.ndarray], other: dict[str, np.ndarray]) -> None:
         if value.dtype == "int32":
             assert np.array_equal(value, other[key]), key
         else:
-            np.testing.assert_allclose(value, other[key], atol=1e-5, err_msg=key)
+            np.testing.assert_allclose(value, other[key], rtol=1e-5, atol=1e-5, err_msg=key)
 
 
 def texts(found: dict[str, np.ndarray], sentence: int) -> list[list[int]]:
@@ -136,7 +136,7 @@ def test_the_coverage_penalty_is_that_of_the_alignment(models: dict, kind: str) 
             covered = attention.sum(axis=0)[: (source > 0).sum()]
             log_p = run(model, "score", source_ids=source, target_ids=target)["token_scores"].sum()
             expected = log_p / (len(text) + 1) + 0.7 * np.log(np.clip(covered, 1e-9, 1)).sum()
-            assert found["scores"][sentence, n] == pytest.approx(expected, abs=1e-4)
+            assert found["scores"][sentence, n] == pytest.approx(expected, rel=1e-4)
     assert not np.allclose(plain["scores"], found["scores"])
 
 
@@ -171,7 +171,7 @@ def test_token_scores_are_those_of_the_model(models: dict, kind: str, strategy: 
             target = np.array([[*text, 2]], "int32")
             source = SOURCE_IDS[sentence : sentence + 1]
             expected = run(models[kind], "score", source_ids=source, target_ids=target)["token_scores"][0]
-            np.testing.assert_allclose(found["token_scores"][sentence, n, : len(target[0])], expected, atol=1e-4)
+            np.testing.assert_allclose(found["token_scores"][sentence, n, : len(target[0])], expected, rtol=1e-5, atol=1e-4)
 
 
 def test_ensembles_and_fusions_have_every_program_of_a_decoder(models: dict) -> None:

@@ -232,3 +232,16 @@ def test_a_process_ends_while_its_stream_waits_for_a_line(echo_bundle: Path) -> 
         # Its standard input stays open.
         assert process.wait(60) == 0
         assert (process.stdout.read(), process.stderr.read()) == ("abc\n", "")
+
+
+def test_a_prefix_that_is_too_long_is_refused_before_any_work(
+    many_graphs_bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    generator = Generator.load(many_graphs_bundle, "fp32")
+    monkeypatch.setattr(generator, "_graph", None)
+    options = {"beam_size": 1, "max_length_factor": 0, "max_length_extra": 2}
+    message = "^text 2: a prefix of 3 tokens, but at most 2 may come out; shorten it or raise max_length_extra$"
+    with pytest.raises(UserError, match=message):
+        generator(["abc", "de"], prefix=["ab", "abc"], **options)
+    with pytest.raises(UserError, match="^prefix: 1 prefixes for 2 texts; give one for each, '' for none$"):
+        generator(["abc", "de"], prefix=["ab"], **options)

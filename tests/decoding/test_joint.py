@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -24,6 +25,7 @@ def model() -> Any:
         decoder=GRUDecoderConfig(),
         ctc=CTCHeadConfig(upsampling=2),
     )
+    keras.utils.set_random_seed(1)
     model = build(config)
     rng = np.random.default_rng(5)
     model.set_weights([w + rng.normal(scale=0.6, size=w.shape) for w in model.get_weights()])

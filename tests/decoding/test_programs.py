@@ -3,6 +3,7 @@
 import itertools
 from typing import Any
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -71,6 +72,7 @@ OPTIONS: dict[str, Any] = {
 def made(kind: str, seed: int = 3) -> Any:
     """Weights are large enough that results have several lengths."""
     source = {} if kind == "language model" else {"source_vocabulary": V}
+    keras.utils.set_random_seed(1)
     model = build(ModelConfig(**source, target_vocabulary=V, width=8, **PARTS[kind]))
     rng = np.random.default_rng(seed)
     model.set_weights([w + rng.normal(scale=0.8, size=w.shape) for w in model.get_weights()])
@@ -171,7 +173,9 @@ def test_token_scores_are_those_of_the_model(models: dict, kind: str, strategy: 
             target = np.array([[*text, 2]], "int32")
             source = SOURCE_IDS[sentence : sentence + 1]
             expected = run(models[kind], "score", source_ids=source, target_ids=target)["token_scores"][0]
-            np.testing.assert_allclose(found["token_scores"][sentence, n, : len(target[0])], expected, rtol=1e-5, atol=1e-4)
+            np.testing.assert_allclose(
+                found["token_scores"][sentence, n, : len(target[0])], expected, rtol=1e-5, atol=1e-4
+            )
 
 
 def test_ensembles_and_fusions_have_every_program_of_a_decoder(models: dict) -> None:

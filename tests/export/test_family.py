@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import keras
 import numpy as np
 import onnxruntime
 import pytest
@@ -66,6 +67,7 @@ OTHERS: dict[str, dict[str, Any]] = {
 
 def compare(parts: dict[str, Any], name: str) -> None:
     source = {"source_features": F} if "front" in parts else {"source_vocabulary": V}
+    keras.utils.set_random_seed(1)
     model = build(ModelConfig(**source, target_vocabulary=V, width=16, **parts))
     rng = np.random.default_rng(3)
     model.set_weights([w + rng.normal(scale=0.3, size=w.shape) for w in model.get_weights()])

@@ -243,5 +243,5 @@ def test_a_prefix_that_is_too_long_is_refused_before_any_work(
     message = "^text 2: a prefix of 3 tokens, but at most 2 may come out; shorten it or raise max_length_extra$"
     with pytest.raises(UserError, match=message):
         generator(["abc", "de"], prefix=["ab", "abc"], **options)
-    with pytest.raises(UserError, match="^prefix: 1 prefixes for 2 texts; give one for each, '' for none$"):
+    with pytest.raises(UserError, match=r"^prefix: 1 prefixes for 2 texts; give one for each, '' for none$"):
         generator(["abc", "de"], prefix=["ab"], **options)

@@ -28,8 +28,8 @@ class Margins:
     def between(self, check: Check, number: int, a: Candidate, b: Candidate) -> tuple[float, str]:
         """The margin by which one result was preferred to the other, and where they part, in words.
 
-        Greedy search prefers the better of two tokens. Sampling prefers one of two tokens by a uniform number on one
-        side or the other of a boundary. All others compare whole hypotheses, too, by their scores.
+        Greedy search prefers the better of two tokens. Sampling orders tokens by probability, and prefers one by a
+        uniform number on one side or the other of a boundary. All others compare whole hypotheses, too, by their scores.
 
         Args:
             check: how they were decoded.
@@ -44,9 +44,9 @@ class Margins:
         if check.strategy not in (*_STEPWISE, "beam", "diverse") or check.decoding.ctc_weight:
             return of_scores, where
         log_p = self._next(check, number, a.tokens[:place])
-        if check.strategy == "sample":
-            return self._to_boundary(check, number, place, log_p), where
         margin = abs(float(log_p[one] - log_p[other]))
+        if check.strategy == "sample":
+            return min(margin, self._to_boundary(check, number, place, log_p)), where
         return (margin if check.strategy in _STEPWISE else min(margin, of_scores)), where
 
     def _next(self, check: Check, number: int, written: Sequence[int]) -> np.ndarray:

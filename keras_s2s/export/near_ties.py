@@ -29,7 +29,8 @@ class Margins:
         """The margin by which one result was preferred to the other, and where they part, in words.
 
         Greedy search prefers the better of two tokens. Sampling orders tokens by probability, and prefers one by a
-        uniform number on one side or the other of a boundary. All others compare whole hypotheses, too, by their scores.
+        uniform number on one side or the other of a boundary. All others compare whole hypotheses, too, by their
+        scores.
 
         Args:
             check: how they were decoded.

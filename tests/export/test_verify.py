@@ -212,10 +212,24 @@ def test_a_graph_with_constraints_is_asked_with_them() -> None:
 
 
 def test_where_samples_part_the_number_must_be_near_a_boundary() -> None:
-    # Two tokens of one half each: the number of the first step decides, and it is far from the boundary.
-    stub = Model({5: float(np.log(0.5)), 7: float(np.log(0.5))})
+    # Two tokens of about one half each: the number of the first step decides, and it is far from the boundary.
+    stub = Model({5: float(np.log(0.51)), 7: float(np.log(0.49))})
     with pytest.raises(VerificationError, match=r"^keras and fp32, sample: sentence 1 first differs at step 1"):
         check(MANY, stub, ("sample",), fp32=Echo({4: Candidate((7, 5, 6), -0.6)}))
+
+
+def test_samples_of_tokens_that_are_as_likely_are_a_near_tie() -> None:
+    stub = Model({4: float(np.log(0.5)), 7: float(np.log(0.5)) - 5e-5})
+    found = check(MANY, stub, ("sample",), fp32=Echo({4: Candidate((7, 5, 6), -0.6)}))
+    assert [c["near_ties"] for c in found] == [0, 1, 0, 0]
+
+
+def test_int8_alone_may_part_at_a_margin_ten_times_as_wide() -> None:
+    other = Echo(near(1), alone=True)
+    stub = Model({5: -1.0, 7: -1.0005})
+    assert [c["near_ties"] for c in check(MANY, stub, ("greedy",), int8=other)] == [0, 0, 0, 1]
+    with pytest.raises(VerificationError, match=r"at most 0\.0001 would be"):
+        check(MANY, stub, ("greedy",), fp32=other)
 
 
 class Numbers:

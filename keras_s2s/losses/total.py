@@ -1,0 +1,31 @@
+"""Several losses of one output."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+
+Tensor = Any
+
+
+@keras.saving.register_keras_serializable("keras_s2s")
+class Total(keras.losses.Loss):
+    """A weighted sum of losses that all have the same labels and the same output.
+
+    `Total([(CrossEntropy(0.1), 1.0), (BagOfTokens(), 0.3)])`: `compile` takes but one loss an output.
+
+    Args:
+        parts: losses and their weights.
+    """
+
+    def __init__(self, parts: Sequence[tuple[keras.losses.Loss, float]], name: str = "total") -> None:
+        super().__init__(name=name, reduction="mean_with_sample_weight")
+        self.parts = [(keras.losses.get(loss), float(weight)) for loss, weight in parts]
+
+    def call(self, labels: Tensor, outputs: Tensor) -> Tensor:
+        """(B, T) and what the parts read -> (B, T)."""
+        return sum(weight * loss.call(labels, outputs) for loss, weight in self.parts)
+
+    def get_config(self) -> dict[str, Any]:
+        """The parts and the name."""
+        return {"parts": [[keras.losses.serialize(loss), weight] for loss, weight in self.parts], "name": self.name}

@@ -29,15 +29,11 @@ class RDrop(keras.losses.Loss):
 
     def call(self, labels: Tensor, logits: Tensor) -> Tensor:
         """(2B, T), (2B, T, V) -> (2B, T)."""
-        sentences, length = tuple(ops.shape(labels))
-        vocabulary = logits.shape[-1]
-        pairs = ops.reshape(ops.cast(logits, "float32"), (-1, 2, length, vocabulary))
-        one, other = (ops.reshape(pairs[:, i], (-1, vocabulary)) for i in range(2))  # (N, V) each, N = B·T
-        of_pairs = ops.reshape(ops.cast(labels, "int32"), (-1, 2, length))
-        one_labels, other_labels = (ops.reshape(of_pairs[:, i], (-1,)) for i in range(2))
-        losses = _loss_of_pairs(self.smoothing, self.alpha)(one, other, one_labels, other_labels)
-        losses = ops.transpose(ops.reshape(losses, (2, -1, length)), (1, 0, 2))  # (B, 2, T)
-        return ops.reshape(losses, (sentences, length))
+        shape = tuple(ops.shape(labels))
+        pairs = (-1, 2, shape[1])
+        of_pairs = ops.reshape(ops.cast(logits, "float32"), (*pairs, logits.shape[-1]))
+        losses = _loss_of_pairs(self.smoothing, self.alpha)(of_pairs, ops.reshape(ops.cast(labels, "int32"), pairs))
+        return ops.reshape(losses, shape)
 
     def get_config(self) -> dict[str, Any]:
         """The smoothing, alpha and the name."""
@@ -45,44 +41,44 @@ class RDrop(keras.losses.Loss):
 
 
 def _loss_of_pairs(smoothing: float, alpha: float) -> Any:
-    """The losses (2, N) of both passes, logits x and y (N, V), with their gradients written out.
+    """The loss with its gradient written out: logits (B, 2, T, V), labels (B, 2, T) -> (B, 2, T).
 
-    With p = softmax(x), q = softmax(y), d = x - y and m = sum_v p d, the divergence KL(p, q) + KL(q, p) is
-    sum_v (p - q) d, whatever constants are added to x or y, and its gradient by x is p (d - m) + p - q. Automatic
-    differentiation of two log-softmaxes passes over (N, V) about three times as often.
+    With logits x and y of a token, p = softmax(x), q = softmax(y), d = x - y and m = sum_v p d, the divergence
+    KL(p, q) + KL(q, p) is sum_v (p - q) d, whatever constants are added to x or y, and its gradient by x is
+    p (d - m) + p - q. Automatic differentiation passes over (B, T, V) twice as often.
     """
 
     @ops.custom_gradient
-    def losses(x: Tensor, y: Tensor, x_labels: Tensor, y_labels: Tensor) -> tuple[Tensor, Any]:
+    def loss(logits: Tensor, labels: Tensor) -> tuple[Tensor, Any]:
+        vocabulary = logits.shape[-1]
+        x, y = (ops.reshape(logits[:, i], (-1, vocabulary)) for i in range(2))  # (N, V) each, N = B·T
+        x_labels, y_labels = (ops.reshape(labels[:, i], (-1,)) for i in range(2))
         p, q, difference = ops.softmax(x), ops.softmax(y), x - y
-        p_mean, q_mean = _inner(p, difference), _inner(q, difference)
-        shared = alpha / 4 * (p_mean - q_mean)
-        parts = [_cross_entropy(x, p, x_labels, smoothing), _cross_entropy(y, q, y_labels, smoothing)]
+        p_mean, q_mean = ops.sum(p * difference, axis=1), ops.sum(q * difference, axis=1)
+        one, other = _cross_entropy(x, p, x_labels, smoothing), _cross_entropy(y, q, y_labels, smoothing)
+        length = ops.shape(labels)[2]
 
-        def gradient(upstream: Tensor) -> tuple[Tensor, Tensor, None, None]:
-            both = alpha / 4 * (upstream[0] + upstream[1])
-            pull = both[:, None] * difference
-            by_x = p * (pull + (both * (1 - p_mean) + upstream[0])[:, None]) - both[:, None] * q
-            by_y = q * ((both * (1 + q_mean) + upstream[1])[:, None] - pull) - both[:, None] * p
-            return (
-                _away_from_target(by_x, x_labels, upstream[0], smoothing),
-                _away_from_target(by_y, y_labels, upstream[1], smoothing),
-                None,
-                None,
-            )
+        def paired(of_x: Tensor, of_y: Tensor) -> Tensor:  # (N, ...), (N, ...) -> (B, 2, T, ...)
+            return ops.stack([ops.reshape(v, (-1, length, *v.shape[1:])) for v in (of_x, of_y)], axis=1)
 
-        return ops.stack(parts) + shared, gradient
+        def gradient(upstream: Tensor) -> tuple[Tensor, None]:  # (B, 2, T)
+            by_one, by_other = (ops.reshape(upstream[:, i], (-1, 1)) for i in range(2))
+            both = alpha / 4 * (by_one + by_other)
+            pull = both * difference
+            by_x = p * (pull + (both * (1 - p_mean[:, None]) + by_one)) - both * q
+            by_y = q * ((both * (1 + q_mean[:, None]) + by_other) - pull) - both * p
+            return paired(
+                _away_from_target(by_x, x_labels, by_one, smoothing),
+                _away_from_target(by_y, y_labels, by_other, smoothing),
+            ), None
 
-    return losses
+        return paired(one, other) + alpha / 4 * paired(p_mean - q_mean, p_mean - q_mean), gradient
 
-
-def _inner(a: Tensor, b: Tensor) -> Tensor:
-    """(N, V), (N, V) -> (N,)."""
-    return ops.einsum("nv,nv->n", a, b)
+    return loss
 
 
 def _cross_entropy(logits: Tensor, probabilities: Tensor, labels: Tensor, smoothing: float) -> Tensor:
-    """The smoothed cross entropy of each row, (N,)."""
+    """The smoothed cross entropy of each row: (N, V), (N, V), (N,) -> (N,)."""
     # The largest logit and its probability give the normaliser without another exponential.
     normaliser = ops.max(logits, axis=1) - ops.log(ops.max(probabilities, axis=1))
     value = normaliser - (1 - smoothing) * ops.take_along_axis(logits, labels[:, None], axis=1)[:, 0]
@@ -90,8 +86,8 @@ def _cross_entropy(logits: Tensor, probabilities: Tensor, labels: Tensor, smooth
 
 
 def _away_from_target(gradient: Tensor, labels: Tensor, upstream: Tensor, smoothing: float) -> Tensor:
-    """The gradient (N, V) less the smoothed target distribution times the upstream."""
+    """The gradient (N, V) less the smoothed distribution of the target, times the upstream (N, 1)."""
     if smoothing:
-        gradient = gradient - (smoothing / gradient.shape[1] * upstream)[:, None]
+        gradient = gradient - smoothing / gradient.shape[1] * upstream
     places = ops.stack([ops.arange(ops.shape(labels)[0]), labels], axis=1)
-    return ops.scatter_update(gradient, places, (smoothing - 1) * upstream, reduction="add")
+    return ops.scatter_update(gradient, places, (smoothing - 1) * upstream[:, 0], reduction="add")

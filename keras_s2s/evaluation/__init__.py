@@ -1,6 +1,7 @@
 """Metrics of decoded text, a choice by them, tables for reports, pictures of attention.
 
-Names are loaded when first used (PEP 562): sacrebleu and matplotlib are imported only by who needs them.
+Names are loaded when first used (PEP 562): sacrebleu, jiwer, rouge-score and matplotlib are imported only by who
+needs them.
 """
 
 import importlib
@@ -8,7 +9,7 @@ from typing import Any
 
 _HOMES = {
     "METRICS": "metrics",
-    "Metric": "metrics",
+    "Metric": "metric",
     "attention_picture": "pictures",
     "evaluate": "metrics",
     "find_metric": "metrics",

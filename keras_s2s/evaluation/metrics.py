@@ -2,52 +2,34 @@
 
 import difflib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from types import MappingProxyType
 
+import numpy as np
 from sacrebleu.metrics import BLEU, CHRF, TER
 from sacrebleu.metrics.base import Metric as SacreMetric
 
 from keras_s2s.errors import UserError
+from keras_s2s.evaluation.error_rates import character_edits, word_edits
+from keras_s2s.evaluation.metric import Metric, ratio
+from keras_s2s.evaluation.rouge import rouge
 
 
-@dataclass(frozen=True)
-class Metric:
-    """A corpus metric with one reference a line.
+def _matches(hypotheses: Sequence[str], references: Sequence[str]) -> np.ndarray:
+    """Whether a line equals its reference, character by character.
 
-    Attributes:
-        name: the word that a task names it by, and its key in a result.
-        function: `(hypotheses, references) -> {name: value}`, values in percent.
-        sentence: `(hypothesis, reference) -> value`, of one line alone.
-        higher_is_better: False for error rates.
-        signature: how sacrebleu names its settings, so that a number can be reproduced; None where there are
-            no settings.
+    What is missing to 100 % is, where a line is a word's pronunciation, SIGMORPHON's "word error rate".
     """
-
-    name: str
-    function: Callable[[Sequence[str], Sequence[str]], dict[str, float]]
-    sentence: Callable[[str, str], float]
-    higher_is_better: bool = True
-    signature: str | None = None
-
-    def __call__(self, hypotheses: Sequence[str], references: Sequence[str]) -> dict[str, float]:
-        return self.function(hypotheses, references)
-
-
-def exact_match(hypotheses: Sequence[str], references: Sequence[str]) -> dict[str, float]:
-    """Percent of lines that equal their reference, character by character."""
-    equal = sum(h == r for h, r in zip(hypotheses, references, strict=True))
-    return {"exact_match": 100.0 * equal / len(references)}
-
-
-def _of_equal_lines(hypothesis: str, reference: str) -> float:
-    return 100.0 * (hypothesis == reference)
+    return np.array([(h == r, 1) for h, r in zip(hypotheses, references, strict=True)], dtype=np.float64)
 
 
 def _sacrebleu(
-    name: str, scorer: SacreMetric, of_sentences: SacreMetric | None = None, higher_is_better: bool = True
+    name: str,
+    make: Callable[[], SacreMetric],
+    of_sentences: SacreMetric | None = None,
+    higher_is_better: bool = True,
 ) -> Metric:
-    """A metric of sacrebleu; `of_sentences` takes the place of `scorer` where there is a single line."""
+    """A metric of sacrebleu; `of_sentences` takes the place of what `make` makes where there is a single line."""
+    scorer = make()
     alone = of_sentences or scorer
 
     def function(hypotheses: Sequence[str], references: Sequence[str]) -> dict[str, float]:
@@ -58,14 +40,14 @@ def _sacrebleu(
 
     # sacrebleu knows the number of references, a part of the signature, only after scoring something.
     function(["a"], ["a"])
-    return Metric(name, function, sentence, higher_is_better, str(scorer.get_signature()))
+    return Metric(name, function, sentence, higher_is_better, str(scorer.get_signature()), scorer=make)
 
 
 def _bleu(name: str, tokenize: str) -> Metric:
     # `force` silences the warning about text that looks tokenised: whoever names `bleu_tokenized` knows it.
     # The effective order leaves out the orders that a short line has no n-gram of.
     alone = BLEU(tokenize=tokenize, force=True, effective_order=True)
-    return _sacrebleu(name, BLEU(tokenize=tokenize, force=True), alone)
+    return _sacrebleu(name, lambda: BLEU(tokenize=tokenize, force=True), alone)
 
 
 METRICS: Mapping[str, Metric] = MappingProxyType(
@@ -74,9 +56,16 @@ METRICS: Mapping[str, Metric] = MappingProxyType(
         for metric in (
             _bleu("bleu", "13a"),
             _bleu("bleu_tokenized", "none"),
-            _sacrebleu("chrf", CHRF()),
-            _sacrebleu("ter", TER(), higher_is_better=False),
-            Metric("exact_match", exact_match, _of_equal_lines),
+            _sacrebleu("chrf", CHRF),
+            _sacrebleu("ter", TER, higher_is_better=False),
+            ratio("exact_match", _matches, higher_is_better=True),
+            ratio("wer", word_edits, higher_is_better=False),
+            ratio("cer", character_edits, higher_is_better=False),
+            # The same as `wer`, by the name that fits text whose words are phones.
+            ratio("per", word_edits, higher_is_better=False),
+            rouge("rouge1"),
+            rouge("rouge2"),
+            rouge("rougeL"),
         )
     }
 )

@@ -1,5 +1,6 @@
 import logging
 import math
+import random
 import subprocess
 import sys
 
@@ -50,7 +51,53 @@ def test_the_declared_direction_is_the_true_one(name):
     assert (right > wrong) == METRICS[name].higher_is_better
 
 
-@pytest.mark.parametrize("name", ["chrf", "ter", "exact_match"])
+def test_words_and_characters_that_are_inserted_deleted_or_replaced():
+    # Over both lines: "b" for "x", "d" too many, "f" missing; 5 words of reference.
+    hypotheses, references = ["a b c d", "e"], ["a x c", "e f"]
+    values = evaluate(["wer", "per", "cer"], hypotheses, references)
+    assert values["wer"] == values["per"] == pytest.approx(100 * 3 / 5)
+    # Characters: one replaced, " d" too many, " f" missing; 5 and 3 of reference.
+    assert values["cer"] == pytest.approx(100 * 5 / 8)
+
+
+def levenshtein(a, b):
+    row = list(range(len(b) + 1))
+    for i, x in enumerate(a, start=1):
+        row, above = [i], row
+        for j, y in enumerate(b, start=1):
+            row.append(min(row[-1] + 1, above[j] + 1, above[j - 1] + (x != y)))
+    return row[-1]
+
+
+def test_error_rates_are_edit_distances():
+    draw = random.Random(1)
+    hypotheses, references = ([" ".join(draw.choices("abc", k=draw.randint(0, 9))) for _ in range(60)] for _ in "hr")
+    for name, split in (("wer", str.split), ("cer", list)):
+        pairs = [(split(h), split(r)) for h, r in zip(hypotheses, references, strict=True)]
+        expected = 100 * sum(levenshtein(h, r) for h, r in pairs) / sum(len(r) for _, r in pairs)
+        assert evaluate([name], hypotheses, references)[name] == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("name", ["wer", "cer"])
+def test_an_error_rate_of_empty_references_counts_what_was_written(name):
+    assert evaluate([name], ["a", ""], ["", ""])[name] == 100
+    assert evaluate([name], ["", ""], ["", ""])[name] == 0
+
+
+def test_rouge_is_the_mean_f1_of_lines():
+    hypotheses, references = ["The cat, the mat", "eins"], ["the cat on the mat!", "zwei"]
+    values = evaluate(["rouge1", "rouge2", "rougeL"], hypotheses, references)
+    # Of the first line 4 of 4 and of 5 words, 2 of 3 and of 4 pairs, 4 words in order; nothing of the second.
+    assert values["rouge1"] == values["rougeL"] == pytest.approx(100 * (2 * 1 * 0.8 / 1.8) / 2)
+    assert values["rouge2"] == pytest.approx(100 * (2 * (2 / 3) * (2 / 4) / (2 / 3 + 2 / 4)) / 2)
+
+
+def test_rouge_knows_letters_beyond_ascii():
+    assert evaluate(["rouge1"], ["\u043a\u043e\u0442"], ["\u041a\u043e\u0442."]) == {"rouge1": 100}
+    assert evaluate(["rouge1"], ["f\u00e4hrt"], ["f\u00fchrt"]) == {"rouge1": 0}
+
+
+@pytest.mark.parametrize("name", ["chrf", "ter", "exact_match", "wer", "cer", "rouge1", "rougeL"])
 @pytest.mark.parametrize("pair", [("a small cat", "a small dog"), ("same", "same"), ("", "a"), ("a", "")])
 def test_a_sentence_alone_has_the_value_of_a_corpus_of_it(name, pair):
     hypothesis, reference = pair

@@ -11,6 +11,7 @@ _HOMES = {
     "METRICS": "metrics",
     "Metric": "metric",
     "attention_picture": "pictures",
+    "compare": "significance",
     "evaluate": "metrics",
     "find_metric": "metrics",
     "markdown_table": "tables",

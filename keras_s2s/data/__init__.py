@@ -6,7 +6,9 @@
 from typing import TYPE_CHECKING, Any
 
 from keras_s2s.data.lexicon import Lexicon, learn_lexicon
-from keras_s2s.data.sources import Pairs, read_lines, read_pairs, read_tsv
+from keras_s2s.data.mixtures import Mixture, mix
+from keras_s2s.data.pairs import Pairs
+from keras_s2s.data.sources import read_lines, read_pairs, read_tsv
 from keras_s2s.data.tasks import Task
 from keras_s2s.text import encode_sources
 
@@ -15,11 +17,13 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Lexicon",
+    "Mixture",
     "Pairs",
     "Task",
     "batches",
     "encode_sources",
     "learn_lexicon",
+    "mix",
     "read_lines",
     "read_pairs",
     "read_tsv",

@@ -4,34 +4,12 @@ import codecs
 import gzip
 import os
 import zlib
-from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
+from keras_s2s.data.pairs import Pairs
 from keras_s2s.errors import UserError
 
 Location = str | os.PathLike[str]
-
-
-@dataclass(frozen=True)
-class Pairs:
-    """Sources and their targets, line by line.
-
-    Raises:
-        UserError: there are more of one than of the other.
-    """
-
-    sources: Sequence[str]
-    targets: Sequence[str]
-
-    def __post_init__(self) -> None:
-        """Checks that every source has its target."""
-        if len(self.sources) != len(self.targets):
-            raise UserError(f"{len(self.sources)} sources and {len(self.targets)} targets; give each source one target")
-
-    def __len__(self) -> int:
-        """The number of pairs."""
-        return len(self.sources)
 
 
 def read_lines(path: Location) -> list[str]:

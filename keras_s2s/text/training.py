@@ -2,8 +2,13 @@
 
 import io
 import re
-from collections.abc import Iterable
-from typing import Literal
+import sys
+import unicodedata
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, Literal
 
 from sentencepiece import SentencePieceTrainer
 
@@ -11,8 +16,9 @@ from keras_s2s.errors import UserError
 from keras_s2s.text.tokenizer import BOS, EOS, PADDING, UNKNOWN, Tokenizer, well_formed
 
 Kind = Literal["unigram", "bpe", "char", "word"]
-Normalization = Literal["nmt_nfkc", "nmt_nfkc_cf", "nfkc", "nfkc_cf", "identity"]
+Normalization = Literal["nmt_nfkc", "nmt_nfkc_cf", "nfkc", "nfkc_cf", "nfd", "identity"]
 
+_SPECIAL = ("<pad>", "<s>", "</s>", "<unk>")
 _LONGEST_LINE = 2**30  # bytes, SentencePiece's limit; its default leaves out lines of more than 4192
 
 
@@ -22,6 +28,8 @@ def train(
     kind: Kind = "bpe",
     normalization: Normalization = "nmt_nfkc",
     character_coverage: float = 1.0,
+    byte_fallback: bool = False,
+    symbols: Sequence[str] = (),
 ) -> Tokenizer:
     """Trains a SentencePiece model. The same lines give the same model.
 
@@ -31,39 +39,82 @@ def train(
             corpus has fewer characters or words, and knows the most frequent ones if it has more; the other
             kinds have exactly this many.
         kind: what a piece is. A character model puts no space before the text.
-        normalization: the Unicode normalization that is part of the model. "identity" leaves characters as
-            they are, for text that is normalized already. Runs of spaces become one with any of them.
+        normalization: the Unicode normalization that is part of the model, so that every text that the model ever
+            reads is normalized. "nfd" decomposes each character, Hangul into its jamo, accented letters into letter
+            and accents (the order of several accents of one letter stays as it was written); a target's tokenizer
+            with "nfd" makes decomposed outputs. "identity" leaves characters as they are, for text that is
+            normalized already. Runs of spaces become one with any of them.
         character_coverage: the share of the corpus's characters that get an id of their own; the rest is
             unknown.
+        byte_fallback: whether an unknown character is read and written as its UTF-8 bytes, 256 ids more. For "bpe"
+            and "unigram".
+        symbols: pieces of their own wherever they stand in a text, such as a task's tag `<2de>`.
 
     Raises:
-        UserError: the corpus has no text, or cannot give that many pieces, or needs more.
+        UserError: the corpus has no text, or cannot give that many pieces, or needs more; byte fallback is asked of
+            another kind; a symbol is empty, stands there twice or has a space.
     """
     if vocabulary_size <= UNKNOWN + 1:
         raise UserError(f"tokenizer: vocabulary_size {vocabulary_size}: must be more than the 4 special ids")
+    _check_options(kind, byte_fallback, symbols)
     # Read before training, so that an error in reading stays what it is.
     corpus = [well_formed(line) for line in lines]
     model = io.BytesIO()
     try:
-        SentencePieceTrainer.train(
-            sentence_iterator=iter(corpus),
-            model_writer=model,
-            model_type=kind,
-            vocab_size=vocabulary_size,
-            hard_vocab_limit=kind not in ("char", "word"),
-            add_dummy_prefix=kind != "char",
-            normalization_rule_name=normalization,
-            character_coverage=character_coverage,
-            max_sentence_length=_LONGEST_LINE,
-            pad_id=PADDING,
-            bos_id=BOS,
-            eos_id=EOS,
-            unk_id=UNKNOWN,
-            minloglevel=2,
-        )
+        with _rule(normalization) as rule:
+            SentencePieceTrainer.train(
+                sentence_iterator=iter(corpus),
+                model_writer=model,
+                model_type=kind,
+                vocab_size=vocabulary_size,
+                hard_vocab_limit=kind not in ("char", "word"),
+                add_dummy_prefix=kind != "char",
+                character_coverage=character_coverage,
+                byte_fallback=byte_fallback,
+                user_defined_symbols=list(symbols),
+                max_sentence_length=_LONGEST_LINE,
+                pad_id=PADDING,
+                bos_id=BOS,
+                eos_id=EOS,
+                unk_id=UNKNOWN,
+                minloglevel=2,
+                **rule,
+            )
     except RuntimeError as error:
         raise UserError(_one_line(str(error), vocabulary_size)) from None
     return Tokenizer(model.getvalue())
+
+
+def _check_options(kind: Kind, byte_fallback: bool, symbols: Sequence[str]) -> None:
+    if byte_fallback and kind not in ("bpe", "unigram"):
+        raise UserError(f"tokenizer: byte_fallback: a {kind} model has none; take kind bpe or unigram")
+    for number, symbol in enumerate(symbols):
+        if not symbol or symbol.split() != [symbol]:
+            raise UserError(f"tokenizer: symbols: {symbol!r}: expected characters without a space")
+        if symbol in _SPECIAL:
+            raise UserError(f"tokenizer: symbols: {symbol}: is a special id; give it another name")
+        if symbol in symbols[:number]:
+            raise UserError(f"tokenizer: symbols: {symbol} stands there twice; take one away")
+
+
+@contextmanager
+def _rule(normalization: Normalization) -> Iterator[dict[str, Any]]:
+    """SentencePiece's options for a normalization. Rules that it does not know are given to it as a file."""
+    if normalization != "nfd":
+        yield {"normalization_rule_name": normalization}
+        return
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "nfd.tsv"
+        path.write_text("".join(_decompositions()), encoding="ascii")
+        yield {"normalization_rule_tsv": str(path)}
+
+
+def _decompositions() -> Iterator[str]:
+    """Lines `code TAB codes`, in hexadecimal, of all characters that NFD decomposes."""
+    for character in map(chr, range(sys.maxunicode + 1)):
+        decomposed = unicodedata.normalize("NFD", character)
+        if decomposed != character:
+            yield f"{ord(character):X}\t{' '.join(f'{ord(part):X}' for part in decomposed)}\n"
 
 
 def _one_line(message: str, vocabulary_size: int) -> str:

@@ -23,7 +23,7 @@ HOSTILE = [
     "😀",
     "👩‍👩‍👧 ein 😀😀",
     "年月日",
-    "한국어",
+    "한국어 가각힣 ㄱㄴㄷ ᆯ지",
     "１２３４",
     "ﬁn ½ Ⅳ",
     "a\u0301 \u00e1",
@@ -34,14 +34,23 @@ HOSTILE = [
     "ein\0Mann",
     "\0",
     "\ufffd ein",
+    "<2de> Mann, ein<2de>",
     "\u200b\ufeff",
     "x" * 5000,
 ]
 
 
-@pytest.fixture(scope="module", params=["bpe", "char"])
+MODELS = {
+    "bpe": {"vocabulary_size": 120, "kind": "bpe"},
+    "char": {"vocabulary_size": 1000, "kind": "char"},
+    "nfd": {"vocabulary_size": 1000, "kind": "char", "normalization": "nfd"},
+    "bytes and symbols": {"vocabulary_size": 380, "kind": "bpe", "byte_fallback": True, "symbols": ["<2de>", "ein"]},
+}
+
+
+@pytest.fixture(scope="module", params=list(MODELS))
 def tokenizer(request) -> Tokenizer:
-    return train(LINES, 120 if request.param == "bpe" else 1000, kind=request.param)
+    return train([*LINES, "한국어 é"], **MODELS[request.param])
 
 
 def texts() -> list[str]:

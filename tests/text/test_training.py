@@ -1,5 +1,7 @@
 """Tokenizers from lines of text, and one clear line where there can be none."""
 
+import unicodedata
+
 import pytest
 
 from keras_s2s.errors import UserError
@@ -87,3 +89,54 @@ def test_an_error_in_reading_the_lines_stays_what_it_is() -> None:
 
     with pytest.raises(UserError, match="line 2: not UTF-8"):
         train(lines(), 50)
+
+
+def test_hangul_and_accents_decomposed_by_the_model() -> None:
+    tokenizer = train(["한국어 café", "ᆯ지"], 50, kind="char", normalization="nfd")
+    for text in ("한국어 café", "가", "é"):
+        assert tokenizer.encode([text]) == tokenizer.encode([unicodedata.normalize("NFD", text)])
+    [ids] = tokenizer.encode(["국어"])
+    assert tokenizer.pieces(ids) == ["ᄀ", "ᅮ", "ᆨ", "ᄋ", "ᅥ"]
+    assert tokenizer.decode([ids]) == [unicodedata.normalize("NFD", "국어")]
+
+
+def test_every_character_is_decomposed_as_unicode_says() -> None:
+    characters = [chr(code) for code in range(0x20, 0x30000) if not 0xD800 <= code < 0xE000]
+    # What is not changed is not looked at: spaces are SentencePiece's own.
+    changed = [c for c in characters if unicodedata.normalize("NFD", c) != c]
+    assert len(changed) > 12_000
+    tokenizer = train(["a"], 50, kind="char", normalization="nfd")
+    normalize = tokenizer._processor.normalize
+    assert [normalize(c) for c in changed] == [unicodedata.normalize("NFD", c) for c in changed]
+
+
+@pytest.mark.parametrize(("kind", "size"), [("bpe", 30), ("unigram", 20)])
+def test_byte_fallback_reads_and_writes_everything(kind, size: int) -> None:
+    tokenizer = train(LINES, 256 + size, kind=kind, byte_fallback=True)
+    texts = ["the 😀 cat", "日本"]
+    assert 3 not in [i for ids in tokenizer.encode(texts) for i in ids]
+    assert tokenizer.decode(tokenizer.encode(texts)) == texts
+
+
+def test_symbols_are_pieces_wherever_they_stand() -> None:
+    tokenizer = train(LINES, 40, kind="bpe", symbols=["<2de>", "##"])
+    [ids] = tokenizer.encode(["<2de> the c##at"])
+    assert [piece for piece in tokenizer.pieces(ids) if piece in ("<2de>", "##")] == ["<2de>", "##"]
+    assert tokenizer.decode([ids]) == ["<2de> the c##at"]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"kind": "char", "byte_fallback": True}, "byte_fallback: a char model has none; take kind bpe or unigram"),
+        ({"kind": "word", "byte_fallback": True}, "byte_fallback: a word model has none"),
+        ({"symbols": ["a b"]}, "symbols: 'a b': expected characters without a space"),
+        ({"symbols": [""]}, "symbols: '': expected characters without a space"),
+        ({"symbols": ["<a>", "<b>", "<a>"]}, "symbols: <a> stands there twice; take one away"),
+        ({"symbols": ["</s>"]}, "symbols: </s>: is a special id; give it another name"),
+        ({"kind": "bpe", "byte_fallback": True}, "vocabulary_size 50: too small for the characters of this corpus"),
+    ],
+)
+def test_options_that_do_not_go(options, message: str) -> None:
+    with pytest.raises(UserError, match=f"^tokenizer: {message}"):
+        train(LINES, 50, **options)

@@ -1,0 +1,77 @@
+"""A corpus in memory: sources, their targets, and what each pair counts."""
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from keras_s2s.errors import UserError
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Sources and their targets, one by one.
+
+    Attributes:
+        sources: texts; or, of speech, features: arrays (S, F) float32, S of each its own.
+        targets: texts.
+        weights: what each pair counts in the loss; 1 each if None.
+
+    Raises:
+        UserError: there are more of one than of the other, or a weight is not a positive, finite number.
+    """
+
+    sources: Sequence[Any]
+    targets: Sequence[str]
+    weights: Sequence[float] | None = None
+
+    def __post_init__(self) -> None:
+        """Checks that every source has its target, and a weight if there are any."""
+        if len(self.sources) != len(self.targets):
+            raise UserError(f"{len(self.sources)} sources and {len(self.targets)} targets; give each source one target")
+        if self.weights is None:
+            return
+        if len(self.weights) != len(self.targets):
+            raise UserError(f"{len(self.targets)} pairs and {len(self.weights)} weights; give each pair one weight")
+        for number, weight in enumerate(self.weights, start=1):
+            if not (weight > 0 and math.isfinite(weight)):
+                raise UserError(f"pair {number}: weight {weight}: expected a finite number above 0; leave the pair out")
+
+    def __len__(self) -> int:
+        """The number of pairs."""
+        return len(self.sources)
+
+    @property
+    def has_features(self) -> bool:
+        """Whether the sources are features instead of texts."""
+        return len(self.sources) > 0 and isinstance(self.sources[0], np.ndarray)
+
+    def take(self, rows: Iterable[int]) -> "Pairs":
+        """Returns the pairs at `rows`, in that order."""
+        rows = list(rows)
+        weights = None if self.weights is None else [self.weights[row] for row in rows]
+        return Pairs([self.sources[row] for row in rows], [self.targets[row] for row in rows], weights)
+
+
+def join(corpora: Sequence[Pairs]) -> Pairs:
+    """Returns the pairs of several corpora, one corpus after the other.
+
+    Where one has weights, the pairs of the others count 1.
+
+    Raises:
+        UserError: some have texts as sources and others features.
+    """
+    if len(corpora) == 1:
+        return corpora[0]
+    if len({pairs.has_features for pairs in corpora}) > 1:
+        raise UserError("corpora of text and of speech do not go together; train on one kind")
+    weights = None
+    if any(pairs.weights is not None for pairs in corpora):
+        weights = [w for pairs in corpora for w in (pairs.weights or [1.0] * len(pairs))]
+    return Pairs(
+        [source for pairs in corpora for source in pairs.sources],
+        [target for pairs in corpora for target in pairs.targets],
+        weights,
+    )

@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -19,9 +20,10 @@ from keras_s2s.cli.search import SearchOptions, search_in_words
 from keras_s2s.cli.spread import spread
 
 if TYPE_CHECKING:
-    from keras_s2s.runtime import Generator
+    from keras_s2s.runtime import Generator, Scored
 
 DEFAULT_METRICS = ("bleu", "exact_match")
+PERPLEXITY = "perplexity"
 
 
 @spread("search", SearchOptions)
@@ -35,10 +37,14 @@ def evaluate(
         typer.Option(
             metavar="NAME",
             show_default=False,
-            help="bleu, bleu_tokenized, chrf, ter or exact_match; may be repeated. By default those that the bundle "
+            help="bleu, bleu_tokenized, chrf, ter, exact_match, wer, cer, per (of phones), rouge1, rouge2, rougeL, or "
+            "perplexity of the reference, if the bundle can score; may be repeated. By default those that the bundle "
             "was exported with.",
         ),
     ] = None,
+    by_length: Annotated[
+        bool, typer.Option("--by-length", help="Measure sources of similar length together, too.")
+    ] = False,
     output: Annotated[Path | None, typer.Option(help="Write the hypotheses to this file.")] = None,
     as_json: Json = False,
     precision: Precision = "int8",
@@ -53,6 +59,7 @@ def evaluate(
     ```
     keras-s2s evaluate saved_models/dates --source in.txt --reference out.txt
     keras-s2s evaluate saved_models/dates --source in.txt --reference out.txt --beam-size 8
+    keras-s2s evaluate saved_models/dates --source in.txt --reference out.txt --metric chrf --metric cer --by-length
     ```
     """
     with training_packages("evaluate"):
@@ -66,16 +73,18 @@ def evaluate(
     generator = Generator.load(bundle, precision, threads)
     manifest = generator.bundle.manifest
     names = metric or _recorded(manifest)
-    signed = metrics.signatures(names)  # Names a wrong metric before the work.
+    signed = metrics.signatures([name for name in names if name != PERPLEXITY])  # Names a wrong one before the work.
 
-    options = options_of(manifest.decoding, search.of_generator())
+    options = options_of(manifest.decoding, search.of_generator(), "evaluate")
+    scored = generator.score(pairs.sources, pairs.targets) if PERPLEXITY in names else None
     if output is not None:
         open_file(output, "ab").close()  # Before the work it is known that it can be written.
     hypotheses, seconds = _timed(generator, pairs.sources, search)
     if output is not None:
         with open_file(output, "wb") as file:
             file.writelines(f"{text}\n".encode() for text in hypotheses)
-    result = {
+    corpus = _Corpus(names, hypotheses, pairs.targets, scored)
+    result: dict[str, Any] = {
         "bundle": str(bundle),
         "name": manifest.name,
         "precision": precision,
@@ -86,13 +95,50 @@ def evaluate(
         "sentences": len(hypotheses),
         "seconds": round(seconds, 6),
         "sentences_per_second": round(len(hypotheses) / seconds, 1),
-        "metrics": metrics.evaluate(names, hypotheses, pairs.targets),
+        "metrics": corpus.values(range(len(hypotheses))),
         "signatures": signed,
     }
+    if by_length:
+        result["by_length"] = _by_length(corpus, generator, pairs.sources)
     if as_json:
         typer.echo(json.dumps(result))
     else:
         _show(result)
+
+
+@dataclass(frozen=True)
+class _Corpus:
+    """What is measured: as many hypotheses as references, and, for the perplexity, what the model says of these."""
+
+    names: Sequence[str]
+    hypotheses: Sequence[str]
+    references: Sequence[str]
+    scored: "Sequence[Scored] | None"
+
+    def values(self, lines: Sequence[int]) -> dict[str, float]:
+        """The metrics of some lines, in the order of `names`."""
+        from keras_s2s.evaluation import evaluate
+        from keras_s2s.runtime import perplexity
+
+        hypotheses, references = ([texts[line] for line in lines] for texts in (self.hypotheses, self.references))
+        found = evaluate([name for name in self.names if name != PERPLEXITY], hypotheses, references)
+        if self.scored is not None:
+            found[PERPLEXITY] = perplexity([self.scored[line] for line in lines])
+        return {name: found[name] for name in self.names}
+
+
+def _by_length(corpus: _Corpus, generator: "Generator", sources: Sequence[str]) -> list[dict[str, Any]]:
+    """The metrics of sources whose numbers of tokens, the end counted, are similar."""
+    from keras_s2s.evaluation import length_buckets
+
+    return [
+        {
+            "source_tokens": [bucket.shortest, bucket.longest],
+            "sentences": len(bucket.lines),
+            "metrics": corpus.values(bucket.lines),
+        }
+        for bucket in length_buckets([len(generator.source_pieces(source)) for source in sources])
+    ]
 
 
 def _recorded(manifest: Manifest) -> Sequence[str]:
@@ -136,6 +182,20 @@ def _show(result: dict[str, Any]) -> None:
     for name, value in result["metrics"].items():
         table.add_row(name, f"{value:.2f}", result["signatures"].get(name, ""))
     console.print(table)
+    if "by_length" in result:
+        console.print()
+        console.print(_table_of_lengths(result["by_length"]))
+
+
+def _table_of_lengths(buckets: Sequence[Mapping[str, Any]]) -> Table:
+    table = Table(box=None, pad_edge=False)
+    for column in ("source tokens", "sentences", *buckets[0]["metrics"]):
+        table.add_column(column, justify="right")
+    for bucket in buckets:
+        shortest, longest = bucket["source_tokens"]
+        tokens = f"{shortest}-{longest}" if shortest < longest else str(shortest)
+        table.add_row(tokens, f"{bucket['sentences']:,}", *(f"{value:.2f}" for value in bucket["metrics"].values()))
+    return table
 
 
 def _search(result: Mapping[str, Any]) -> str:

@@ -8,12 +8,14 @@ import importlib
 from typing import Any
 
 _HOMES = {
+    "Compared": "significance",
     "METRICS": "metrics",
     "Metric": "metric",
     "attention_picture": "pictures",
     "compare": "significance",
     "evaluate": "metrics",
     "find_metric": "metrics",
+    "length_buckets": "lengths",
     "markdown_table": "tables",
     "minimum_bayes_risk": "mbr",
     "signatures": "metrics",

@@ -61,12 +61,15 @@ def compare(
         found = _by_sacrebleu(measure, systems, references, resamples, seed)
     else:
         found = _by_counts(measure, systems, references, resamples, seed)
-    first, *others = (
-        Compared(float(result.score), float(result.mean), float(result.ci), result.p_value) for result in found
-    )
+    first, *others = map(_compared, found)
     # The rule would call a difference that is always zero significant.
     others = [dataclasses.replace(one, p_value=1.0) if _is_same(one, first) else one for one in others]
     return dict(zip(systems, [first, *others], strict=True))
+
+
+def _compared(result: Result) -> Compared:
+    assert result.mean is not None and result.ci is not None
+    return Compared(float(result.score), float(result.mean), float(result.ci), result.p_value)
 
 
 def _is_same(one: Compared, other: Compared) -> bool:
@@ -90,7 +93,7 @@ def _by_sacrebleu(
     metric: Metric, systems: Mapping[str, Sequence[str]], references: Sequence[str], resamples: int, seed: int
 ) -> list[Result]:
     assert metric.scorer is not None
-    named = [(name, list(lines)) for name, lines in systems.items()]
+    named: list[tuple[str, Sequence[str]]] = list(systems.items())
     with _seeded(seed):
         # Its own scorer, as the test writes into the signature.
         test = PairedTest(named, {metric.name: metric.scorer()}, [list(references)], "bs", n_samples=resamples)

@@ -40,7 +40,7 @@ class Options(Decoding):
     alignment: bool = False
 
 
-def options_of(defaults: Decoding, given: Mapping[str, Any]) -> Options:
+def options_of(defaults: Decoding, given: Mapping[str, Any], verb: str = "generate") -> Options:
     """The options of a call, checked.
 
     A beam size alone chooses between greedy and beam search, and a strategy alone makes the other's size fit.
@@ -48,6 +48,7 @@ def options_of(defaults: Decoding, given: Mapping[str, Any]) -> Options:
     Args:
         defaults: the bundle's.
         given: None stands for the default.
+        verb: who asks, for messages.
 
     Raises:
         UserError: names the first wrong one, or one that the strategy does not look at.
@@ -62,12 +63,12 @@ def options_of(defaults: Decoding, given: Mapping[str, Any]) -> Options:
         options["beam_size"] = defaults.beam_size if fits else 4 if given["strategy"] in beams else 1
     if "n_best" not in given and ("strategy" in given or "beam_size" in given):
         options["n_best"] = 1
-    checked = parse(Options, options, "generate")
+    checked = parse(Options, options, verb)
     for name in given:
         users = _USED_BY.get(name, (checked.strategy,))
         if checked.strategy not in users and getattr(checked, name) != Decoding.model_fields[name].default:
             raise UserError(
-                f"generate: {name}: strategy '{checked.strategy}' does not look at it; leave it out or choose "
+                f"{verb}: {name}: strategy '{checked.strategy}' does not look at it; leave it out or choose "
                 f"{' or '.join(users)}"
             )
     return checked

@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from keras_s2s import text
+
 
 @pytest.fixture
 def texts(tmp_path: Path) -> list[object]:
@@ -55,6 +57,40 @@ def test_the_best_by_minimum_bayes_risk_is_measured(
     assert out.startswith("echo, fp32, sample, exact_match among 3: 4 sentences in ")
 
 
+def test_perplexity_is_that_of_score(command: Callable, many_graphs_bundle: Path, texts: list[object]) -> None:
+    options = ["--metric", "perplexity", "--metric", "cer", "--json"]
+    found = json.loads(command("evaluate", many_graphs_bundle, *texts, *options)[1])
+    scored = json.loads(command("score", many_graphs_bundle, *texts, "--json")[1])
+    assert list(found["metrics"]) == ["perplexity", "cer"]
+    assert found["metrics"]["perplexity"] == scored["perplexity"]
+    assert list(found["signatures"]) == []
+
+
+def test_values_by_length(command: Callable, many_graphs_bundle: Path, tmp_path: Path) -> None:
+    # The bundle repeats its source: all of the short ones are right, and none of the long ones.
+    (tmp_path / "source").write_text("a\n" * 12 + "abc def\n" * 18)
+    (tmp_path / "reference").write_text("a\n" * 12 + "abc dee\n" * 18)
+    texts = ["--source", tmp_path / "source", "--reference", tmp_path / "reference", "--precision", "fp32"]
+    options = ["--metric", "exact_match", "--metric", "perplexity", "--by-length"]
+    found = json.loads(command("evaluate", many_graphs_bundle, *texts, *options, "--json")[1])
+    short, long = found["by_length"]
+    assert (short["sentences"], long["sentences"]) == (12, 18)
+    assert (short["metrics"]["exact_match"], long["metrics"]["exact_match"]) == (100, 0)
+    assert found["metrics"]["exact_match"] == 40
+    perplexities = [part["metrics"]["perplexity"] for part in (short, found, long)]
+    assert perplexities[0] != perplexities[2]
+    assert min(perplexities) < perplexities[1] < max(perplexities)
+    tokens = [
+        len(text.Tokenizer.load(many_graphs_bundle / "source.model").encode([s])[0]) + 1 for s in ("a", "abc def")
+    ]
+    assert [short["source_tokens"], long["source_tokens"]] == [[count, count] for count in tokens]
+    code, out, _ = command("evaluate", many_graphs_bundle, *texts, *options)
+    assert code == 0
+    rows = [line.split() for line in out.splitlines()]
+    assert ["source", "tokens", "sentences", "exact_match", "perplexity"] in rows
+    assert [str(tokens[0]), "12", "100.00", f"{perplexities[0]:.2f}"] in rows
+
+
 def test_metrics_are_by_default_those_of_the_export(
     command: Callable, edited_bundle: Callable, texts: list[object]
 ) -> None:
@@ -82,6 +118,9 @@ def test_source_and_reference_of_different_lengths(
         (["--strategy", "sample"], "no graph 'sample' in fp32"),
         (["--source", "nowhere"], "nowhere: cannot be read: No such file or directory; check the name"),
         (["--output", "nowhere/out"], "nowhere/out: cannot be written: No such file or directory"),
+        (["--beam-size", "2", "--n-best", "3"], "evaluate: n_best: expected at most the beam size, 2, got 3"),
+        (["--temperature", "2"], "evaluate: temperature: strategy 'beam' does not look at it"),
+        (["--metric", "perplexity"], "no graph 'score' in fp32"),
     ],
 )
 def test_mistakes(command: Callable, echo_bundle: Path, texts: list[object], options: list[str], message: str) -> None:

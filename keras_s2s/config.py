@@ -4,7 +4,7 @@ import difflib
 from collections.abc import Iterator
 from typing import Any, Self, TypeVar, get_args
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Tag, ValidationError
 
 from keras_s2s.errors import UserError
 
@@ -78,6 +78,9 @@ def _behind(schema: Any, part: int | str) -> tuple[Any, bool]:
     for member in members:
         if part in _tags(member):
             return member, False
+    for alternative in get_args(schema):
+        if Tag(str(part)) in getattr(alternative, "__metadata__", ()):
+            return alternative, False
     # An index of a list, or a key of a mapping: its members are the same models.
     return schema, True
 

@@ -6,16 +6,23 @@
 from typing import TYPE_CHECKING, Any
 
 from keras_s2s.data.lexicon import Lexicon, learn_lexicon
+from keras_s2s.data.libraries import read_dataset
 from keras_s2s.data.mixtures import Mixture, mix
 from keras_s2s.data.pairs import Pairs
-from keras_s2s.data.sources import read_lines, read_pairs, read_tsv
+from keras_s2s.data.preprocessing import preprocess
+from keras_s2s.data.recordings import read_features, read_recordings
+from keras_s2s.data.records import Fields, read_jsonl
+from keras_s2s.data.sources import Columns, read_lines, read_pairs, read_tsv, read_weights
 from keras_s2s.data.tasks import Task
+from keras_s2s.data.tfrecords import read_tfrecords
 from keras_s2s.text import encode_sources
 
 if TYPE_CHECKING:
     from keras_s2s.data.batching import batches
 
 __all__ = [
+    "Columns",
+    "Fields",
     "Lexicon",
     "Mixture",
     "Pairs",
@@ -24,9 +31,16 @@ __all__ = [
     "encode_sources",
     "learn_lexicon",
     "mix",
+    "preprocess",
+    "read_dataset",
+    "read_features",
+    "read_jsonl",
     "read_lines",
     "read_pairs",
+    "read_recordings",
+    "read_tfrecords",
     "read_tsv",
+    "read_weights",
 ]
 
 

@@ -1,41 +1,81 @@
-"""Parallel text from files."""
+"""Parallel text from text files. Each reader takes a file, a gzip file, or a pattern of several (`part-*.tsv.gz`)."""
 
-import codecs
-import gzip
-import os
-import zlib
-from pathlib import Path
+from dataclasses import dataclass
 
-from keras_s2s.data.pairs import Pairs
+from keras_s2s.data.files import Location, matching, read_lines
+from keras_s2s.data.pairs import Pairs, join
 from keras_s2s.errors import UserError
 
-Location = str | os.PathLike[str]
+__all__ = ["Columns", "Location", "Pairs", "read_lines", "read_pairs", "read_tsv", "read_weights"]
 
 
-def read_lines(path: Location) -> list[str]:
-    r"""Reads the lines of a UTF-8 file, or of a gzip file by the suffix `.gz`.
+@dataclass(frozen=True)
+class Columns:
+    """Columns of a TSV file, counted from 1.
 
-    Only \n and \r\n end a line: other characters that Unicode calls line ends are text.
-
-    Raises:
-        UserError: the file cannot be read, or a line (named by number) is not UTF-8.
+    Attributes:
+        weight: that of example weights, if there is one.
     """
-    content = _read(Path(path)).removeprefix(codecs.BOM_UTF8)
-    try:
-        text = content.decode("utf-8")
-    except UnicodeDecodeError as error:
-        number = content.count(b"\n", 0, error.start) + 1
-        raise UserError(f"{path}: line {number}: not UTF-8; convert the file to UTF-8") from None
-    lines = text.replace("\r\n", "\n").split("\n")
-    return lines if lines[-1] else lines[:-1]
+
+    source: int = 1
+    target: int = 2
+    weight: int | None = None
 
 
 def read_pairs(source: Location, target: Location) -> Pairs:
-    """Reads two files of equally many lines.
+    """Reads two files of equally many lines; of two patterns, the files in the order of their names.
 
     Raises:
-        UserError: as `read_lines`; the files differ in their number of lines, or have none.
+        UserError: as `read_lines`; the files differ in their number of lines, or have none; or as many files do not
+            match one pattern as the other.
     """
+    source_files, target_files = matching(source), matching(target)
+    if len(source_files) != len(target_files):
+        raise UserError(
+            f"{source} matches {len(source_files)} files and {target} {len(target_files)}; give each its translation"
+        )
+    return join([_two_files(*files) for files in zip(source_files, target_files, strict=True)])
+
+
+def read_tsv(path: Location, columns: Columns | None = None) -> Pairs:
+    """Reads files of lines `source TAB target`.
+
+    Args:
+        path: a file or a pattern.
+        columns: where source and target stand among more columns; without it, there are these two.
+
+    Raises:
+        UserError: as `read_lines`; a line (named by number) has other columns, or there are no lines.
+    """
+    return join([_tsv(file, columns) for file in matching(path)])
+
+
+def read_weights(path: Location) -> list[float]:
+    """Reads example weights, one a line.
+
+    Raises:
+        UserError: as `read_lines`; a line (named by number) is no finite number above 0.
+    """
+    files = matching(path)
+    return [number(line, f"{file}: line {n}") for file in files for n, line in enumerate(read_lines(file), start=1)]
+
+
+def number(text: str, where: str) -> float:
+    """An example weight as it is written in a file.
+
+    Raises:
+        UserError: it is no finite number above 0.
+    """
+    try:
+        value = float(text)
+    except ValueError:
+        value = float("nan")
+    if not 0 < value < float("inf"):
+        raise UserError(f"{where}: weight {text!r}: expected a finite number above 0")
+    return value
+
+
+def _two_files(source: Location, target: Location) -> Pairs:
     sources, targets = read_lines(source), read_lines(target)
     if len(sources) != len(targets):
         raise UserError(
@@ -47,29 +87,18 @@ def read_pairs(source: Location, target: Location) -> Pairs:
     return Pairs(sources, targets)
 
 
-def read_tsv(path: Location) -> Pairs:
-    """Reads a file of lines `source TAB target`.
-
-    Raises:
-        UserError: as `read_lines`; a line (named by number) has not exactly one TAB, or there are no lines.
-    """
+def _tsv(path: Location, columns: Columns | None) -> Pairs:
     rows = [line.split("\t") for line in read_lines(path)]
     if not rows:
         raise UserError(f"{path}: no lines; give a file with at least one")
-    for number, row in enumerate(rows, start=1):
-        if len(row) != 2:
-            raise UserError(f"{path}: line {number}: {len(row) - 1} TABs; expected source TAB target")
-    return Pairs([source for source, _ in rows], [target for _, target in rows])
-
-
-def _read(path: Path) -> bytes:
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read: {error.strerror}; check the name") from None
-    if path.suffix != ".gz":
-        return content
-    try:
-        return gzip.decompress(content)
-    except (EOFError, gzip.BadGzipFile, zlib.error):
-        raise UserError(f"{path}: not a gzip file, or cut short; compress it again") from None
+    chosen = columns or Columns()
+    last = max(chosen.source, chosen.target, chosen.weight or 0)
+    for line, row in enumerate(rows, start=1):
+        if columns is None and len(row) != 2:
+            raise UserError(f"{path}: line {line}: {len(row) - 1} TABs; expected source TAB target")
+        if len(row) < last:
+            raise UserError(f"{path}: line {line}: {len(row)} columns; expected {last} or more, with TABs between them")
+    weights = None
+    if chosen.weight is not None:
+        weights = [number(row[chosen.weight - 1], f"{path}: line {line}") for line, row in enumerate(rows, start=1)]
+    return Pairs([row[chosen.source - 1] for row in rows], [row[chosen.target - 1] for row in rows], weights)

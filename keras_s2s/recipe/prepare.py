@@ -1,6 +1,8 @@
 """The first stages of a recipe: its data and its tokenizers."""
 
 import dataclasses
+import hashlib
+import json
 import shutil
 import subprocess
 import sys
@@ -8,13 +10,18 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from rich.console import Console
 
 from keras_s2s import text
-from keras_s2s.data import Pairs, Task, read_lines, read_pairs, read_tsv
+from keras_s2s.data import Mixture, Pairs, Task, mix
+from keras_s2s.data.mixtures import tagged
+from keras_s2s.data.pairs import join
 from keras_s2s.errors import UserError
-from keras_s2s.recipe.read import load, resolve
-from keras_s2s.recipe.schema import CombinedConfig, Files, PieceConfig, Recipe, RecipeConfig
+from keras_s2s.recipe.corpora import preprocessed, read_corpus
+from keras_s2s.recipe.data_schema import SPLITS, DataConfig, PieceConfig, Split
+from keras_s2s.recipe.read import load
+from keras_s2s.recipe.schema import CombinedConfig, Recipe, RecipeConfig
 from keras_s2s.recipe.stages import stage
 
 BUNDLES = Path("saved_models")
@@ -40,9 +47,10 @@ def beside(recipe: Recipe, key: str, name: str) -> tuple[Recipe, RecipeConfig]:
 
 def prepare(recipe: Recipe, config: RecipeConfig) -> tuple[Task, str]:
     """Data and tokenizers, and their fingerprint."""
-    splits = _splits(recipe, config)
+    splits, mixture = _splits(recipe, config)
     folder, fingerprint = _tokenizers(recipe, config, splits)
-    source, target = (text.Tokenizer.load(folder / f"{side}.model") for side in _SIDES)
+    source, target = (_load(folder / f"{side}.model") for side in _SIDES)
+    assert target is not None
     task = Task(
         name=config.task,
         train=splits["train"],
@@ -51,18 +59,22 @@ def prepare(recipe: Recipe, config: RecipeConfig) -> tuple[Task, str]:
         source_tokenizer=None if config.is_language_model else source,
         target_tokenizer=target,
         metrics=config.metrics,
+        mixture=mixture,
     )
+    if mixture is not None:
+        rates = {name: int(count) for name, count in zip(mixture.parts, mixture.counts, strict=True)}
+        fingerprint = hashlib.sha256(json.dumps([fingerprint, rates]).encode()).hexdigest()
     if config.decoding is None:
         return task, fingerprint
     limits = {name: getattr(config.decoding, name) for name in ("max_length_factor", "max_length_extra")}
     return dataclasses.replace(task, **limits), fingerprint
 
 
-def _tokenizers(recipe: Recipe, config: RecipeConfig, splits: dict[str, Pairs]) -> tuple[Path, str]:
+def _tokenizers(recipe: Recipe, config: RecipeConfig, splits: dict[Split, Pairs]) -> tuple[Path, str]:
     """The folder with `source.model` and `target.model`, and a fingerprint of them and the data."""
     folder = folder_of(recipe) / "tokenizer"
-    data = [[*pairs.sources, *pairs.targets] for pairs in splits.values()]
-    options = config.tokenizer.model_dump(mode="json")
+    data = [_fingerprint(pairs) for pairs in splits.values()]
+    options = [config.tokenizer.model_dump(mode="json"), config.data.tags]
     if config.tokenizer.same_as is None:
         return folder, _stage(folder, [options, data], lambda folder: _train(config, splits["train"], folder))
     other, other_config = beside(recipe, "tokenizer.same_as", config.tokenizer.same_as)
@@ -71,38 +83,69 @@ def _tokenizers(recipe: Recipe, config: RecipeConfig, splits: dict[str, Pairs]) 
             f"{recipe.path}: tokenizer.same_as: {config.tokenizer.same_as} takes those of "
             f"{other_config.tokenizer.same_as}; name that recipe"
         )
-    taken, fingerprint = _tokenizers(other, other_config, _splits(other, other_config))
+    taken, fingerprint = _tokenizers(other, other_config, _splits(other, other_config)[0])
 
     def take(folder: Path) -> None:
         for side in _SIDES:
-            shutil.copyfile(taken / f"{side}.model", folder / f"{side}.model")
+            if (taken / f"{side}.model").exists():
+                shutil.copyfile(taken / f"{side}.model", folder / f"{side}.model")
 
     return folder, _stage(folder, [options, data, fingerprint], take)
 
 
 def _train(config: RecipeConfig, train: Pairs, folder: Path) -> None:
-    """Writes both tokenizers; those of a language model are one, of its targets."""
-    how = config.tokenizer
+    """Writes both tokenizers; those of a language model are one, of its targets. Speech has none of its sources."""
+    how, tags = config.tokenizer, config.data.tags
     options = how.model_dump(include=set(PieceConfig.model_fields))
-    if how.joint or config.is_language_model:
-        joint = text.train([line for line in (*train.sources, *train.targets) if line], **options)
+    of_target = options if how.target is None else how.target.model_dump()
+    of_source = {**options, "symbols": list(dict.fromkeys((*options["symbols"], *tags)))}
+    if config.data.is_speech:
+        text.train(train.targets, **of_target).save(folder / "target.model")
+    elif how.joint or config.is_language_model:
+        joint = text.train([line for line in (*train.sources, *train.targets) if line], **of_source)
         joint.save(folder / "source.model")
         joint.save(folder / "target.model")
     else:
-        of_target = options if how.target is None else how.target.model_dump()
-        text.train(train.sources, **options).save(folder / "source.model")
+        text.train(train.sources, **of_source).save(folder / "source.model")
         text.train(train.targets, **of_target).save(folder / "target.model")
 
 
-def _splits(recipe: Recipe, config: RecipeConfig) -> dict[str, Pairs]:
-    """The data; they are generated first if a script does that."""
-    folder = _generated(recipe, config) if config.data.generate else recipe.path.parent
-    splits = {name: getattr(config.data, name) for name in ("train", "dev", "test")}
-    return {
-        name: _read(files, folder, recipe.path, config.is_language_model)
-        for name, files in splits.items()
-        if files is not None
-    }
+def _load(path: Path) -> text.Tokenizer | None:
+    """A tokenizer, or None of a side without one."""
+    return text.Tokenizer.load(path) if path.exists() else None
+
+
+def _splits(recipe: Recipe, config: RecipeConfig) -> tuple[dict[Split, Pairs], Mixture | None]:
+    """The data of each split, and how often which of the training pairs are seen, if there are several corpora."""
+    data = config.data
+    folder = _generated(recipe, config) if data.generate else recipe.path.parent
+
+    def read(name: Split) -> dict[str, Pairs]:
+        return {
+            files.name or f"{name} corpus {number}": read_corpus(files, data.log_mel, folder, recipe.path)
+            for number, files in enumerate(data.split(name), start=1)
+        }
+
+    corpora = {name: read(name) for name in SPLITS if data.split(name)}
+    if data.preprocessing:
+        corpora["train"] = preprocessed(corpora["train"], data.preprocessing, folder_of(recipe), Console().print)
+    joined = {name: _joined(name, data, list(parts.values())) for name, parts in corpora.items()}
+    if config.is_language_model:
+        joined = {name: _without_sources(pairs) for name, pairs in joined.items()}
+    return joined, _mixture(data, corpora["train"])
+
+
+def _joined(name: Split, data: DataConfig, corpora: Sequence[Pairs]) -> Pairs:
+    return join([tagged(pairs, files.tag) for pairs, files in zip(corpora, data.split(name), strict=True)])
+
+
+def _mixture(data: DataConfig, corpora: dict[str, Pairs]) -> Mixture | None:
+    """How the training corpora are mixed; None where each pair is seen once in every epoch."""
+    files = zip(corpora, data.split("train"), strict=True)
+    weights = {name: file.weight for name, file in files if file.weight is not None}
+    if len(corpora) == 1 or not (weights or data.temperature):
+        return None
+    return mix(corpora, weights or None, data.temperature)[1]
 
 
 def _generated(recipe: Recipe, config: RecipeConfig) -> Path:
@@ -121,20 +164,18 @@ def _generated(recipe: Recipe, config: RecipeConfig) -> Path:
     return folder
 
 
-def _read(files: Files, folder: Path, recipe: Path, only_targets: bool) -> Pairs:
-    """A split's pairs; those of a language model have empty sources."""
-    if files.tsv is not None:
-        pairs = read_tsv(resolve(files.tsv, folder, recipe))
-        return _without_sources(pairs.targets) if only_targets else pairs
-    assert files.target is not None
-    target = resolve(files.target, folder, recipe)
-    if files.source is None or only_targets:
-        return _without_sources(read_lines(target))
-    return read_pairs(resolve(files.source, folder, recipe), target)
+def _without_sources(pairs: Pairs) -> Pairs:
+    return Pairs([""] * len(pairs), pairs.targets, pairs.weights)
 
 
-def _without_sources(targets: Sequence[str]) -> Pairs:
-    return Pairs([""] * len(targets), targets)
+def _fingerprint(pairs: Pairs) -> str:
+    """A hash of a corpus."""
+    digest = hashlib.sha256()
+    for row in (*pairs.sources, *pairs.targets, *(pairs.weights or ())):
+        content = row.tobytes() if isinstance(row, np.ndarray) else str(row).encode("utf-8", "surrogatepass")
+        digest.update(f"{len(content)} ".encode())
+        digest.update(content)
+    return digest.hexdigest()
 
 
 def _stage(folder: Path, made_from: Any, work: Callable[[Path], object]) -> str:

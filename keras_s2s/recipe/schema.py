@@ -11,86 +11,8 @@ from keras_s2s.config import Config
 from keras_s2s.decoding import FEATURES, INPUTS
 from keras_s2s.evaluation import find_metric
 from keras_s2s.models import Architecture
-from keras_s2s.text.training import Kind, Normalization
+from keras_s2s.recipe.data_schema import SPLITS, DataConfig, TokenizerConfig
 from keras_s2s.training import TrainingConfig
-
-
-class Files(Config):
-    """One split: a TSV file of source and target, or two files of as many lines, or the targets of a language model."""
-
-    tsv: str | None = None
-    source: str | None = None
-    target: str | None = None
-
-    @model_validator(mode="after")
-    def _one_way(self) -> Self:
-        if self.tsv is None and self.target is not None:
-            return self
-        if self.tsv is None or self.source is not None or self.target is not None:
-            raise ValueError("expected either 'tsv', or 'source' and 'target'")
-        return self
-
-    @property
-    def has_sources(self) -> bool:
-        """Whether this is more than targets."""
-        return self.tsv is not None or self.source is not None
-
-
-class DataConfig(Config):
-    """Where the data are.
-
-    A path may name environment variables, `${NAME}/file`. A relative one starts at the recipe's folder, or, where a
-    script generates the data, at the folder that the script writes.
-
-    Args:
-        train: pairs to train on; a language model reads their targets.
-        dev: pairs to choose and verify on.
-        test: pairs to report on; a language model needs none.
-        generate: a Python script beside the recipe, run as `SCRIPT FOLDER --seed SEED`, that writes the files.
-        seed: handed to the script.
-    """
-
-    train: Files
-    dev: Files
-    test: Files | None = None
-    generate: str | None = None
-    seed: int = 1
-
-
-class PieceConfig(Config):
-    """How a tokenizer is trained.
-
-    Args:
-        kind: what a piece is.
-        vocabulary_size: ids, at most.
-        normalization: the Unicode normalization inside.
-    """
-
-    kind: Kind = "bpe"
-    vocabulary_size: PositiveInt = 8000
-    normalization: Normalization = "nmt_nfkc"
-
-
-class TokenizerConfig(PieceConfig):
-    """How tokenizers are trained: on the training data, one for both sides or one each.
-
-    Args:
-        joint: one tokenizer for source and target.
-        target: how the target's is trained, where it is another kind than the source's.
-        same_as: another recipe, a file beside this one, whose tokenizers are taken instead.
-    """
-
-    joint: bool = False
-    target: PieceConfig | None = None
-    same_as: str | None = None
-
-    @model_validator(mode="after")
-    def _one_way(self) -> Self:
-        if self.same_as is not None and self.model_fields_set != {"same_as"}:
-            raise ValueError("same_as takes another recipe's tokenizers as they are; leave the other keys out")
-        if self.joint and self.target is not None:
-            raise ValueError("joint is one tokenizer for both sides; leave out either 'joint' or 'target'")
-        return self
 
 
 class ExportConfig(Config):
@@ -194,8 +116,8 @@ class RecipeConfig(BundleConfig):
             _need("decoding", self.decoding)
             _need("metrics", self.metrics)
             _need("data.test", self.data.test)
-            for name in ("train", "dev", "test"):
-                if not getattr(self.data, name).has_sources:
+            for name in SPLITS:
+                if not all(files.has_sources for files in self.data.split(name)):
                     raise ValueError(f"data.{name}: expected either 'tsv', or 'source' and 'target'")
         elif self.metrics or self.decoding:
             raise ValueError("a language model is chosen by its perplexity; leave out 'metrics' and 'decoding'")

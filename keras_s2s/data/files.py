@@ -1,0 +1,57 @@
+"""Data files: which ones a pattern means, and their content."""
+
+import codecs
+import glob
+import gzip
+import os
+import zlib
+from pathlib import Path
+
+from keras_s2s.errors import UserError
+
+Location = str | os.PathLike[str]
+
+
+def matching(pattern: Location) -> list[Path]:
+    """The file of that name, or, of a pattern with `*`, `?`, `[...]` or `**`, all that match, sorted by name.
+
+    Raises:
+        UserError: no file matches.
+    """
+    if Path(pattern).exists() or not glob.has_magic(os.fspath(pattern)):
+        return [Path(pattern)]
+    found = sorted(glob.glob(os.fspath(pattern), recursive=True))
+    if not found:
+        raise UserError(f"{pattern}: no file matches; check the pattern")
+    return [Path(path) for path in found]
+
+
+def read_lines(path: Location) -> list[str]:
+    r"""Reads the lines of a UTF-8 file, or of a gzip file by the suffix `.gz`.
+
+    Only \n and \r\n end a line: other characters that Unicode calls line ends are text.
+
+    Raises:
+        UserError: the file cannot be read, or a line (named by number) is not UTF-8.
+    """
+    content = _read(Path(path)).removeprefix(codecs.BOM_UTF8)
+    try:
+        text = content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        number = content.count(b"\n", 0, error.start) + 1
+        raise UserError(f"{path}: line {number}: not UTF-8; convert the file to UTF-8") from None
+    lines = text.replace("\r\n", "\n").split("\n")
+    return lines if lines[-1] else lines[:-1]
+
+
+def _read(path: Path) -> bytes:
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror}; check the name") from None
+    if path.suffix != ".gz":
+        return content
+    try:
+        return gzip.decompress(content)
+    except (EOFError, gzip.BadGzipFile, zlib.error):
+        raise UserError(f"{path}: not a gzip file, or cut short; compress it again") from None

@@ -1,0 +1,64 @@
+"""Pairs from data set libraries: `hf://` through `datasets`, `tfds://` through `tensorflow_datasets`."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl
+
+from keras_s2s.data.pairs import Pairs
+from keras_s2s.data.records import Fields, pairs_of
+from keras_s2s.errors import UserError
+
+_OPTIONS = {"hf": {"config", "split"}, "tfds": {"split", "data_dir"}}
+
+
+def read_dataset(address: str, fields: Fields = Fields()) -> Pairs:  # noqa: B008
+    """Reads a split of a data set. What is not on this machine is downloaded by its library.
+
+    Args:
+        address: `hf://NAME?split=SPLIT` or `hf://NAME?config=CONFIG&split=SPLIT`, NAME on the Hugging Face hub, with
+            its owner if it has one, or a local folder of data files or of `Dataset.save_to_disk`; or
+            `tfds://NAME?split=SPLIT`, NAME with its config and version if need be, `&data_dir=FOLDER` where it lies.
+            SPLIT may be a slice, `train[:10%]`.
+        fields: of each record.
+
+    Raises:
+        UserError: an address of another form; the library is not installed, or says that there is no such data;
+            a record lacks a field.
+    """
+    library, _, rest = address.partition("://")
+    name, _, query = rest.partition("?")
+    options = dict(parse_qsl(query))
+    if library not in _OPTIONS or not name or "split" not in options:
+        raise UserError(f"{address}: expected hf://NAME?split=SPLIT or tfds://NAME?split=SPLIT")
+    for option in options:
+        if option not in _OPTIONS[library]:
+            known = ", ".join(sorted(_OPTIONS[library]))
+            raise UserError(f"{address}: unknown option {option!r}; known are {known}")
+    load = _huggingface if library == "hf" else _tensorflow_datasets
+    try:
+        records = load(name, **options)
+    except UserError:
+        raise
+    except ImportError as error:
+        raise UserError(f"{address}: {error}; install it with pip install 'keras_s2s[{library}]'") from None
+    except Exception as error:
+        # The libraries raise whatever their own libraries raise.
+        reason = " ".join(str(error).split())
+        raise UserError(f"{address}: cannot be loaded: {reason[:300]}") from None
+    return pairs_of(records, fields, address, "record")
+
+
+def _huggingface(name: str, split: str, config: str | None = None) -> Iterable[Any]:
+    import datasets
+
+    folder = Path(name)
+    if (folder / "dataset_dict.json").exists():
+        return datasets.load_from_disk(name)[split]
+    return datasets.load_dataset(name, config, split=split)
+
+
+def _tensorflow_datasets(name: str, split: str, data_dir: str | None = None) -> Iterable[Any]:
+    import tensorflow_datasets
+
+    return tensorflow_datasets.as_numpy(tensorflow_datasets.load(name, split=split, data_dir=data_dir))

@@ -1,0 +1,123 @@
+"""Speech: recordings, or features of them, and their transcripts.
+
+soundfile reads the recordings: it knows WAV of every sample format, FLAC and Ogg, gives each the same scale, and
+refuses what is corrupt, where scipy reads WAV alone and leaves the scale to its caller.
+"""
+
+import wave
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from keras_s2s.data.files import Location, read_lines
+from keras_s2s.data.pairs import Pairs
+from keras_s2s.errors import UserError
+
+Features = Callable[[np.ndarray, int], np.ndarray]
+
+
+def read_recordings(manifest: Location, features: Features) -> Pairs:
+    """Reads recordings and makes their features.
+
+    Args:
+        manifest: a TSV file of lines `file TAB transcript`; more columns are not read. Files are relative to it.
+        features: from the samples (N,) float32 in -1 to 1 of one channel and their rate in Hz to (S, F) float32,
+            such as `audio.LogMel`.
+
+    Raises:
+        UserError: as `read_lines`; a line has no transcript; a recording (named) is corrupt, empty or has several
+            channels; `features` refuses it.
+    """
+    files, transcripts = _manifest(Path(manifest))
+    return Pairs([_features(file, features) for file in files], transcripts)
+
+
+def read_features(manifest: Location) -> Pairs:
+    """Reads features from `.npy` files.
+
+    Args:
+        manifest: as for `read_recordings`; each file holds an array (S, F) of floats.
+
+    Raises:
+        UserError: as `read_lines`; a file (named) is no such array, is empty, has a NaN or an infinity in it, or
+            another F than the first one.
+    """
+    files, transcripts = _manifest(Path(manifest))
+    arrays: list[np.ndarray] = []
+    for file in files:
+        arrays.append(_array(file, arrays[0].shape[1] if arrays else None))
+    return Pairs(arrays, transcripts)
+
+
+def read_samples(path: Path) -> tuple[np.ndarray, int]:
+    """The samples (N,) float32 of a recording, and their rate in Hz.
+
+    Raises:
+        UserError: it cannot be read, is corrupt or cut short, has several channels, or no samples.
+    """
+    import soundfile
+
+    if not path.is_file():
+        raise UserError(f"{path}: cannot be read: no such file; check the name")
+    try:
+        samples, rate = soundfile.read(path, dtype="float32", always_2d=True)  # (N, channels)
+    except soundfile.SoundFileError as error:
+        raise UserError(f"{path}: not a recording, or corrupt: {' '.join(str(error).split())}") from None
+    if _announced(path) > len(samples):
+        raise UserError(f"{path}: cut short: {len(samples)} of {_announced(path)} samples; copy this file again")
+    if samples.shape[1] != 1:
+        raise UserError(f"{path}: {samples.shape[1]} channels; expected one, so mix them")
+    if not len(samples):
+        raise UserError(f"{path}: no samples; leave it out")
+    if not np.isfinite(samples).all():
+        raise UserError(f"{path}: a sample is NaN or infinite; record or convert it again")
+    return samples[:, 0], rate
+
+
+def _announced(path: Path) -> int:
+    """How many samples a WAV file of integers says that it has; libsndfile reads as many as there are."""
+    try:
+        with wave.open(str(path), "rb") as file:
+            return file.getnframes()
+    except (wave.Error, EOFError):
+        return 0
+
+
+def _features(path: Path, features: Features) -> np.ndarray:
+    samples, rate = read_samples(path)
+    try:
+        made = features(samples, rate)
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from None
+    return np.asarray(made, np.float32)
+
+
+def _array(path: Path, width: int | None) -> np.ndarray:
+    try:
+        array = np.load(path, allow_pickle=False)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror or 'cut short'}; check the file") from None
+    except (ValueError, EOFError):
+        raise UserError(f"{path}: not a .npy file of numbers, or corrupt; write it again") from None
+    if not isinstance(array, np.ndarray) or array.ndim != 2 or not np.issubdtype(array.dtype, np.floating):
+        raise UserError(f"{path}: expected an array (S, F) of floats")
+    if not array.size:
+        raise UserError(f"{path}: no features: its shape is {array.shape}; leave it out")
+    if width is not None and array.shape[1] != width:
+        raise UserError(f"{path}: {array.shape[1]} features a frame, but the first file has {width}")
+    wrong = np.argwhere(~np.isfinite(array))
+    if len(wrong):
+        raise UserError(f"{path}: frame {wrong[0][0]}: feature {wrong[0][1]} is NaN or infinite; make this file again")
+    return array.astype(np.float32)
+
+
+def _manifest(path: Path) -> tuple[list[Path], list[str]]:
+    lines = read_lines(path)
+    if not lines:
+        raise UserError(f"{path}: no lines; give a file with at least one")
+    rows = [line.split("\t") for line in lines]
+    for number, row in enumerate(rows, start=1):
+        if len(row) < 2:
+            raise UserError(f"{path}: line {number}: no TAB; expected file TAB transcript")
+    return [path.parent / row[0] for row in rows], [row[1] for row in rows]

@@ -1,0 +1,58 @@
+"""Pairs from TFRecord shards of `tf.train.Example`."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from keras_s2s.data.files import Location, matching
+from keras_s2s.data.pairs import Pairs, join
+from keras_s2s.data.records import Fields, pairs_of
+from keras_s2s.errors import UserError
+
+
+def read_tfrecords(path: Location, fields: Fields = Fields()) -> Pairs:  # noqa: B008
+    """Reads shards, in the order of their names.
+
+    Args:
+        path: a file, compressed by the suffix `.gz`, or a pattern.
+        fields: features of each example: source and target hold one bytes string in UTF-8, weight one float.
+
+    Raises:
+        UserError: a file cannot be read; a record (named by file and number) is corrupt or lacks a feature; there
+            are none.
+    """
+    return join([pairs_of(_examples(file), fields, str(file), "record") for file in matching(path)])
+
+
+def _examples(path: Path) -> Iterator[dict[str, Any]]:
+    """The features of each record that hold one value."""
+    import tensorflow as tf
+    from google.protobuf.message import DecodeError
+
+    if not path.is_file():
+        raise UserError(f"{path}: cannot be read: no such file; check the name")
+    count = 0
+    with tf.device("CPU"):
+        compression = "GZIP" if path.suffix == ".gz" else ""
+        records = iter(tf.data.TFRecordDataset([str(path)], compression))
+    while True:
+        count += 1
+        try:
+            record = next(records, None)
+            if record is None:
+                return
+            example = tf.train.Example.FromString(record.numpy())
+        except (tf.errors.DataLossError, DecodeError):
+            raise UserError(
+                f"{path}: record {count}: corrupt, or the file is cut short; write this file again"
+            ) from None
+        yield {
+            name: value for name, feature in example.features.feature.items() if (value := _value(feature)) is not None
+        }
+
+
+def _value(feature: Any) -> Any:
+    for kind in (feature.bytes_list, feature.float_list, feature.int64_list):
+        if len(kind.value) == 1:
+            return kind.value[0]
+    return None

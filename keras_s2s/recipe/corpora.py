@@ -1,0 +1,113 @@
+"""How the corpora that a recipe names are read and preprocessed."""
+
+import dataclasses
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from keras_s2s import data
+from keras_s2s.audio import LogMel
+from keras_s2s.data import Pairs
+from keras_s2s.data.preprocessing import Finding, Piece
+from keras_s2s.evaluation.tables import markdown_table
+from keras_s2s.recipe.data_schema import Files
+from keras_s2s.recipe.read import resolve
+from keras_s2s.recipe.stages import stage
+
+REPORT = "preprocessing.json"
+_EXAMPLE = 40  # characters of a text in the table
+
+
+def read_corpus(files: Files, log_mel: LogMel, folder: Path, recipe: Path) -> Pairs:
+    """Reads one corpus; the sources of a file of targets alone are empty.
+
+    Args:
+        files: which.
+        log_mel: the features of recordings.
+        folder: where relative paths start.
+        recipe: named in errors.
+
+    Raises:
+        UserError: as the readers of `data` do.
+    """
+
+    def place(path: str | None) -> Path:
+        assert path is not None
+        return resolve(path, folder, recipe)
+
+    fields = data.Fields() if files.fields is None else data.Fields(**files.fields.model_dump())
+    if files.tsv is not None:
+        columns = None if files.columns is None else data.Columns(**files.columns.model_dump())
+        return data.read_tsv(place(files.tsv), columns)
+    if files.jsonl is not None:
+        return data.read_jsonl(place(files.jsonl), fields)
+    if files.tfrecord is not None:
+        return data.read_tfrecords(place(files.tfrecord), fields)
+    if files.dataset is not None:
+        return data.read_dataset(files.dataset, fields)
+    if files.recordings is not None:
+        return data.read_recordings(place(files.recordings), log_mel)
+    if files.features is not None:
+        return data.read_features(place(files.features))
+    if files.source is None:
+        targets = data.read_lines(place(files.target))
+        pairs = Pairs([""] * len(targets), targets)
+    else:
+        pairs = data.read_pairs(place(files.source), place(files.target))
+    if files.weights is None:
+        return pairs
+    return dataclasses.replace(pairs, weights=data.read_weights(place(files.weights)))
+
+
+def preprocessed(
+    corpora: Mapping[str, Pairs], pieces: Sequence[Piece], folder: Path, say: Callable[[str], None]
+) -> dict[str, Pairs]:
+    """Preprocesses each corpus in a stage of its own below `folder`, which also holds `preprocessing.json`.
+
+    Args:
+        corpora: by name.
+        pieces: what is done.
+        folder: of the recipe's stages.
+        say: is told what happens, and at the end a table of what was left out and why.
+    """
+    made_from = [
+        [piece.model_dump(mode="json") for piece in pieces],
+        [[name, list(p.sources), list(p.targets), p.weights and list(p.weights)] for name, p in corpora.items()],
+    ]
+
+    def work(below: Path) -> None:
+        report = []
+        for number, (name, before) in enumerate(corpora.items()):
+            after, findings = data.preprocess(before, pieces)
+            _write(after, below / f"{number}.jsonl")
+            about = [dataclasses.asdict(finding) for finding in findings]
+            report.append({"corpus": name, "pairs": len(before), "left": len(after), "findings": about})
+        (below / REPORT).write_text(json.dumps(report, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
+
+    below = folder / "preprocessing"
+    stage(below, made_from, work, say)
+    say(_table(json.loads((below / REPORT).read_text(encoding="utf-8"))))
+    return {name: _read(below / f"{number}.jsonl") for number, name in enumerate(corpora)}
+
+
+def _table(report: list[dict]) -> str:
+    rows: list[list[str | float | int]] = []
+    for corpus in report:
+        for finding in (Finding(**each) for each in corpus["findings"]):
+            example = " ||| ".join(text if len(text) <= _EXAMPLE else f"{text[:_EXAMPLE]}…" for text in finding.example)
+            what = "left out" if finding.dropped else "changed"
+            rows.append([corpus["corpus"], finding.piece, what, finding.count, finding.reason, example])
+        rows.append([corpus["corpus"], "", "left", corpus["left"], f"of {corpus['pairs']}", ""])
+    return markdown_table(["corpus", "piece", "", "pairs", "why", "example"], rows)
+
+
+def _write(pairs: Pairs, path: Path) -> None:
+    weights = pairs.weights or [1.0] * len(pairs)
+    with path.open("w", encoding="utf-8") as file:
+        for source, target, weight in zip(pairs.sources, pairs.targets, weights, strict=True):
+            file.write(json.dumps({"source": source, "target": target, "weight": weight}) + "\n")
+
+
+def _read(path: Path) -> Pairs:
+    pairs = data.read_jsonl(path, data.Fields(weight="weight"))
+    return Pairs(pairs.sources, pairs.targets) if set(pairs.weights or ()) == {1.0} else pairs

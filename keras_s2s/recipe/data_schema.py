@@ -1,0 +1,212 @@
+"""What a recipe may say of its data and its tokenizers."""
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Discriminator, Field, NonNegativeFloat, PositiveFloat, PositiveInt, Tag, model_validator
+
+from keras_s2s.audio import LogMel
+from keras_s2s.config import Config
+from keras_s2s.data.preprocessing import Piece
+from keras_s2s.text.training import Kind, Normalization
+
+Split = Literal["train", "dev", "test"]
+SPLITS: tuple[Split, ...] = ("train", "dev", "test")
+FORMATS = ("tsv", "source", "target", "jsonl", "tfrecord", "dataset", "recordings", "features")
+
+
+class ColumnsConfig(Config):
+    """Columns of a TSV file, counted from 1; see `data.Columns`."""
+
+    source: PositiveInt = 1
+    target: PositiveInt = 2
+    weight: PositiveInt | None = None
+
+
+class FieldsConfig(Config):
+    """Fields of records; see `data.Fields`."""
+
+    source: str = "source"
+    target: str = "target"
+    weight: str | None = None
+
+
+class Files(Config):
+    """A corpus: one of the formats. Names of files may be patterns, and gzip files end in `.gz`.
+
+    Args:
+        tsv: lines `source TAB target`, or with other `columns`.
+        columns: of the TSV file.
+        source: a file of sources, with
+        target: a file of as many targets; without `source`, those of a language model.
+        weights: beside `source` and `target`, a file of example weights, one a line.
+        jsonl: a JSON object a line, with `fields`.
+        tfrecord: shards of `tf.train.Example`, with `fields`.
+        dataset: `hf://` or `tfds://`, see `data.read_dataset`, with `fields`.
+        fields: of each record.
+        recordings: a TSV file of lines `recording TAB transcript`; `data.log_mel` says which features are made.
+        features: a TSV file of lines `file.npy TAB transcript`.
+        name: of the corpus among several.
+        weight: how much of an epoch is of this corpus among several, see `data.Mixture`.
+        tag: a symbol before each source, as `<2de>`; the tokenizer knows it.
+    """
+
+    tsv: str | None = None
+    columns: ColumnsConfig | None = None
+    source: str | None = None
+    target: str | None = None
+    weights: str | None = None
+    jsonl: str | None = None
+    tfrecord: str | None = None
+    dataset: str | None = None
+    fields: FieldsConfig | None = None
+    recordings: str | None = None
+    features: str | None = None
+    name: str | None = None
+    weight: NonNegativeFloat | None = None
+    tag: str | None = Field(default=None, pattern=r"^\S+$")
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Self:
+        given = [name for name in FORMATS if getattr(self, name) is not None]
+        if (len(given) != 1 and given != ["source", "target"]) or given == ["source"]:
+            raise ValueError(
+                "expected either 'tsv', or 'source' and 'target', or one of 'jsonl', 'tfrecord', 'dataset', "
+                "'recordings', 'features'"
+            )
+        for name, formats in (
+            ("columns", ("tsv",)),
+            ("weights", ("source", "target")),
+            ("fields", ("jsonl", "tfrecord", "dataset")),
+        ):
+            if getattr(self, name) is not None and not set(given) & set(formats):
+                raise ValueError(f"'{name}' goes with {' or '.join(map(repr, formats))}, not {given[0]!r}")
+        if self.tag is not None and self.is_speech:
+            raise ValueError(f"'tag' goes before a text, and {given[0]!r} has none")
+        return self
+
+    @property
+    def has_sources(self) -> bool:
+        """Whether this is more than targets."""
+        return self.target is None or self.source is not None
+
+    @property
+    def is_speech(self) -> bool:
+        """Whether its sources are features."""
+        return self.recordings is not None or self.features is not None
+
+
+def _several(value: Any) -> str:
+    return "several" if isinstance(value, list | tuple) else "one"
+
+
+Corpora = Annotated[
+    Annotated[Files, Tag("one")] | Annotated[tuple[Files, ...], Tag("several"), Field(min_length=1)],
+    Discriminator(_several),
+]
+
+
+class DataConfig(Config):
+    """Where the data are.
+
+    A path may name environment variables, `${NAME}/file`. A relative one starts at the recipe's folder, or, where a
+    script generates the data, at the folder that the script writes.
+
+    Args:
+        train: pairs to train on; a language model reads their targets. Several corpora are a mixture: by their `weight`
+            if they have one, else by `temperature`.
+        dev: pairs to choose and verify on.
+        test: pairs to report on; a language model needs none.
+        temperature: of the mixture, see `data.Mixture`; without it and without weights each pair is seen once an epoch.
+        preprocessing: of each training corpus, one piece after the other.
+        log_mel: the features of recordings.
+        generate: a Python script beside the recipe, run as `SCRIPT FOLDER --seed SEED`, that writes the files.
+        seed: handed to the script.
+    """
+
+    train: Corpora
+    dev: Corpora
+    test: Corpora | None = None
+    temperature: PositiveFloat | None = None
+    preprocessing: tuple[Piece, ...] = ()
+    log_mel: LogMel = LogMel()
+    generate: str | None = None
+    seed: int = 1
+
+    def split(self, name: Split) -> tuple[Files, ...]:
+        """The corpora of a split."""
+        corpora = getattr(self, name)
+        if corpora is None:
+            return ()
+        return corpora if isinstance(corpora, tuple) else (corpora,)
+
+    @property
+    def tags(self) -> list[str]:
+        """All tags, in the order in which they are named first."""
+        files = [file for name in SPLITS for file in self.split(name)]
+        return list(dict.fromkeys(file.tag for file in files if file.tag is not None))
+
+    @property
+    def is_speech(self) -> bool:
+        """Whether the sources are features."""
+        return self.split("train")[0].is_speech
+
+    @model_validator(mode="after")
+    def _mixes(self) -> Self:
+        train = self.split("train")
+        weighted = [file for file in train if file.weight is not None]
+        if weighted and len(weighted) != len(train):
+            raise ValueError("train: some corpora have a 'weight'; give all of them one, or none")
+        if weighted and self.temperature is not None:
+            raise ValueError("corpora with a 'weight', and a 'temperature'; give one of the two")
+        names = [file.name for file in train if file.name is not None]
+        if len(set(names)) != len(names):
+            raise ValueError("train: two corpora have the same name; give each its own")
+        for name in SPLITS[1:]:
+            if any(file.weight is not None for file in self.split(name)):
+                raise ValueError(f"{name}: 'weight' is for training; leave it out")
+        kinds = {file.is_speech for name in SPLITS for file in self.split(name)}
+        if len(kinds) > 1:
+            raise ValueError("some corpora are speech and some text; a model reads one kind of source")
+        if self.preprocessing and self.is_speech:
+            raise ValueError("preprocessing is for text; leave it out with recordings or features")
+        return self
+
+
+class PieceConfig(Config):
+    """How a tokenizer is trained.
+
+    Args:
+        kind: what a piece is.
+        vocabulary_size: ids, at most.
+        normalization: the Unicode normalization inside.
+        byte_fallback: whether unknown characters are written as their bytes.
+        symbols: pieces of their own wherever they stand; tags of `data` are added.
+    """
+
+    kind: Kind = "bpe"
+    vocabulary_size: PositiveInt = 8000
+    normalization: Normalization = "nmt_nfkc"
+    byte_fallback: bool = False
+    symbols: tuple[str, ...] = ()
+
+
+class TokenizerConfig(PieceConfig):
+    """How tokenizers are trained: on the training data, one for both sides or one each.
+
+    Args:
+        joint: one tokenizer for source and target.
+        target: how the target's is trained, where it is another kind than the source's.
+        same_as: another recipe, a file beside this one, whose tokenizers are taken instead.
+    """
+
+    joint: bool = False
+    target: PieceConfig | None = None
+    same_as: str | None = None
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Self:
+        if self.same_as is not None and self.model_fields_set != {"same_as"}:
+            raise ValueError("same_as takes another recipe's tokenizers as they are; leave the other keys out")
+        if self.joint and self.target is not None:
+            raise ValueError("joint is one tokenizer for both sides; leave out either 'joint' or 'target'")
+        return self

@@ -3,5 +3,6 @@
 from keras_s2s.recipe.read import load
 from keras_s2s.recipe.run import export, run, train
 from keras_s2s.recipe.schema import CombinedConfig, Recipe, RecipeConfig
+from keras_s2s.recipe.tune import Tried, Tuned, tune
 
-__all__ = ["CombinedConfig", "Recipe", "RecipeConfig", "export", "load", "run", "train"]
+__all__ = ["CombinedConfig", "Recipe", "RecipeConfig", "Tried", "Tuned", "export", "load", "run", "train", "tune"]

@@ -1,6 +1,8 @@
 """The stage of a recipe that trains its model."""
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
@@ -13,7 +15,9 @@ from keras_s2s.recipe.schema import Recipe, RecipeConfig
 from keras_s2s.recipe.stages import stage
 
 
-def train_model(recipe: Recipe, config: RecipeConfig, task: Task, fingerprint: str) -> tuple[Path, str]:
+def train_model(
+    recipe: Recipe, config: RecipeConfig, task: Task, fingerprint: str, callbacks: Sequence[Any] = ()
+) -> tuple[Path, str]:
     """Trains the model of a recipe, unless that was done before.
 
     Args:
@@ -21,6 +25,7 @@ def train_model(recipe: Recipe, config: RecipeConfig, task: Task, fingerprint: s
         config: its config.
         task: as `prepare` made it.
         fingerprint: of the task.
+        callbacks: of Keras, added to those of training.
 
     Returns:
         The model's `.keras` file, and the fingerprint of the stage.
@@ -36,7 +41,9 @@ def train_model(recipe: Recipe, config: RecipeConfig, task: Task, fingerprint: s
         fingerprint,
     ]
     folder = folder_of(recipe) / "model"
-    fingerprint = stage(
-        folder, made_from, lambda folder: training.train(model, task, config.training, folder), Console().print
-    )
+
+    def work(folder: Path) -> None:
+        training.train(model, task, config.training, folder, callbacks=callbacks)
+
+    fingerprint = stage(folder, made_from, work, Console().print)
     return folder / training.CHECKPOINT, fingerprint

@@ -11,6 +11,7 @@ from keras_s2s.config import Config
 from keras_s2s.decoding import FEATURES, INPUTS
 from keras_s2s.evaluation import find_metric
 from keras_s2s.models import Architecture
+from keras_s2s.recipe.tuning_schema import TuningConfig
 from keras_s2s.recipe.data_schema import SPLITS, DataConfig, TokenizerConfig
 from keras_s2s.training import TrainingConfig
 
@@ -98,12 +99,14 @@ class RecipeConfig(BundleConfig):
         tokenizer: how text becomes ids.
         model: the architecture.
         training: how it is trained.
+        tuning: which keys `keras-s2s tune` tries which values of.
     """
 
     data: DataConfig
     tokenizer: TokenizerConfig
     model: Architecture
     training: TrainingConfig
+    tuning: TuningConfig | None = None
 
     @property
     def is_language_model(self) -> bool:

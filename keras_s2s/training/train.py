@@ -18,7 +18,13 @@ from keras_s2s.training.config import TrainingConfig
 CHECKPOINT = "best.keras"
 
 
-def train(config: ModelConfig, task: Task, training: TrainingConfig, folder: Path) -> Path:
+def train(
+    config: ModelConfig,
+    task: Task,
+    training: TrainingConfig,
+    folder: Path,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
+) -> Path:
     """Trains a model and keeps the one that decodes the dev data best, or the language model that expects them most.
 
     Called again after an interruption, it goes on from the last whole epoch.
@@ -28,6 +34,7 @@ def train(config: ModelConfig, task: Task, training: TrainingConfig, folder: Pat
         task: data, tokenizers and metrics.
         training: how.
         folder: for checkpoints.
+        callbacks: more of them; they see `dev_NAME` of each metric in the logs of an epoch that was judged.
 
     Returns:
         The best model's `.keras` file.
@@ -60,7 +67,7 @@ def train(config: ModelConfig, task: Task, training: TrainingConfig, folder: Pat
         epochs=training.epochs,
         shuffle=False,
         verbose=_verbosity(),
-        callbacks=[best, backup],
+        callbacks=[best, backup, *callbacks],
     )
     return folder / CHECKPOINT
 

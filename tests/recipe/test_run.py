@@ -137,7 +137,7 @@ class Work:
         monkeypatch.setattr(module.training, "load", lambda path: path.read_text())
         monkeypatch.setattr(module.exporting, "export_bundle", self.export)
 
-    def train(self, model: Any, task: Task, training: Any, folder: Path) -> Path:
+    def train(self, model: Any, task: Task, training: Any, folder: Path, callbacks: Any = ()) -> Path:
         self.tasks.append(task)
         with open(folder / "epochs", "a") as file:
             file.write("epoch\n")

@@ -1,0 +1,205 @@
+"""Several devices and several processes train as one does."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from keras_s2s import UserError
+from keras_s2s.training import distribution
+
+WORKER = Path(__file__).with_name("worker.py")
+CLUSTER = {"cluster": {"worker": ["a:1", "b:2"]}, "task": {"type": "worker", "index": 0}}
+
+
+def start(*arguments: Any, config: str = "") -> subprocess.Popen:
+    environment = {**os.environ, "CUDA_VISIBLE_DEVICES": "-1", **({"TF_CONFIG": config} if config else {})}
+    command = [sys.executable, str(WORKER), *map(str, arguments)]
+    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def start_workers(files: Sequence[Path | str], *without: str) -> list[subprocess.Popen]:
+    """One process a file, on ports that were free a moment ago."""
+    sockets = [socket.socket() for _ in files]
+    for one in sockets:
+        one.bind(("127.0.0.1", 0))
+    addresses = [f"127.0.0.1:{one.getsockname()[1]}" for one in sockets]
+    for one in sockets:
+        one.close()
+    tasks = [{"type": "worker", "index": index} for index in range(len(files))]
+    configs = [json.dumps({"cluster": {"worker": addresses}, "task": task}) for task in tasks]
+    return [start("workers", file, *without, config=config) for file, config in zip(files, configs, strict=True)]
+
+
+def finish(process: subprocess.Popen) -> None:
+    _, errors = process.communicate()
+    assert process.returncode == 0, errors
+
+
+def failure(processes: Sequence[subprocess.Popen]) -> str:
+    """What the first process says, all having failed."""
+    errors = [process.communicate()[1] for process in processes]
+    assert all(process.returncode == 1 for process in processes)
+    return errors[0]
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory: pytest.TempPathFactory) -> dict[str, np.ndarray]:
+    """Losses and weights of one process that trains on whole batches."""
+    file = tmp_path_factory.mktemp("alone") / "alone.npz"
+    finish(start("one", file))
+    return dict(np.load(file))
+
+
+def largest_difference(file: Path, alone: dict[str, np.ndarray]) -> float:
+    found = dict(np.load(file))
+    assert found.keys() == alone.keys()
+    return max(float(np.abs(found[name] - alone[name]).max()) for name in alone)
+
+
+def test_two_processes_train_as_one(tmp_path: Path, alone: dict[str, np.ndarray]) -> None:
+    assert alone["steps"].shape == (20,) and alone["steps"][-1] < alone["steps"][0]
+    files = [tmp_path / "0.npz", tmp_path / "1.npz"]
+    for process in start_workers(files):
+        finish(process)
+    assert max(largest_difference(file, alone) for file in files) < 1e-4
+
+
+def test_two_devices_train_as_one(tmp_path: Path, alone: dict[str, np.ndarray]) -> None:
+    finish(start("mirrored", tmp_path / "mirrored.npz"))
+    assert largest_difference(tmp_path / "mirrored.npz", alone) < 1e-4
+
+
+@pytest.mark.slow
+def test_keras_still_clips_before_it_sums(tmp_path: Path, alone: dict[str, np.ndarray]) -> None:
+    """If this fails, `_clip_the_sum` may go."""
+    finish(start("mirrored", tmp_path / "mirrored.npz", "_clip_the_sum"))
+    assert largest_difference(tmp_path / "mirrored.npz", alone) > 1e-2
+
+
+@pytest.mark.slow
+def test_keras_still_cannot_average_shares_of_two_devices(tmp_path: Path) -> None:
+    """If this fails, `_build_from` may go where there is one machine."""
+    assert "must have the same size and shape" in failure([start("mirrored", tmp_path / "0.npz", "_build_from")])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "without, error",
+    [("_build_from", "unsupported type (<class 'dict'>)"), ("_give_logs_an_axis", "Invalid reduction dimension")],
+)
+def test_keras_still_cannot_fit_with_several_workers(tmp_path: Path, without: str, error: str) -> None:
+    """If this fails, the function `without` may go."""
+    assert error in failure(start_workers([tmp_path / "0.npz", tmp_path / "1.npz"], without))
+
+
+def test_a_worker_whose_neighbour_is_killed_ends_with_one_line() -> None:
+    killed, left = start_workers(["-", "-"])
+    assert killed.stdout.readline() == "0\n"
+    killed.kill()
+    killed.communicate()
+    _, errors = left.communicate()
+    assert left.returncode == 1
+    assert errors.splitlines()[-1] == (
+        "training: another worker died or cannot be reached any more; start all of them again, and the run goes on"
+        " from its last checkpoint"
+    )
+
+
+def shares(rows: int, replicas: int, together: int) -> list[Any]:
+    ids = np.arange(1, rows + 1, dtype="int32")[:, None] * [[1, 10]]
+    batch = ({"source_ids": ids}, {"ctc": ids, "logits": ids}, {"ctc": ids / 2, "logits": ids / 4})
+    with_tensors = keras.tree.map_structure(tf.constant, batch)
+    found = [distribution._rows_of(with_tensors, place, replicas, together) for place in range(replicas)]
+    return keras.tree.map_structure(np.asarray, found)
+
+
+@pytest.mark.parametrize("together", [1, 2])
+@pytest.mark.parametrize("replicas", [2, 3])
+@pytest.mark.parametrize("rows", [2, 4, 10])
+def test_shares_hold_each_row_once_and_neighbours_together(rows: int, replicas: int, together: int) -> None:
+    seen = []
+    for inputs, labels, weights in shares(rows, replicas, together):
+        ids = inputs["source_ids"]
+        assert ids.shape == (len(ids), 2) and len(ids)
+        assert all(np.array_equal(ids, labels[name]) for name in ("ctc", "logits"))
+        if weights["ctc"].any():
+            seen += ids[:, 0].tolist()
+            assert np.array_equal(weights["ctc"], ids / 2) and np.array_equal(weights["logits"], ids / 4)
+            assert together == 1 or np.array_equal(ids[1::2, 0], ids[::2, 0] + 1)
+        else:
+            assert not weights["logits"].any() and np.array_equal(ids[:, 0], np.arange(together) + 1)
+    assert sorted(seen) == list(range(1, rows + 1))
+
+
+def test_one_device_needs_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TF_CONFIG", "{")
+    dataset = tf.data.Dataset.range(2)
+    assert distribution.strategy("one") is None
+    assert distribution.share(dataset, None) is dataset
+    assert distribution.is_chief(None)
+    with distribution.scope(None):
+        assert not tf.distribute.has_strategy()
+
+
+@pytest.mark.parametrize(
+    "config, message",
+    [
+        ("", "needs the environment variable TF_CONFIG"),
+        ("{", "not JSON"),
+        ("[]", "cluster is missing"),
+        (json.dumps({"cluster": CLUSTER["cluster"]}), "task is missing"),
+        (json.dumps(CLUSTER | {"cluster": {}}), "has the jobs none"),
+        (json.dumps(CLUSTER | {"cluster": {"worker": ["a:1"], "ps": ["b:2"]}}), "has the jobs worker, ps"),
+        (json.dumps(CLUSTER | {"cluster": {"worker": []}}), "cluster.worker: should be a list of HOST:PORT, got []"),
+        (json.dumps(CLUSTER | {"cluster": {"worker": ["a:1", "b"]}}), 'got ["a:1", "b"]'),
+        (json.dumps(CLUSTER | {"cluster": {"worker": ["a:70000"]}}), "HOST:PORT"),
+        (json.dumps(CLUSTER | {"cluster": {"worker": ["a:1", "a:1"]}}), "a:1 stands there twice"),
+        (json.dumps(CLUSTER | {"task": {"type": "chief", "index": 0}}), 'should be worker, got "chief"'),
+        (json.dumps(CLUSTER | {"task": {"type": "worker", "index": 2}}), "should be 0 to 1, got 2"),
+        (json.dumps(CLUSTER | {"task": {"type": "worker"}}), "should be 0 to 1, got null"),
+    ],
+)
+def test_a_wrong_cluster_is_one_line(monkeypatch: pytest.MonkeyPatch, config: str, message: str) -> None:
+    monkeypatch.setenv("TF_CONFIG", config)
+    with pytest.raises(UserError) as error:
+        distribution.strategy("workers")
+    assert "TF_CONFIG" in str(error.value) and message in str(error.value) and "\n" not in str(error.value)
+
+
+def test_mirrored_does_not_read_tf_config(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TF_CONFIG", json.dumps(CLUSTER))
+    with pytest.raises(UserError, match="mirrored is one machine"):
+        distribution.strategy("mirrored")
+
+
+def test_keras_distribution_is_refused() -> None:
+    mesh = keras.distribution.DeviceMesh((1,), ["batch"], ["cpu:0"])
+    keras.distribution.set_distribution(keras.distribution.DataParallel(mesh, auto_shard_dataset=False))
+    try:
+        with pytest.raises(UserError, match="replicates nothing"):
+            distribution.strategy("one")
+    finally:
+        keras.distribution.set_distribution(None)
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        ({"optimizer": keras.optimizers.Adam(gradient_accumulation_steps=2)}, "accumulation"),
+        ({"optimizer": keras.optimizers.Adam(), "jit_compile": True}, "jit"),
+        ({"optimizer": keras.optimizers.LossScaleOptimizer(keras.optimizers.Adam())}, "float16"),
+    ],
+)
+def test_what_several_devices_cannot_do_is_refused(arguments: Any, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        distribution.compile_for(tf.distribute.get_strategy(), keras.Model(), None, loss="mse", **arguments)

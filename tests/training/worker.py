@@ -1,0 +1,100 @@
+"""A training of 20 steps, in one process or as one of several; the tests of distribution start it.
+
+Usage: python worker.py DEVICES FILE [WITHOUT]. FILE gets the losses and weights; with FILE "-" the training does not
+end by itself and writes a line for each interval. WITHOUT is a function of `distribution` that does nothing here.
+"""
+
+import itertools
+import sys
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from keras_s2s.errors import UserError
+from keras_s2s.losses import CrossEntropy
+from keras_s2s.models import LSTMDecoderConfig, LSTMEncoderConfig, ModelConfig, build
+from keras_s2s.training import distribution
+
+STEPS, INTERVAL = 20, 5
+
+
+def batch_of(step: int) -> Any:
+    """Of 1 to 6 rows of very different lengths: shares differ in rows and tokens, and some are empty."""
+    draw = np.random.default_rng(step)
+    source, target = (int(n) for n in draw.integers([4, 3], [10, 9]))
+    rows = (step + 4) % 6 + 1
+    source_ids = np.where(np.arange(source) < draw.integers(1, source + 1, (rows, 1)), 5, 0)
+    labels = np.where(np.arange(target) < draw.integers(1, target + 1, (rows, 1)), 5, 0)
+    source_ids, labels = (ids * 0 + (ids > 0) * draw.integers(3, 12, ids.shape) for ids in (source_ids, labels))
+    target_ids = np.pad(labels[:, :-1], [(0, 0), (1, 0)], constant_values=1)
+    weights = (labels != 0) * draw.uniform(0.5, 2.0, (rows, 1))
+    inputs = {"source_ids": source_ids.astype("int32"), "target_ids": target_ids.astype("int32")}
+    return inputs, labels.astype("int32"), weights.astype("float32")
+
+
+def all_batches() -> tf.data.Dataset:
+    ids, weights = tf.TensorSpec((None, None), tf.int32), tf.TensorSpec((None, None), tf.float32)
+    spec = ({"source_ids": ids, "target_ids": ids}, ids, weights)
+    return tf.data.Dataset.from_generator(lambda: map(batch_of, itertools.count()), output_signature=spec)
+
+
+class Losses(keras.callbacks.Callback):
+    def __init__(self) -> None:
+        super().__init__()
+        self.steps: list[float] = []
+        self.epochs: list[float] = []
+
+    def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
+        self.model.reset_metrics()
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        self.steps.append(float(logs["loss"]))
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        self.epochs.append(float(logs["loss"]))
+
+
+class Aloud(keras.callbacks.Callback):
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        print(epoch, flush=True)
+
+
+def train(strategy: tf.distribute.Strategy | None, endless: bool) -> tuple[keras.Model, Losses]:
+    keras.utils.set_random_seed(1)
+    parts = {"encoder": LSTMEncoderConfig(), "decoder": LSTMDecoderConfig()}
+    config = ModelConfig(source_vocabulary=12, target_vocabulary=12, width=8, dropout=0.0, **parts)
+    batches = all_batches()
+    with distribution.scope(strategy):
+        model = build(config)
+        optimizer = keras.optimizers.Adam(0.02, global_clipnorm=0.5)
+    distribution.compile_for(strategy, model, batches.element_spec, optimizer=optimizer, loss=CrossEntropy(0.1))
+    losses = Losses()
+    model.fit(
+        distribution.share(batches, strategy),
+        epochs=10**9 if endless else STEPS // INTERVAL,
+        steps_per_epoch=INTERVAL,
+        shuffle=False,
+        verbose=0,
+        callbacks=[losses, *[Aloud()] * endless],
+    )
+    return model, losses
+
+
+def main(devices: str, file: str, *without: str) -> None:
+    for name in without:
+        setattr(distribution, name, lambda *_: None)
+    if devices == "mirrored":
+        cpu = tf.config.list_physical_devices("CPU")[0]
+        tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+    with distribution.lost_workers():
+        model, losses = train(distribution.strategy(devices), endless=file == "-")
+    np.savez(file, *model.get_weights(), steps=losses.steps, epochs=losses.epochs)
+
+
+if __name__ == "__main__":
+    try:
+        main(*sys.argv[1:])
+    except UserError as error:
+        sys.exit(str(error))

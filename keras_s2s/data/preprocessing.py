@@ -162,13 +162,13 @@ class NearDuplicates(Config):
         """Returns the first of each."""
         from datasketch import MinHash, MinHashLSH
 
-        index = MinHashLSH(threshold=self.similarity, num_perm=128)
+        # The index shall miss few: what it finds too much, the estimate below sorts out.
+        index = MinHashLSH(threshold=self.similarity, num_perm=128, weights=(0.1, 0.9))
         hashes: dict[int, Any] = {}
 
         def reason(source: str, target: str) -> str | None:
             minhash = MinHash(num_perm=128, hashfunc=_hash)
             minhash.update_batch(_shingles(source, target))
-            # The index gives candidates; their estimated similarity decides.
             if any(minhash.jaccard(hashes[near]) >= self.similarity for near in index.query(minhash)):
                 return f"about {self.similarity:.0%} the same as a pair before"
             hashes[len(hashes)] = minhash

@@ -2,9 +2,11 @@
 
 import gzip
 
+import numpy as np
 import pytest
 
-from keras_s2s.data import Pairs, read_lines, read_pairs, read_tsv
+from keras_s2s.data import Columns, Pairs, read_lines, read_pairs, read_tsv, read_weights
+from keras_s2s.data.pairs import join
 from keras_s2s.errors import UserError
 
 
@@ -94,3 +96,49 @@ def test_a_tsv_line_without_exactly_one_tab_is_named(tmp_path, line: str, tabs: 
 def test_pairs_have_as_many_sources_as_targets() -> None:
     with pytest.raises(UserError, match="2 sources and 1 targets"):
         Pairs(["a", "b"], ["a"])
+
+
+def test_a_pattern_is_all_its_files_in_order_of_their_names(tmp_path) -> None:
+    for name, text in (("b", "2"), ("a", "1"), ("c", "3")):
+        (tmp_path / f"{name}.en").write_text(f"source {text}\n")
+        (tmp_path / f"{name}.de.gz").write_bytes(gzip.compress(f"target {text}\n".encode()))
+        (tmp_path / f"{name}.tsv").write_text(f"source {text}\ttarget {text}\n")
+    expected = Pairs([f"source {i}" for i in "123"], [f"target {i}" for i in "123"])
+    assert read_pairs(tmp_path / "*.en", tmp_path / "*.de.gz") == expected
+    assert read_tsv(tmp_path / "[abc].tsv") == expected
+    (tmp_path / "c.de.gz").unlink()
+    with pytest.raises(UserError, match=r"\*\.en matches 3 files and .*\*\.de\.gz 2; give each its translation"):
+        read_pairs(tmp_path / "*.en", tmp_path / "*.de.gz")
+    with pytest.raises(UserError, match=r"\*\.fr: no file matches; check the pattern"):
+        read_tsv(tmp_path / "*.fr")
+
+
+def test_a_file_whose_name_looks_like_a_pattern(tmp_path) -> None:
+    (tmp_path / "a[1].tsv").write_text("one\teins\n")
+    assert read_tsv(tmp_path / "a[1].tsv") == Pairs(["one"], ["eins"])
+
+
+def test_columns(tmp_path) -> None:
+    (tmp_path / "a.tsv").write_text("1\t0.5\teins\tone\n2\t2\tzwei\ttwo\n")
+    assert read_tsv(tmp_path / "a.tsv", Columns(4, 3, weight=2)) == Pairs(["one", "two"], ["eins", "zwei"], [0.5, 2.0])
+    with pytest.raises(UserError, match=r"a\.tsv: line 1: 4 columns; expected 5 or more, with TABs between them"):
+        read_tsv(tmp_path / "a.tsv", Columns(5, 1))
+    with pytest.raises(UserError, match=r"a\.tsv: line 1: weight 'eins': expected a finite number above 0"):
+        read_tsv(tmp_path / "a.tsv", Columns(1, 2, weight=3))
+
+
+def test_weights_beside_two_files(tmp_path) -> None:
+    (tmp_path / "a.w").write_text("1\n0.25\n")
+    assert read_weights(tmp_path / "a.w") == [1.0, 0.25]
+    (tmp_path / "a.w").write_text("1\n0\n")
+    with pytest.raises(UserError, match=r"a\.w: line 2: weight '0': expected a finite number above 0"):
+        read_weights(tmp_path / "a.w")
+
+
+def test_joined_corpora_without_weights_count_1() -> None:
+    joined = join([Pairs(["a"], ["b"]), Pairs(["c"], ["d"], [3.0])])
+    assert joined == Pairs(["a", "c"], ["b", "d"], [1.0, 3.0])
+    assert joined.take([1]) == Pairs(["c"], ["d"], [3.0])
+    assert join([Pairs(["a"], ["b"])] * 2).weights is None
+    with pytest.raises(UserError, match="corpora of text and of speech do not go together"):
+        join([Pairs(["a"], ["b"]), Pairs([np.zeros((1, 1), "float32")], ["b"])])

@@ -1,0 +1,196 @@
+"""Recipes' data: every format, mixtures, tags, preprocessing, speech, from the YAML to the task."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+import yaml
+
+from keras_s2s import UserError, recipe
+from keras_s2s.data import Task
+from keras_s2s.recipe import RecipeConfig
+from keras_s2s.recipe.prepare import folder_of, prepare
+
+RECIPE: dict[str, Any] = {
+    "name": "toy",
+    "task": "copy",
+    "data": {split: {"tsv": f"{split}.tsv"} for split in ("train", "dev", "test")},
+    "tokenizer": {"kind": "char", "vocabulary_size": 100},
+    "model": {"width": 16, "encoder": {"kind": "lstm"}, "decoder": {"kind": "lstm"}},
+    "training": {"epochs": 1},
+    "decoding": {"strategy": "greedy", "beam_size": 1},
+    "metrics": ["exact_match"],
+}
+
+
+class Folder:
+    """A recipe in a folder of its own, run from another one."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        for split in ("train", "dev", "test"):
+            (path / f"{split}.tsv").write_text("ab\tba\nabc\tcba\n")
+
+    def load(self, **changes: Any) -> recipe.Recipe:
+        content = {**RECIPE, **changes, "data": {**RECIPE["data"], **changes.get("data", {})}}
+        (self.path / "recipe.yaml").write_text(yaml.safe_dump(content))
+        return recipe.load(self.path)
+
+    def prepare(self, **changes: Any) -> tuple[Task, str]:
+        loaded = self.load(**changes)
+        assert isinstance(loaded.config, RecipeConfig)
+        return prepare(loaded, loaded.config)
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Folder:
+    for name in ("work", "recipe"):
+        (tmp_path / name).mkdir()
+    monkeypatch.chdir(tmp_path / "work")
+    return Folder(tmp_path / "recipe")
+
+
+def test_formats(folder: Folder) -> None:
+    (folder.path / "a.tsv").write_text("x\tba\tab\t2\n")
+    (folder.path / "a.jsonl").write_text('{"s": "ab", "t": "ba", "w": 2}\n')
+    (folder.path / "a.src").write_text("ab\n")
+    (folder.path / "a.tgt").write_text("ba\n")
+    (folder.path / "a.w").write_text("2\n")
+    for train in (
+        {"tsv": "a.tsv", "columns": {"source": 3, "target": 2, "weight": 4}},
+        {"jsonl": "*.jsonl", "fields": {"source": "s", "target": "t", "weight": "w"}},
+        {"source": "a.src", "target": "a.tgt", "weights": "a.w"},
+    ):
+        task, _ = folder.prepare(data={"train": train})
+        assert (list(task.train.sources), list(task.train.targets), task.train.weights) == (["ab"], ["ba"], [2.0])
+        assert task.mixture is None
+
+
+def corpora(folder: Folder, **extra: Any) -> list[dict[str, Any]]:
+    (folder.path / "one.tsv").write_text("a\tx\nb\ty\nc\tz\n")
+    (folder.path / "two.tsv").write_text("d\tw\n")
+    return [{"tsv": "one.tsv", "name": "one", **extra}, {"tsv": "two.tsv", "name": "two"}]
+
+
+def test_several_corpora_are_joined(folder: Folder) -> None:
+    task, _ = folder.prepare(data={"train": corpora(folder)})
+    assert (list(task.train.sources), task.mixture) == (["a", "b", "c", "d"], None)
+
+
+def test_a_mixture_by_weight_and_by_temperature(folder: Folder) -> None:
+    one, two = corpora(folder)
+    task, first = folder.prepare(data={"train": [{**one, "weight": 1}, {**two, "weight": 3}]})
+    assert task.mixture is not None
+    assert task.mixture.counts.tolist() == [1, 3]
+    assert {name: rows.tolist() for name, rows in task.mixture.parts.items()} == {"one": [0, 1, 2], "two": [3]}
+    task, second = folder.prepare(data={"train": [one, two], "temperature": 1e6})
+    assert task.mixture is not None
+    assert task.mixture.counts.tolist() == [2, 2]
+    assert first != second
+
+
+def test_an_empty_corpus_and_weights_of_0(folder: Folder) -> None:
+    one, two = corpora(folder)
+    with pytest.raises(UserError, match=r"^mixture: all weights are 0, so there is nothing to learn from"):
+        folder.prepare(data={"train": [{**one, "weight": 0}, {**two, "weight": 0}]})
+    (folder.path / "two.tsv").write_text("")
+    with pytest.raises(UserError, match=r"two\.tsv: no lines; give a file with at least one"):
+        folder.prepare(data={"train": [one, two]})
+
+
+def test_tags_are_symbols_of_the_source_s_tokenizer(folder: Folder) -> None:
+    train = [{"tsv": "train.tsv", "tag": "<2a>"}, {"tsv": "train.tsv", "tag": "<2b>"}]
+    task, _ = folder.prepare(data={"train": train, "dev": {"tsv": "dev.tsv", "tag": "<2b>"}})
+    assert list(task.train.sources) == ["<2a> ab", "<2a> abc", "<2b> ab", "<2b> abc"]
+    assert list(task.dev.sources) == ["<2b> ab", "<2b> abc"]
+    assert task.source_tokenizer is not None
+    [ids] = task.source_tokenizer.encode(["<2b> ab"])
+    assert task.source_tokenizer.pieces(ids) == ["<2b>", "▁", "a", "b"]
+    assert "<2b>" not in task.target_tokenizer.pieces(range(task.target_tokenizer.vocabulary_size))
+
+
+def test_preprocessing_and_its_report(folder: Folder, capsys: pytest.CaptureFixture) -> None:
+    (folder.path / "train.tsv").write_text("ab\tba\nab\tba\nabcd\tdcba\nb\tb\n")
+    pieces = [{"kind": "duplicates"}, {"kind": "length", "maximum": 3, "unit": "characters"}]
+    data = {"preprocessing": pieces}
+    task, first = folder.prepare(data=data)
+    assert (list(task.train.sources), list(task.train.targets), task.train.weights) == (["ab", "b"], ["ba", "b"], None)
+    assert len(task.dev) == 2
+    report = json.loads((folder_of(folder.load()) / "preprocessing" / "preprocessing.json").read_text())
+    assert [(r["pairs"], r["left"]) for r in report] == [(4, 2)]
+    assert report[0]["findings"] == [
+        {
+            "piece": "duplicates",
+            "reason": "the same pair before",
+            "dropped": True,
+            "count": 1,
+            "example": ["ab", "ba"],
+        },
+        {
+            "piece": "length",
+            "reason": "source over 3 characters",
+            "dropped": True,
+            "count": 1,
+            "example": ["abcd", "dcba"],
+        },
+    ]
+    shown = capsys.readouterr().out
+    assert "preprocessing: started" in shown
+    assert "source over 3 characters" in shown
+    again, second = folder.prepare(data=data)
+    assert (again.train, second) == (task.train, first)
+    assert "preprocessing: done before" in capsys.readouterr().out
+
+
+def test_recordings(folder: Folder) -> None:
+    soundfile.write(folder.path / "a.wav", np.sin(np.arange(4000) * 0.1), 8000)
+    (folder.path / "a.tsv").write_text("a.wav\tone\na.wav\ttwo\n")
+    splits = {split: {"recordings": "a.tsv"} for split in ("train", "dev", "test")}
+    task, first = folder.prepare(data={**splits, "log_mel": {"sample_rate": 8000, "bins": 20}})
+    assert task.source_tokenizer is None
+    assert task.train.has_features
+    assert task.train.sources[0].shape == (48, 20)
+    assert task.target_tokenizer.decode(task.target_tokenizer.encode(["two"])) == ["two"]
+    _, second = folder.prepare(data={**splits, "log_mel": {"sample_rate": 8000, "bins": 30}})
+    assert first != second
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        ({"train": []}, "data.train: "),
+        ({"train": [{"tvs": "x"}]}, "data.train.0.tvs: unknown key; did you mean 'tsv'?"),
+        ({"train": {"tsv": "x", "jsonl": "y"}}, "data.train: expected either 'tsv', or 'source' and 'target', or one"),
+        ({"train": {"jsonl": "y", "columns": {}}}, "data.train: 'columns' goes with 'tsv', not 'jsonl'"),
+        (
+            {"train": {"tsv": "y", "fields": {}}},
+            "data.train: 'fields' goes with 'jsonl' or 'tfrecord' or",
+        ),
+        ({"train": {"tsv": "y", "columns": {"source": 0}}}, "data.train.columns.source: "),
+        (
+            {"train": {"tsv": "y", "columns": {"sorce": 0}}},
+            "data.train.columns.sorce: unknown key; did you mean '",
+        ),
+        (
+            {"train": [{"tsv": "a", "weight": 1}, {"tsv": "b"}]},
+            "data: train: some corpora have a 'weight'; give all",
+        ),
+        ({"train": [{"tsv": "a", "weight": -1}]}, "data.train.0.weight: "),
+        ({"train": {"tsv": "a", "weight": 1}, "temperature": 2}, "data: corpora with a 'weight', and a 'temperature'"),
+        ({"train": [{"tsv": "a", "name": "x"}] * 2}, "data: train: two corpora have the same name"),
+        ({"dev": {"tsv": "a", "weight": 1}}, "data: dev: 'weight' is for training; leave it out"),
+        ({"train": {"tsv": "a", "tag": "a b"}}, "data.train.tag: "),
+        ({"train": {"features": "a", "tag": "<a>"}}, "data.train: 'tag' goes before a text, and 'features' has none"),
+        ({"train": {"features": "a"}}, "data: some corpora are speech and some text; a model reads one kind of source"),
+        ({"preprocessing": [{"kind": "lenght"}]}, "data.preprocessing.0: "),
+        ({"preprocessing": [{"kind": "length", "maximun": 3}]}, "data.preprocessing.0.maxim"),
+        ({"temperature": 0}, "data.temperature: "),
+    ],
+)
+def test_data_that_nobody_can_read(folder: Folder, data: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError) as error:
+        folder.load(data=data)
+    assert str(error.value).removeprefix(f"{folder.path / 'recipe.yaml'}: ").startswith(message)

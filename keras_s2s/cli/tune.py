@@ -3,7 +3,7 @@
 import contextlib
 import json
 import sys
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -12,9 +12,6 @@ from rich.table import Table
 from keras_s2s.cli.options import Debug, Json, Recipe
 from keras_s2s.cli.packages import import_tensorflow, training_packages
 from keras_s2s.errors import UserError
-
-if TYPE_CHECKING:
-    from keras_s2s.recipe import Tuned
 
 PICTURE, TABLE = "tuning.png", "tuning.json"
 
@@ -73,7 +70,7 @@ def _import_optuna() -> None:
         raise UserError(f'tune needs {error.name}, which is missing; pip install "keras_s2s[train,tune]"') from None
 
 
-def _draw(found: "Tuned", recipe: Any) -> None:
+def _draw(found: Any, recipe: Any) -> None:
     from keras_s2s.evaluation.tuning_picture import tuning_picture
 
     log = [key for key, parameter in recipe.config.tuning.space.items() if parameter.log]
@@ -82,7 +79,8 @@ def _draw(found: "Tuned", recipe: Any) -> None:
         tuning_picture(found.folder / PICTURE, trials, found.metric, found.higher_is_better, log)
 
 
-def _result(found: "Tuned") -> dict[str, Any]:
+def _result(found: Any) -> dict[str, Any]:
+    """A `keras_s2s.recipe.Tuned` as JSON has it, the best trial first."""
     return {
         "metric": found.metric,
         "higher_is_better": found.higher_is_better,
@@ -101,7 +99,7 @@ def _result(found: "Tuned") -> dict[str, Any]:
     }
 
 
-def _show(found: "Tuned") -> None:
+def _show(found: Any) -> None:
     console = Console(highlight=False, soft_wrap=True)
     table = Table(box=None, pad_edge=False)
     table.add_column("trial", justify="right")

@@ -140,7 +140,7 @@ class _Search:
         """Prepares the data, and sees to it that all trials are of the same recipe."""
         self.prepared = prepare(self.recipe, self.config)
         space = self.tuning.model_dump(mode="json", include={"space", "seed"})
-        parts = self.config.model_dump(mode="json", include={"tokenizer", "model", "training", "metrics"})
+        parts = self.config.model_dump(mode="json", include={"tokenizer", "model", "training", "decoding", "metrics"})
         made_from = [space, parts, self.prepared[1]]
         if self.study.user_attrs.setdefault(_MADE_FROM, made_from) != made_from:
             raise UserError(

@@ -2,7 +2,7 @@
 
 from typing import Self
 
-from pydantic import Field, PositiveInt, model_validator
+from pydantic import NonNegativeInt, PositiveInt, field_validator, model_validator
 
 from keras_s2s.config import Config
 
@@ -24,13 +24,15 @@ class Parameter(Config):
     high: int | float | None = None
     log: bool = False
     step: int | float | None = None
-    choices: tuple[Value, ...] | None = Field(default=None, min_length=1)
+    choices: tuple[Value, ...] | None = None
 
     @model_validator(mode="after")
     def _one_way(self) -> Self:
         if self.choices is not None:
             if self.model_fields_set != {"choices"}:
                 raise ValueError("expected either 'choices', or 'low' and 'high'")
+            if not self.choices:
+                raise ValueError("choices: expected at least one value")
             return self
         if self.low is None or self.high is None:
             raise ValueError("expected either 'choices', or 'low' and 'high'")
@@ -57,6 +59,13 @@ class TuningConfig(Config):
         seed: of the values that are drawn.
     """
 
-    space: dict[str, Parameter] = Field(min_length=1)
+    space: dict[str, Parameter]
     trials: PositiveInt = 20
-    seed: int = 1
+    seed: NonNegativeInt = 1
+
+    @field_validator("space")
+    @classmethod
+    def _has_keys(cls, space: dict[str, Parameter]) -> dict[str, Parameter]:
+        if not space:
+            raise ValueError("expected at least one key of the recipe, such as training.learning_rate")
+        return space

@@ -11,8 +11,8 @@ from keras_s2s.config import Config
 from keras_s2s.decoding import FEATURES, INPUTS
 from keras_s2s.evaluation import find_metric
 from keras_s2s.models import Architecture
-from keras_s2s.recipe.tuning_schema import TuningConfig
 from keras_s2s.recipe.data_schema import SPLITS, DataConfig, TokenizerConfig
+from keras_s2s.recipe.tuning_schema import TuningConfig
 from keras_s2s.training import TrainingConfig
 
 

@@ -13,7 +13,7 @@ from keras_s2s.data.preprocessing import preprocess
 from keras_s2s.data.recordings import read_features, read_recordings
 from keras_s2s.data.records import Fields, read_jsonl
 from keras_s2s.data.sources import Columns, read_lines, read_pairs, read_tsv, read_weights
-from keras_s2s.data.tasks import Task
+from keras_s2s.data.tasks import Task, mix_tasks
 from keras_s2s.data.tfrecords import read_tfrecords
 from keras_s2s.text import encode_sources
 
@@ -31,6 +31,7 @@ __all__ = [
     "encode_sources",
     "learn_lexicon",
     "mix",
+    "mix_tasks",
     "preprocess",
     "read_dataset",
     "read_features",

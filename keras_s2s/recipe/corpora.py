@@ -94,7 +94,7 @@ def _table(report: list[dict]) -> str:
     rows: list[list[str | float | int]] = []
     for corpus in report:
         for finding in (Finding(**each) for each in corpus["findings"]):
-            example = " ||| ".join(text if len(text) <= _EXAMPLE else f"{text[:_EXAMPLE]}…" for text in finding.example)
+            example = " → ".join(text if len(text) <= _EXAMPLE else f"{text[:_EXAMPLE]}…" for text in finding.example)
             what = "left out" if finding.dropped else "changed"
             rows.append([corpus["corpus"], finding.piece, what, finding.count, finding.reason, example])
         rows.append([corpus["corpus"], "", "left", corpus["left"], f"of {corpus['pairs']}", ""])

@@ -128,7 +128,7 @@ def _splits(recipe: Recipe, config: RecipeConfig) -> tuple[dict[Split, Pairs], M
 
     corpora = {name: read(name) for name in SPLITS if data.split(name)}
     if data.preprocessing:
-        corpora["train"] = preprocessed(corpora["train"], data.preprocessing, folder_of(recipe), Console().print)
+        corpora["train"] = preprocessed(corpora["train"], data.preprocessing, folder_of(recipe), _say)
     joined = {name: _joined(name, data, list(parts.values())) for name, parts in corpora.items()}
     if config.is_language_model:
         joined = {name: _without_sources(pairs) for name, pairs in joined.items()}
@@ -176,6 +176,11 @@ def _fingerprint(pairs: Pairs) -> str:
         digest.update(f"{len(content)} ".encode())
         digest.update(content)
     return digest.hexdigest()
+
+
+def _say(text: str) -> None:
+    """Prints a text of the user's data as it is."""
+    Console().print(text, markup=False, highlight=False, soft_wrap=True)
 
 
 def _stage(folder: Path, made_from: Any, work: Callable[[Path], object]) -> str:

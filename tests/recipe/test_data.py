@@ -113,7 +113,7 @@ def test_tags_are_symbols_of_the_source_s_tokenizer(folder: Folder) -> None:
 
 
 def test_preprocessing_and_its_report(folder: Folder, capsys: pytest.CaptureFixture) -> None:
-    (folder.path / "train.tsv").write_text("ab\tba\nab\tba\nabcd\tdcba\nb\tb\n")
+    (folder.path / "train.tsv").write_text("ab\tba\nab\tba\n[b]d\tdcba\nb\tb\n")
     pieces = [{"kind": "duplicates"}, {"kind": "length", "maximum": 3, "unit": "characters"}]
     data = {"preprocessing": pieces}
     task, first = folder.prepare(data=data)
@@ -134,12 +134,13 @@ def test_preprocessing_and_its_report(folder: Folder, capsys: pytest.CaptureFixt
             "reason": "source over 3 characters",
             "dropped": True,
             "count": 1,
-            "example": ["abcd", "dcba"],
+            "example": ["[b]d", "dcba"],
         },
     ]
     shown = capsys.readouterr().out
     assert "preprocessing: started" in shown
     assert "source over 3 characters" in shown
+    assert "[b]d" in shown
     again, second = folder.prepare(data=data)
     assert (again.train, second) == (task.train, first)
     assert "preprocessing: done before" in capsys.readouterr().out

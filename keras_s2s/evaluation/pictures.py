@@ -3,7 +3,7 @@
 import functools
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from matplotlib import font_manager
@@ -35,7 +35,7 @@ _CJK_FAMILIES = (
 
 
 def attention_picture(
-    path: Path, weights: np.ndarray, source: Sequence[str], target: Sequence[str], title: str
+    path: Path | BinaryIO, weights: np.ndarray, source: Sequence[str], target: Sequence[str], title: str
 ) -> None:
     """Writes a heat map of attention as a PNG.
 
@@ -43,7 +43,7 @@ def attention_picture(
     largest weight. A character that no installed font can draw is shown as its code point, such as U+5E74.
 
     Args:
-        path: the file to write.
+        path: the file to write, or an open one.
         weights: (T,S), from target position to source position, not negative.
         source: the S source tokens.
         target: the T target tokens.

@@ -5,6 +5,7 @@
 
 from typing import TYPE_CHECKING, Any
 
+from keras_s2s.data.alignments import learn_alignments, read_alignments
 from keras_s2s.data.lexicon import Lexicon, learn_lexicon
 from keras_s2s.data.libraries import read_dataset
 from keras_s2s.data.mixtures import Mixture, mix
@@ -29,10 +30,12 @@ __all__ = [
     "Task",
     "batches",
     "encode_sources",
+    "learn_alignments",
     "learn_lexicon",
     "mix",
     "mix_tasks",
     "preprocess",
+    "read_alignments",
     "read_dataset",
     "read_features",
     "read_jsonl",

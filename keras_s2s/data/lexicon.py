@@ -44,15 +44,48 @@ def learn_lexicon(
     Raises:
         UserError: there is no pair, or not as many targets as sources.
     """
-    if not sources or len(sources) != len(targets):
-        raise UserError(f"lexicon: {len(sources)} sources and {len(targets)} targets; give each source one target")
     source, target, place = _links(sources, targets)
-    # Each combination of a source id and a target id once, and which one a link is of.
+    source, target, link = _combinations(source, target)
+    probability = _expectation_maximisation(source, link, place, iterations)
+    return Lexicon(_best(source, target, probability, source_vocabulary, size), _always(targets, frequent))
+
+
+def align(sources: Rows, targets: Rows, *, iterations: int = 8) -> list[np.ndarray]:
+    """Aligns each pair by its most probable links under IBM model 1, which it learns from the same pairs.
+
+    Of source places with the same id, which model 1 cannot tell apart, the one nearest the diagonal is chosen.
+
+    Args:
+        sources: ids of each source, without padding.
+        targets: ids of each target, as many.
+        iterations: of EM.
+
+    Returns:
+        Of each pair the source place, from 0, of each target id, (T,) int32; -1 for those from the empty word.
+
+    Raises:
+        UserError: as `learn_lexicon`.
+    """
+    source, target, place = _links(sources, targets)
+    source, _, link = _combinations(source, target)
+    probability = _expectation_maximisation(source, link, place, iterations)[link]
+    lengths = [len(row) for row in sources]
+    counts = [len(row) for row in targets]
+    # The place of each link in its source, and how far it is from the diagonal; the empty word is at -1.
+    at = np.concatenate([np.tile(np.arange(-1, m), t) for m, t in zip(lengths, counts, strict=True)])
+    height = np.concatenate([np.repeat(np.arange(t) / t, m + 1) for m, t in zip(lengths, counts, strict=True)])
+    width = np.concatenate([np.full(t * (m + 1), max(m, 1)) for m, t in zip(lengths, counts, strict=True)])
+    order = np.lexsort((np.abs(at / width - height), -probability, place))
+    first = np.unique(place[order], return_index=True)[1]
+    return np.split(at[order][first].astype(np.int32), np.cumsum(counts)[:-1])
+
+
+def _combinations(source: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Source and target id of each combination that occurs, and which one a link is of."""
     width = int(target.max(initial=UNKNOWN)) + 1
     combinations, link = np.unique(source * width + target, return_inverse=True)
     source, target = np.divmod(combinations, width)
-    probability = _expectation_maximisation(source, link, place, iterations)
-    return Lexicon(_best(source, target, probability, source_vocabulary, size), _always(targets, frequent))
+    return source, target, link
 
 
 def _links(sources: Rows, targets: Rows) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -60,6 +93,8 @@ def _links(sources: Rows, targets: Rows) -> tuple[np.ndarray, np.ndarray, np.nda
 
     The empty word, a source of every pair, is id 0.
     """
+    if not sources or len(sources) != len(targets):
+        raise UserError(f"lexicon: {len(sources)} sources and {len(targets)} targets; give each source one target")
     lines = [np.array([PADDING, *row], np.int64) for row in sources]
     source = [np.tile(line, len(row)) for line, row in zip(lines, targets, strict=True)]
     lengths = np.concatenate([np.full(len(row), len(line)) for line, row in zip(lines, targets, strict=True)])

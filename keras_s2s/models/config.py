@@ -35,6 +35,8 @@ class Architecture(Config):
         dropout: rate after embeddings and in every block.
         share_embeddings: one table for source and target; both vocabularies must be one.
         tie_output: the output layer's matrix is the target's embedding table (Press and Wolf 2017).
+        guided_alignment: the decoder's attention is an output beside its logits, for `losses.GuidedAlignment`. It is
+            the model's option and not the decoder's, as it adds an output and no weight; decoding is as without it.
     """
 
     width: PositiveInt = 128
@@ -46,13 +48,14 @@ class Architecture(Config):
     dropout: Rate = 0.1
     share_embeddings: bool = False
     tie_output: bool = False
+    guided_alignment: bool = False
 
     @model_validator(mode="after")
     def _is_whole(self) -> Self:
         if self.encoder is None:
             if self.decoder is None:
                 raise ValueError("a model needs an encoder, a decoder or both")
-            for name in ("front", "ctc", "crf", "share_embeddings"):
+            for name in ("front", "ctc", "crf", "share_embeddings", "guided_alignment"):
                 if getattr(self, name):
                     raise ValueError(f"{name} needs an encoder, and a language model has none; leave it out")
             if isinstance(self.decoder, RecurrentDecoderConfig) and self.decoder.input_feeding:
@@ -60,9 +63,13 @@ class Architecture(Config):
         if self.decoder is None:
             if self.ctc is None and self.crf is None:
                 raise ValueError("an encoder alone has no output; add a decoder, ctc or crf")
-            for name in ("share_embeddings", "tie_output"):
+            for name, uses in (
+                ("share_embeddings", "embedding"),
+                ("tie_output", "embedding"),
+                ("guided_alignment", "attention"),
+            ):
                 if getattr(self, name):
-                    raise ValueError(f"{name} needs a decoder, whose embedding it uses; leave it out")
+                    raise ValueError(f"{name} needs a decoder, whose {uses} it uses; leave it out")
         return self
 
     @model_validator(mode="after")

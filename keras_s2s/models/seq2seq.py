@@ -17,8 +17,9 @@ class Seq2Seq(keras.Model):
     """A functional model from `source_ids` (B, S), or `source_features` (B, S, F) and `source_lengths` (B,), and
     `target_ids` (B, T) to its heads' outputs.
 
-    Outputs are `logits` (B, T, V), `ctc` (B, S'·k, V+1) and `crf` (B, S, V, V): the tensor itself if there is one head,
-    else by name. A model without a decoder takes no `target_ids`, a language model nothing else.
+    Outputs are `logits` (B, T, V), `attention` (B, T, S') if alignment is guided, `ctc` (B, S'·k, V+1) and `crf`
+    (B, S, V, V): the tensor itself if there is one, else by name. A model without a decoder takes no `target_ids`, a
+    language model nothing else.
 
     It is saved as its config and its weights, and loaded by building it again. Its parts, for decoding, are None where
     the model has none.
@@ -43,8 +44,11 @@ class Seq2Seq(keras.Model):
         else:
             given = Start(name="start")(inputs["target_ids"])
         if parts.decoder is not None:
-            hidden, _ = parts.decoder(inputs["target_ids"], parts.bridge(given))
+            looks = config.guided_alignment
+            hidden, _, *looked = parts.decoder(inputs["target_ids"], parts.bridge(given), return_attention=looks)
             outputs["logits"] = parts.head(hidden)
+            if looks:
+                outputs["attention"] = keras.layers.Identity(dtype="float32", name="attention")(looked[0])
         for name in ("ctc", "crf"):
             if (head := getattr(parts, name)) is not None:
                 outputs[name] = head(given)

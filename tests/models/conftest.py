@@ -73,6 +73,9 @@ VARIANTS: dict[str, dict[str, Any]] = {
         "tie_output": True,
         "ctc": CTCHeadConfig(),
     },
+    "guided gru": {**gru(), "guided_alignment": True},
+    "guided transformer": {**blocks(layers=2), "guided_alignment": True},
+    "guided ssru": {"encoder": GRUEncoderConfig(), "decoder": SSRUDecoderConfig(**BLOCKS), "guided_alignment": True},
     "frames": {**blocks(positions="relative"), **FEATURES},
     "shortened frames": {**gru(), **FEATURES, "front": ConvolutionConfig()},
 }

@@ -145,6 +145,13 @@ def test_attention_is_a_distribution_over_real_places(reader: Any) -> None:
     assert not attention[np.broadcast_to(~mask[:, None, :], attention.shape)].any()
 
 
+def test_guided_attention_is_the_decoder_s(reader: Any) -> None:
+    outputs = reader({**source_of(reader), "target_ids": TARGET_IDS})
+    assert (isinstance(outputs, dict) and "attention" in outputs) == reader.config.guided_alignment
+    if reader.config.guided_alignment:
+        same(outputs["attention"], decode(reader, TARGET_IDS, state_of(reader))[2])
+
+
 def test_reordering_rows_reorders_results(model: Any) -> None:
     # Three rows a sentence, each with a history of its own; row 0 is continued twice, row 1 never.
     state = repeat_rows(state_of(model, slice(2)), 2, 3)

@@ -1,0 +1,83 @@
+"""Which source place each label comes from, for guided alignment."""
+
+import os
+import re
+from collections.abc import Sequence
+
+import numpy as np
+
+from keras_s2s.data.lexicon import Rows, align
+from keras_s2s.data.pairs import Pairs
+from keras_s2s.data.sources import read_lines
+from keras_s2s.errors import UserError
+
+_LINK = re.compile(r"(\d+)-(\d+)")
+
+
+def learn_alignments(sources: Rows, targets: Rows) -> list[np.ndarray]:
+    """Aligns labels to source places by IBM model 1, see `lexicon.align`; EOS is aligned to EOS.
+
+    Args:
+        sources: ids of each source, without EOS.
+        targets: ids of each target, without EOS.
+
+    Returns:
+        Of each pair the place of each label in the source, (T,) int32, EOS the last; -1 where none is known.
+    """
+    return _with_eos(sources, align(sources, targets))
+
+
+def read_alignments(path: str | os.PathLike[str], pairs: Pairs, sources: Rows, targets: Rows) -> list[np.ndarray]:
+    """Reads alignments by words, such as fast_align and eflomal write: a line a pair of links `source-target`, from 0.
+
+    Of several links of a target word the first in the source counts.
+
+    Args:
+        path: the file, lines such as `0-0 1-2 2-1`.
+        pairs: texts, as many as lines.
+        sources: ids of each source, without EOS.
+        targets: ids of each target, without EOS.
+
+    Returns:
+        As `learn_alignments`.
+
+    Raises:
+        UserError: the file has not a line for each pair, a link is malformed or leads outside its pair, or ids are not
+            words.
+    """
+    lines = read_lines(path)
+    if len(lines) != len(pairs):
+        raise UserError(f"{path}: {len(lines)} lines, but there are {len(pairs)} pairs; give each pair one line")
+    places = []
+    for number, line in enumerate(lines, start=1):
+        where = f"{path}: line {number}"
+        source, target = sources[number - 1], targets[number - 1]
+        for text, ids in ((pairs.sources[number - 1], source), (pairs.targets[number - 1], target)):
+            if len(text.split()) != len(ids):
+                raise UserError(
+                    f"{where}: '{text}' is {len(text.split())} words but {len(ids)} ids; alignments by words need "
+                    "tokenizers of kind word, or leave the file out and let them be learnt"
+                )
+        places.append(_places(line, len(source), len(target), where))
+    return _with_eos(sources, places)
+
+
+def _places(line: str, source_length: int, target_length: int, where: str) -> np.ndarray:
+    """The first source place of each target place, or -1."""
+    places = np.full(target_length, -1, np.int32)
+    for word in line.split():
+        match = _LINK.fullmatch(word)
+        if not match:
+            raise UserError(f"{where}: '{word}' is no link; expected source-target, such as 0-2")
+        source, target = int(match[1]), int(match[2])
+        if source >= source_length or target >= target_length:
+            raise UserError(
+                f"{where}: '{word}' leads outside the pair of {source_length} and {target_length} words; count from 0"
+            )
+        if places[target] < 0 or source < places[target]:
+            places[target] = source
+    return places
+
+
+def _with_eos(sources: Rows, places: Sequence[np.ndarray]) -> list[np.ndarray]:
+    return [np.append(row, np.int32(len(source))) for source, row in zip(sources, places, strict=True)]

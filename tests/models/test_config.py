@@ -123,6 +123,7 @@ def test_what_goes_together(changes: dict) -> None:
         ({**LANGUAGE_MODEL, "ctc": {}}, "ctc needs an encoder, and a language model has none; leave it out"),
         ({**LANGUAGE_MODEL, "crf": {}}, "crf needs an encoder, and a language model has none; leave it out"),
         ({**LANGUAGE_MODEL, "front": {}}, "front needs an encoder, and a language model has none; leave it out"),
+        ({**LANGUAGE_MODEL, "guided_alignment": True}, "guided_alignment needs an encoder, and a language model has "),
         ({**LANGUAGE_MODEL, "share_embeddings": True}, "share_embeddings needs an encoder"),
         (
             {**LANGUAGE_MODEL, "decoder": {"kind": "gru", "input_feeding": True}},
@@ -132,6 +133,7 @@ def test_what_goes_together(changes: dict) -> None:
         ({**LANGUAGE_MODEL, "source_features": 3}, "a language model reads no source; leave out source_features"),
         ({**LABELLER, "ctc": {}, "tie_output": True}, "tie_output needs a decoder, whose embedding it uses"),
         ({**LABELLER, "ctc": {}, "share_embeddings": True}, "share_embeddings needs a decoder"),
+        ({**LABELLER, "ctc": {}, "guided_alignment": True}, "guided_alignment needs a decoder, whose attention "),
         ({"source_vocabulary": None}, "an encoder needs source_vocabulary or source_features, one of the two"),
         ({"source_features": 80}, "an encoder needs source_vocabulary or source_features, one of the two"),
         ({"front": {}}, "front shortens frames, so it needs source_features; leave it out for tokens"),

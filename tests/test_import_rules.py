@@ -37,7 +37,7 @@ ALLOWED = {
     "audio": set(),
     "layers": set(),
     "dynamic": set(),
-    "losses": {"dynamic"},
+    "losses": {"dynamic", "layers"},
     "decoding": {"dynamic"},
     "data": {"text"},
     "models": {"layers", "audio", "dynamic"},

@@ -11,6 +11,7 @@ from keras_s2s.layers.attention import (
 )
 from keras_s2s.layers.convolution import Convolution
 from keras_s2s.layers.core import Embedding, LayerNorm, Linear, RMSNorm
+from keras_s2s.layers.dropout import Dropout
 from keras_s2s.layers.feed_forward import FeedForward
 from keras_s2s.layers.layer_drop import LayerDrop
 from keras_s2s.layers.positions import ALiBi, LearnedPositions, RelativeBias, rotate, sinusoids
@@ -27,6 +28,7 @@ __all__ = [
     "Convolution",
     "CrossAttention",
     "DotAttention",
+    "Dropout",
     "Embedding",
     "FeedForward",
     "GeneralAttention",

@@ -5,6 +5,7 @@ from typing import Any, Literal
 import keras
 
 from keras_s2s.layers.core import Linear
+from keras_s2s.layers.dropout import Dropout
 from keras_s2s.layers.fused import Activation, Tensor
 
 FeedForwardActivation = Literal["relu", "gelu", "swiglu"]
@@ -29,7 +30,7 @@ class FeedForward(keras.layers.Layer):
         super().__init__(**options)
         self.up = Linear(hidden, _INNER[activation], name="up")
         self.gate = Linear(hidden, name="gate") if activation == "swiglu" else None
-        self.dropout = keras.layers.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.down = Linear(width, name="down")
 
     def call(self, x: Tensor, training: bool | None = None) -> Tensor:

@@ -22,6 +22,10 @@ class Total(keras.losses.Loss):
         super().__init__(name=name, reduction="mean_with_sample_weight")
         self.parts = [(keras.losses.get(loss), float(weight)) for loss, weight in parts]
 
+    def __call__(self, labels: Tensor, outputs: Tensor, sample_weight: Tensor | None = None) -> Tensor:
+        """Labels (B, T), what the parts read, and weights (B, T) -> the weighted sum of the parts' means."""
+        return sum(weight * loss(labels, outputs, sample_weight) for loss, weight in self.parts)
+
     def call(self, labels: Tensor, outputs: Tensor) -> Tensor:
         """(B, T) and what the parts read -> (B, T)."""
         return sum(weight * loss.call(labels, outputs) for loss, weight in self.parts)

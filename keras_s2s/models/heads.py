@@ -8,6 +8,7 @@ from keras import ops
 
 from keras_s2s.layers import Embedding, Linear, fused
 from keras_s2s.layers.fused import Tensor
+from keras_s2s.layers.product import Product, remember
 
 NEVER = -1e9  # a log-probability of nothing that stays finite under sums and gradients
 
@@ -32,10 +33,15 @@ class TokenHead(keras.layers.Layer):
         self.bias = self.add_weight(shape=(self.vocabulary,), initializer="zeros", name="bias")
 
     def call(self, hidden: Tensor, columns: Tensor | None = None) -> Tensor:
-        """hidden (R, T, D) -> (R, T, V), or (R, T, C) for the ids `columns` (C,) alone."""
-        if self.tied is None:
-            return fused.linear(hidden, self.kernel, self.bias, columns=columns)
-        return fused.linear(hidden, self.tied.table, self.bias, transposed=True, columns=columns)
+        """hidden (R, T, D) -> (R, T, V) float32, or (R, T, C) for the ids `columns` (C,) alone."""
+        matrix = self.kernel if self.tied is None else self.tied.table
+        logits = fused.linear(hidden, matrix, self.bias, transposed=self.tied is not None, columns=columns)
+        logits = ops.cast(logits, "float32")
+        if columns is not None:
+            return logits
+        by_rows = ops.convert_to_tensor(matrix)
+        by_rows = by_rows if self.tied is not None else ops.transpose(by_rows)
+        return remember(logits, Product(hidden, by_rows, ops.convert_to_tensor(self.bias)))
 
 
 class CTCHead(keras.layers.Layer):

@@ -5,7 +5,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_s2s.layers import Embedding, Linear
+from keras_s2s.layers import Dropout, Embedding, Linear
 from keras_s2s.layers.fused import Tensor
 from keras_s2s.models.part_config import GRUDecoderConfig, LSTMDecoderConfig
 from keras_s2s.models.recurrent_bridge import make_attention
@@ -40,7 +40,7 @@ class RecurrentDecoder(keras.layers.Layer):
         self.blocks = [cell(width, name=f"{config.kind}_{i}") for i in range(config.layers)]
         self.attention = make_attention(config.attention, width) if reads_memory else None
         self.combine = Linear(width, "tanh", name="combine") if reads_memory else None
-        self.dropout = keras.layers.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def call(
         self, ids: Tensor, state: State, return_attention: bool = False, training: bool | None = None

@@ -4,7 +4,7 @@ from typing import Any
 
 import keras
 
-from keras_s2s.layers import GRU, LSTM, Bidirectional
+from keras_s2s.layers import GRU, LSTM, Bidirectional, Dropout
 from keras_s2s.layers.fused import Tensor
 from keras_s2s.models.part_config import GRUEncoderConfig, LSTMEncoderConfig
 from keras_s2s.models.sources import FeatureSource, Source, TokenSource
@@ -36,7 +36,7 @@ class RecurrentEncoder(keras.layers.Layer):
         self.blocks = [
             Bidirectional(cell, width, name=name) if config.bidirectional else cell(width, name=name) for name in names
         ]
-        self.dropout = keras.layers.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def call(self, source: Source, training: bool | None = None) -> dict[str, Tensor]:
         """The source's tensors -> encoded (B, S', D) and mask (B, S'), true at real places."""

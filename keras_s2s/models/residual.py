@@ -4,7 +4,7 @@ from typing import Any
 
 import keras
 
-from keras_s2s.layers import LayerNorm, RMSNorm
+from keras_s2s.layers import Dropout, LayerNorm, RMSNorm
 from keras_s2s.layers.fused import Tensor
 from keras_s2s.models.part_config import BlockConfig
 
@@ -26,7 +26,7 @@ class Residual(keras.layers.Layer):
         super().__init__(name=name)
         self.is_pre = config.norm_place == "pre"
         self.norm = NORMS[config.norm](name=f"{name}_norm")
-        self.dropout = keras.layers.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.built = True  # it is never called itself, so Keras would look for its weights in vain
 
     def before(self, x: Tensor) -> Tensor:

@@ -5,7 +5,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_s2s.layers import SSRU, Embedding, SelfAttention, causal_mask
+from keras_s2s.layers import SSRU, Dropout, Embedding, SelfAttention, causal_mask
 from keras_s2s.layers.fused import Tensor
 from keras_s2s.models.part_config import SSRUDecoderConfig, TransformerDecoderConfig
 from keras_s2s.models.positions import Positions
@@ -44,7 +44,7 @@ class TransformerDecoder(keras.layers.Layer):
             )
             for i in range(config.layers)
         ]
-        self.dropout = keras.layers.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.norm = last_norm(config)
 
     def call(

@@ -5,7 +5,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_s2s.layers import SelfAttention, causal_mask
+from keras_s2s.layers import Dropout, SelfAttention, causal_mask
 from keras_s2s.layers.fused import Tensor
 from keras_s2s.models.part_config import TransformerEncoderConfig
 from keras_s2s.models.positions import Positions
@@ -39,7 +39,7 @@ class TransformerEncoder(keras.layers.Layer):
         for i in range(config.layers):
             mixer = SelfAttention(width, config.heads, rotary=config.positions == "rotary", name="self_attention")
             self.blocks.append(TransformerBlock(config, width, dropout, mixer, False, name=f"block_{i}"))
-        self.dropout = keras.layers.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.norm = last_norm(config)
 
     def call(self, source: Source, training: bool | None = None) -> dict[str, Tensor]:

@@ -1,0 +1,44 @@
+"""What scores over a vocabulary are the product of."""
+
+from typing import NamedTuple
+
+from keras import ops
+
+from keras_s2s.layers.fused import Tensor
+
+_ATTRIBUTE = "_keras_s2s_product"
+
+
+class Product(NamedTuple):
+    """logits = x W^T + b, by its factors.
+
+    A loss that has the factors need not hold all logits at once; where nothing else reads the logits, they are never
+    computed.
+
+    Attributes:
+        x: (..., D).
+        matrix: W, (V, D).
+        bias: b, (V,).
+    """
+
+    x: Tensor
+    matrix: Tensor
+    bias: Tensor
+
+
+def remember(logits: Tensor, product: Product) -> Tensor:
+    """Notes on a tensor what it is the product of, as Keras notes logits on probabilities; the tensor itself."""
+    setattr(logits, _ATTRIBUTE, product)
+    return logits
+
+
+def product_of(logits: Tensor) -> Product | None:
+    """What `remember` noted on this very tensor."""
+    return getattr(logits, _ATTRIBUTE, None)
+
+
+def chunks(values: Tensor, size: int) -> Tensor:
+    """Cuts rows (N, ...) into chunks (N / size, size, ...), the last one filled up with zeros."""
+    missing = -ops.shape(values)[0] % size
+    padded = ops.pad(values, [[0, missing], *[[0, 0]] * (len(values.shape) - 1)])
+    return ops.reshape(padded, (-1, size, *values.shape[1:]))

@@ -38,8 +38,9 @@ class CrossEntropy(keras.losses.Loss):
             return super().__call__(labels, logits, sample_weight)
         labels = ops.reshape(ops.cast(labels, "int32"), (-1,))
         weights = ops.reshape(ops.cast(sample_weight, "float32"), (-1,))
-        # Keras divides means, and this one too, by the number of replicas.
-        return _Mean()(0.0, _of_product(product, labels, weights, self.smoothing))
+        # Keras divides means, and this one too, by the number of replicas, but not what is a scalar already.
+        mean = _of_product(product, labels, weights, self.smoothing)
+        return _Mean()(ops.zeros((1,)), ops.reshape(mean, (1,)))
 
     def call(self, labels: Tensor, logits: Tensor) -> Tensor:
         """(B, T), (B, T, V) -> (B, T)."""

@@ -8,7 +8,7 @@ trains on whole batches.
 import contextlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Literal
 
 import keras
@@ -124,8 +124,55 @@ def compile_for(strategy: tf.distribute.Strategy | None, model: keras.Model, bat
     with strategy.scope():
         model.compile(loss=keras.tree.map_structure(OverReplicas, loss), **arguments)
     _clip_the_sum(model.optimizer)
+    _draw_apart(model)
     _build_from(batch_spec, strategy, model)
     _give_logs_an_axis(strategy, model)
+
+
+def of_chief(strategy: tf.distribute.Strategy | None, values: Sequence[float]) -> list[float]:
+    """The chief's values in all processes, so that they decide alike, such as when to stop; all must call this."""
+    return list(values) if strategy is None else _of_all(strategy, values)[0]
+
+
+def follow_chief(strategy: tf.distribute.Strategy | None, model: keras.Model) -> None:
+    """Gives all processes the chief's weights and optimiser state; all must call this.
+
+    So only the chief needs to read a checkpoint, and machines need no common disk. The optimiser must be built.
+    """
+    if strategy is None or _workers(strategy) == 1:
+        return
+    variables = [*model.weights, *model.optimizer.variables]
+
+    def chiefs() -> list[tf.Tensor]:
+        context = tf.distribute.get_replica_context()
+        chief = context.replica_id_in_sync_group == 0
+        # Every type of a variable is exact in float64, and every strategy can sum that.
+        values = [tf.cast(variable.value, tf.float64) for variable in variables]
+        return [_sum(context, tf.where(chief, value, tf.zeros_like(value))) for value in values]
+
+    found = tf.function(lambda: strategy.run(chiefs))()
+    for variable, value in zip(variables, found, strict=True):
+        local = strategy.experimental_local_results(value)[0]
+        variable.assign(tf.cast(local, variable.dtype))
+
+
+def check_same(strategy: tf.distribute.Strategy | None, what: str, fingerprint: int) -> None:
+    """Checks that all processes have the same of something, such as data; all must call this.
+
+    Args:
+        strategy: of the run.
+        what: names it in the error.
+        fingerprint: below 2^53.
+
+    Raises:
+        UserError: a worker's differs from the chief's.
+    """
+    if strategy is None:
+        return
+    found = [int(values[0]) for values in _of_all(strategy, [fingerprint])]
+    for worker, value in enumerate(found):
+        if value != found[0]:
+            raise UserError(f"training: {what}: the chief's and replica {worker}'s differ; give all machines the same")
 
 
 @contextlib.contextmanager
@@ -181,6 +228,16 @@ class OverReplicas(keras.losses.Loss):
 
 def _sum(context: tf.distribute.ReplicaContext, value: Tensor) -> Tensor:
     return context.all_reduce(tf.distribute.ReduceOp.SUM, value)
+
+
+def _of_all(strategy: tf.distribute.Strategy, values: Sequence[float]) -> list[list[float]]:
+    """The values of each replica, the chief's first."""
+
+    def gather() -> tf.Tensor:  # (replicas, values)
+        return tf.distribute.get_replica_context().all_gather(tf.constant([values], tf.float64), axis=0)
+
+    found = tf.function(lambda: strategy.run(gather))()
+    return strategy.experimental_local_results(found)[0].numpy().tolist()
 
 
 def _rows_of(batch: Any, place: Tensor, replicas: int, together: int) -> Any:
@@ -264,6 +321,24 @@ def _clip_the_sum(optimizer: Any) -> None:
 
     optimizer._clip_gradients = clip_sum
     optimizer._all_reduce_sum_gradients = list
+
+
+def _draw_apart(model: keras.Model) -> None:
+    """Dropout of each replica draws numbers of its own. Keras gives all replicas the same ones."""
+    for layer in model._flatten_layers():
+        for generator in layer._seed_generators:
+            _spread_seeds(generator)
+
+
+def _spread_seeds(generator: keras.random.SeedGenerator) -> None:
+    draw = generator.next
+
+    def next_of_replica(*arguments: Any, **options: Any) -> Tensor:
+        seed, context = draw(*arguments, **options), tf.distribute.get_replica_context()
+        replica = 0 if context is None else context.replica_id_in_sync_group
+        return seed + tf.cast([replica, 0], seed.dtype) * 7919
+
+    generator.next = next_of_replica
 
 
 def _build_from(batch_spec: Any, strategy: tf.distribute.Strategy, model: keras.Model) -> None:

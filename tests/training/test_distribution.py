@@ -5,7 +5,6 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,75 +20,106 @@ WORKER = Path(__file__).with_name("worker.py")
 CLUSTER = {"cluster": {"worker": ["a:1", "b:2"]}, "task": {"type": "worker", "index": 0}}
 
 
-def start(*arguments: Any, config: str = "") -> subprocess.Popen:
+def start(config: str = "", **options: Any) -> subprocess.Popen:
+    """A process of `worker.py`, with TF_CONFIG and the fields of `Run`."""
     environment = {**os.environ, "CUDA_VISIBLE_DEVICES": "-1", **({"TF_CONFIG": config} if config else {})}
-    command = [sys.executable, str(WORKER), *map(str, arguments)]
+    command = [sys.executable, str(WORKER), json.dumps(options, default=str)]
     return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
-def start_workers(files: Sequence[Path | str], *without: str) -> list[subprocess.Popen]:
-    """One process a file, on ports that were free a moment ago."""
-    sockets = [socket.socket() for _ in files]
+def start_workers(*options: dict[str, Any], **of_all: Any) -> list[subprocess.Popen]:
+    """One process for each options, on ports that were free a moment ago."""
+    sockets = [socket.socket() for _ in options]
     for one in sockets:
         one.bind(("127.0.0.1", 0))
     addresses = [f"127.0.0.1:{one.getsockname()[1]}" for one in sockets]
     for one in sockets:
         one.close()
-    tasks = [{"type": "worker", "index": index} for index in range(len(files))]
+    tasks = [{"type": "worker", "index": index} for index in range(len(options))]
     configs = [json.dumps({"cluster": {"worker": addresses}, "task": task}) for task in tasks]
-    return [start("workers", file, *without, config=config) for file, config in zip(files, configs, strict=True)]
+    return [start(config, devices="workers", **one, **of_all) for one, config in zip(options, configs, strict=True)]
 
 
-def finish(process: subprocess.Popen) -> None:
-    _, errors = process.communicate()
-    assert process.returncode == 0, errors
+def finish(*processes: subprocess.Popen) -> None:
+    for process in processes:
+        _, errors = process.communicate()
+        assert process.returncode == 0, errors
 
 
-def failure(processes: Sequence[subprocess.Popen]) -> str:
-    """What the first process says, all having failed."""
+def failures(*processes: subprocess.Popen) -> list[str]:
+    """What the processes say, all having failed."""
     errors = [process.communicate()[1] for process in processes]
     assert all(process.returncode == 1 for process in processes)
-    return errors[0]
+    return errors
 
 
 @pytest.fixture(scope="module")
 def alone(tmp_path_factory: pytest.TempPathFactory) -> dict[str, np.ndarray]:
     """Losses and weights of one process that trains on whole batches."""
     file = tmp_path_factory.mktemp("alone") / "alone.npz"
-    finish(start("one", file))
+    finish(start(devices="one", file=file))
     return dict(np.load(file))
 
 
-def largest_difference(file: Path, alone: dict[str, np.ndarray]) -> float:
+def largest_difference(file: Path, alone: dict[str, np.ndarray], first: int = 0) -> float:
+    """Of losses and weights; the file has losses from step `first` on."""
     found = dict(np.load(file))
     assert found.keys() == alone.keys()
-    return max(float(np.abs(found[name] - alone[name]).max()) for name in alone)
+    parts = {"steps": alone["steps"][first:], "epochs": alone["epochs"][first // 5 :]}
+    return max(float(np.abs(found[name] - value).max()) for name, value in {**alone, **parts}.items())
 
 
 def test_two_processes_train_as_one(tmp_path: Path, alone: dict[str, np.ndarray]) -> None:
     assert alone["steps"].shape == (20,) and alone["steps"][-1] < alone["steps"][0]
     files = [tmp_path / "0.npz", tmp_path / "1.npz"]
-    for process in start_workers(files):
-        finish(process)
+    finish(*start_workers(*({"file": file} for file in files)))
     assert max(largest_difference(file, alone) for file in files) < 1e-4
 
 
+def test_only_the_chief_writes_and_reads_a_checkpoint(tmp_path: Path, alone: dict[str, np.ndarray]) -> None:
+    files = [tmp_path / "0.npz", tmp_path / "1.npz"]
+    options = [{"file": file, "checkpoint": tmp_path / f"{index}.weights.h5"} for index, file in enumerate(files)]
+    finish(*start_workers(*options, last=10))
+    assert [path.name for path in tmp_path.glob("*.h5")] == ["0.weights.h5"]
+    finish(*start_workers(*options, first=10))
+    assert max(largest_difference(file, alone, first=10) for file in files) < 1e-4
+
+
+def test_workers_with_different_data_are_told(tmp_path: Path) -> None:
+    for error in failures(*start_workers({"data": 1}, {"data": 2})):
+        assert error.splitlines()[-1] == (
+            "training: training data: the chief's and replica 1's differ; give all machines the same"
+        )
+
+
+def test_a_worker_whose_neighbour_is_killed_ends_with_one_line() -> None:
+    killed, left = start_workers({}, {}, last=None)
+    assert killed.stdout.readline() == "0\n"
+    killed.kill()
+    killed.communicate()
+    [error] = failures(left)
+    assert error.splitlines()[-1] == (
+        "training: another worker died or cannot be reached any more; start all of them again, and the run goes on"
+        " from its last checkpoint"
+    )
+
+
 def test_two_devices_train_as_one(tmp_path: Path, alone: dict[str, np.ndarray]) -> None:
-    finish(start("mirrored", tmp_path / "mirrored.npz"))
-    assert largest_difference(tmp_path / "mirrored.npz", alone) < 1e-4
+    finish(start(devices="mirrored", file=tmp_path / "0.npz"))
+    assert largest_difference(tmp_path / "0.npz", alone) < 1e-4
 
 
 @pytest.mark.slow
 def test_keras_still_clips_before_it_sums(tmp_path: Path, alone: dict[str, np.ndarray]) -> None:
     """If this fails, `_clip_the_sum` may go."""
-    finish(start("mirrored", tmp_path / "mirrored.npz", "_clip_the_sum"))
-    assert largest_difference(tmp_path / "mirrored.npz", alone) > 1e-2
+    finish(start(devices="mirrored", file=tmp_path / "0.npz", without="_clip_the_sum"))
+    assert largest_difference(tmp_path / "0.npz", alone) > 1e-2
 
 
 @pytest.mark.slow
-def test_keras_still_cannot_average_shares_of_two_devices(tmp_path: Path) -> None:
+def test_keras_still_cannot_average_shares_of_two_devices() -> None:
     """If this fails, `_build_from` may go where there is one machine."""
-    assert "must have the same size and shape" in failure([start("mirrored", tmp_path / "0.npz", "_build_from")])
+    assert "must have the same size and shape" in failures(start(devices="mirrored", without="_build_from"))[0]
 
 
 @pytest.mark.slow
@@ -97,22 +127,34 @@ def test_keras_still_cannot_average_shares_of_two_devices(tmp_path: Path) -> Non
     "without, error",
     [("_build_from", "unsupported type (<class 'dict'>)"), ("_give_logs_an_axis", "Invalid reduction dimension")],
 )
-def test_keras_still_cannot_fit_with_several_workers(tmp_path: Path, without: str, error: str) -> None:
+def test_keras_still_cannot_fit_with_several_workers(without: str, error: str) -> None:
     """If this fails, the function `without` may go."""
-    assert error in failure(start_workers([tmp_path / "0.npz", tmp_path / "1.npz"], without))
+    assert error in failures(*start_workers({}, {}, without=without))[0]
 
 
-def test_a_worker_whose_neighbour_is_killed_ends_with_one_line() -> None:
-    killed, left = start_workers(["-", "-"])
-    assert killed.stdout.readline() == "0\n"
-    killed.kill()
-    killed.communicate()
-    _, errors = left.communicate()
-    assert left.returncode == 1
-    assert errors.splitlines()[-1] == (
-        "training: another worker died or cannot be reached any more; start all of them again, and the run goes on"
-        " from its last checkpoint"
-    )
+@pytest.mark.slow
+def test_replicas_draw_numbers_of_their_own() -> None:
+    """And Keras lets them draw the same ones: if this fails, `_draw_apart` may go."""
+    draw = """if True:
+        import keras, tensorflow as tf
+        from keras_s2s.training import distribution
+        cpu = tf.config.list_physical_devices("CPU")[0]
+        tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+        strategy = distribution.strategy("mirrored")
+        with strategy.scope():
+            model = keras.Sequential([keras.Input((1000,)), keras.layers.Dropout(0.5)])
+        def dropped():
+            replicas = tf.function(lambda: strategy.run(lambda: model(tf.ones((1, 1000)), training=True)))()
+            return [value.numpy() > 0 for value in strategy.experimental_local_results(replicas)]
+        one, other = dropped()
+        assert (one == other).all()
+        distribution._draw_apart(model)
+        one, other = dropped()
+        assert 400 < (one == other).sum() < 600, (one == other).sum()
+        again, _ = dropped()
+        assert 400 < (one == again).sum() < 600, (one == again).sum()
+    """
+    subprocess.run([sys.executable, "-c", draw], check=True, env={**os.environ, "CUDA_VISIBLE_DEVICES": "-1"})
 
 
 def shares(rows: int, replicas: int, together: int) -> list[Any]:

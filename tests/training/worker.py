@@ -1,11 +1,12 @@
 """A training of 20 steps, in one process or as one of several; the tests of distribution start it.
 
-Usage: python worker.py DEVICES FILE [WITHOUT]. FILE gets the losses and weights; with FILE "-" the training does not
-end by itself and writes a line for each interval. WITHOUT is a function of `distribution` that does nothing here.
+Usage: python worker.py OPTIONS, a JSON object of the fields of `Run`.
 """
 
 import itertools
+import json
 import sys
+from dataclasses import dataclass
 from typing import Any
 
 import keras
@@ -17,7 +18,30 @@ from keras_s2s.losses import CrossEntropy
 from keras_s2s.models import LSTMDecoderConfig, LSTMEncoderConfig, ModelConfig, build
 from keras_s2s.training import distribution
 
-STEPS, INTERVAL = 20, 5
+INTERVAL = 5
+
+
+@dataclass(frozen=True)
+class Run:
+    """What one process does.
+
+    Attributes:
+        devices: one, mirrored (two, then) or workers.
+        file: gets the losses and weights, an .npz file.
+        last: the number of steps of the whole training; without it the training has no end and prints its intervals.
+        first: steps that were done by another run; the chief, and nobody else, reads their checkpoint.
+        checkpoint: the chief writes it after each interval.
+        data: of processes that train together, the same number.
+        without: a function of `distribution` that does nothing in this run.
+    """
+
+    devices: str
+    file: str = ""
+    last: int | None = 20
+    first: int = 0
+    checkpoint: str = ""
+    data: int = 0
+    without: str = ""
 
 
 def batch_of(step: int) -> Any:
@@ -34,10 +58,10 @@ def batch_of(step: int) -> Any:
     return inputs, labels.astype("int32"), weights.astype("float32")
 
 
-def all_batches() -> tf.data.Dataset:
+def batches_from(step: int) -> tf.data.Dataset:
     ids, weights = tf.TensorSpec((None, None), tf.int32), tf.TensorSpec((None, None), tf.float32)
     spec = ({"source_ids": ids, "target_ids": ids}, ids, weights)
-    return tf.data.Dataset.from_generator(lambda: map(batch_of, itertools.count()), output_signature=spec)
+    return tf.data.Dataset.from_generator(lambda: map(batch_of, itertools.count(step)), output_signature=spec)
 
 
 class Losses(keras.callbacks.Callback):
@@ -56,45 +80,61 @@ class Losses(keras.callbacks.Callback):
         self.epochs.append(float(logs["loss"]))
 
 
+class Save(keras.callbacks.Callback):
+    def __init__(self, file: str) -> None:
+        super().__init__()
+        self.file = file
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        self.model.save_weights(self.file)
+
+
 class Aloud(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         print(epoch, flush=True)
 
 
-def train(strategy: tf.distribute.Strategy | None, endless: bool) -> tuple[keras.Model, Losses]:
+def train(strategy: tf.distribute.Strategy | None, run: Run) -> tuple[keras.Model, Losses]:
     keras.utils.set_random_seed(1)
     parts = {"encoder": LSTMEncoderConfig(), "decoder": LSTMDecoderConfig()}
     config = ModelConfig(source_vocabulary=12, target_vocabulary=12, width=8, dropout=0.0, **parts)
-    batches = all_batches()
+    batches = batches_from(run.first)
     with distribution.scope(strategy):
         model = build(config)
         optimizer = keras.optimizers.Adam(0.02, global_clipnorm=0.5)
+        optimizer.build(model.trainable_variables)
     distribution.compile_for(strategy, model, batches.element_spec, optimizer=optimizer, loss=CrossEntropy(0.1))
+    distribution.check_same(strategy, "training data", run.data)
+    chief = distribution.is_chief(strategy)
+    if run.first and chief:
+        model.load_weights(run.checkpoint)
+    distribution.follow_chief(strategy, model)
     losses = Losses()
+    callbacks = [losses, *[Save(run.checkpoint)] * (chief and run.checkpoint != ""), *[Aloud()] * (run.last is None)]
     model.fit(
         distribution.share(batches, strategy),
-        epochs=10**9 if endless else STEPS // INTERVAL,
+        epochs=10**9 if run.last is None else (run.last - run.first) // INTERVAL,
         steps_per_epoch=INTERVAL,
         shuffle=False,
         verbose=0,
-        callbacks=[losses, *[Aloud()] * endless],
+        callbacks=callbacks,
     )
     return model, losses
 
 
-def main(devices: str, file: str, *without: str) -> None:
-    for name in without:
-        setattr(distribution, name, lambda *_: None)
-    if devices == "mirrored":
+def main(run: Run) -> None:
+    if run.without:
+        setattr(distribution, run.without, lambda *_: None)
+    if run.devices == "mirrored":
         cpu = tf.config.list_physical_devices("CPU")[0]
         tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
     with distribution.lost_workers():
-        model, losses = train(distribution.strategy(devices), endless=file == "-")
-    np.savez(file, *model.get_weights(), steps=losses.steps, epochs=losses.epochs)
+        model, losses = train(distribution.strategy(run.devices), run)
+    np.savez(run.file, *model.get_weights(), steps=losses.steps, epochs=losses.epochs)
 
 
 if __name__ == "__main__":
     try:
-        main(*sys.argv[1:])
+        main(Run(**json.loads(sys.argv[1])))
     except UserError as error:
         sys.exit(str(error))

@@ -1,11 +1,12 @@
 """Pairs of text from files, tasks, and batches for `model.fit`.
 
-`batches` is loaded when first used (PEP 562): reading files needs no TensorFlow.
+`Batches` and `batches` are loaded when first used (PEP 562): reading files needs no TensorFlow.
 """
 
 from typing import TYPE_CHECKING, Any
 
 from keras_s2s.data.alignments import learn_alignments, read_alignments
+from keras_s2s.data.examples import Examples, encode
 from keras_s2s.data.lexicon import Lexicon, learn_lexicon
 from keras_s2s.data.libraries import read_dataset
 from keras_s2s.data.mixtures import Mixture, mix
@@ -19,16 +20,19 @@ from keras_s2s.data.tfrecords import read_tfrecords
 from keras_s2s.text import encode_sources
 
 if TYPE_CHECKING:
-    from keras_s2s.data.batching import batches
+    from keras_s2s.data.batching import Batches, batches
 
 __all__ = [
+    "Batches",
     "Columns",
+    "Examples",
     "Fields",
     "Lexicon",
     "Mixture",
     "Pairs",
     "Task",
     "batches",
+    "encode",
     "encode_sources",
     "learn_alignments",
     "learn_lexicon",
@@ -49,8 +53,8 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name == "batches":
-        from keras_s2s.data.batching import batches
+    if name in ("Batches", "batches"):
+        from keras_s2s.data import batching
 
-        return batches
+        return getattr(batching, name)
     raise AttributeError(f"module 'keras_s2s.data' has no attribute '{name}'")

@@ -1,21 +1,25 @@
-"""Batches of a token budget, as a `tf.data.Dataset` for `model.fit`."""
+"""Batches of a token budget, each known by its step, and the `tf.data.Dataset` of them for `model.fit`."""
 
+import functools
 import itertools
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from keras_s2s.data.heads import Head, Rows, check_alignment, reachable
-from keras_s2s.data.sources import Pairs
+from keras_s2s.data.examples import Examples, encode
+from keras_s2s.data.heads import Head, check_alignment, reachable
+from keras_s2s.data.mixtures import Mixture
+from keras_s2s.data.pairs import Pairs
 from keras_s2s.errors import UserError
 from keras_s2s.text import Tokenizer
 from keras_s2s.text.padding import SOURCE_MULTIPLE
 from keras_s2s.text.tokenizer import BOS, EOS, PADDING
 
 _log = logging.getLogger(__name__)
+Batch = tuple[dict[str, np.ndarray], Any, Any]
 
 
 def batches(
@@ -31,56 +35,155 @@ def batches(
 ) -> tf.data.Dataset:
     """Makes the batches of an epoch.
 
-    With a seed, pairs of similar length share a batch, and which pairs they are and the order of batches
-    change with every iteration over the dataset; a dataset made again with the same seed repeats them. The
-    number of batches is the same in every epoch. The corpus is encoded once and held in memory. Say
-    `fit(dataset, shuffle=False)`, or Keras warns that it does not shuffle.
+    With a seed they are those of `Batches`, and other ones with every iteration over the dataset; a dataset made again
+    with the same seed repeats them. Say `fit(dataset, shuffle=False)`, or Keras warns that it does not shuffle.
 
     Args:
         pairs: the corpus.
-        source_tokenizer: of its sources; None for a language model, which reads targets alone.
+        source_tokenizer: of its sources; None for a language model, which reads targets alone, and for features.
         target_tokenizer: of its targets.
-        tokens: a batch has at most this many ids, padding included, on its longer side: sentences times the
-            larger of padded source and padded target length.
+        tokens: see `Batches`.
         seed: of the order. None is for evaluation: the order of `pairs`, and nothing is left out (a pair that
             alone has more than `tokens` ids is a batch of its own).
-        maximum_length: with a seed, pairs with more ids than this on either side (EOS counts) are left out,
-            and a warning says how many.
-        heads: outputs of the model. With a seed, pairs that a CTC head has no path for are left
-            out, and a warning says how many.
+        maximum_length: with a seed, longer pairs are left out, see `Batches`.
+        heads: outputs of the model.
         upsampling: frames that a CTC head has for each source id.
 
     Returns:
-        A dataset of known cardinality whose elements are `(inputs, labels, weights)`: inputs
-        `{"source_ids": (B, S) int32, "target_ids": (B, T) int32}`, labels (B, T) int32 and weights (B, T)
-        float32. S is a multiple of 4. Weights are 1 at real labels and 0 at padding. Only the head "logits" needs
-        `target_ids`. Of several heads each has labels and weights, the same ones, by its name.
+        A dataset of known cardinality of `(inputs, labels, weights)`, see `Batches`.
+
+    Raises:
+        UserError: as `Batches`.
+    """
+    examples = encode(pairs, source_tokenizer, target_tokenizer)
+    if seed is None:
+        if "crf" in heads:
+            check_alignment(examples.sources or [], examples.labels)
+        in_order = [np.arange(*span) for span in _cut(examples.costs, tokens)]
+        return _dataset(
+            lambda: (_padded(examples.take(rows), heads) for rows in in_order), examples, heads, len(in_order)
+        )
+    made = Batches(
+        examples, tokens=tokens, seed=seed, maximum_length=maximum_length, heads=heads, upsampling=upsampling
+    )
+    epochs = itertools.count()
+    return _dataset(lambda: map(made.at, made.steps_of(next(epochs))), examples, heads, len(made))
+
+
+class Batches:
+    """All batches of a training. Each follows from the seed and its step, so a training can begin at any step.
+
+    Pairs of similar length share a batch; which pairs they are and the order of batches change with every epoch. The
+    corpus is held in memory.
+
+    A batch is `(inputs, labels, weights)`: inputs `source_ids` (B, S) int32, S a multiple of 4, or `source_features`
+    (B, S, F) float32 and `source_lengths` (B,) int32, and for the head "logits" `target_ids` (B, T) int32; labels
+    (B, T) int32; weights (B, T) float32, 0 at padding and the pair's weight elsewhere. Of several heads each has labels
+    and weights by its name; those of "attention" are places in the source, or -1, where the weight is 0.
+
+    Args:
+        examples: the corpus, encoded.
+        tokens: a batch has at most this many ids, padding included, on its longer side: sentences times the larger of
+            padded source and padded target length. Under subword sampling, which makes sentences longer, somewhat more.
+        sentences: at most so many pairs in a batch.
+        seed: of the order.
+        maximum_length: pairs with more ids than this on either side (EOS counts) are left out, and a warning says how
+            many.
+        heads: outputs of the model. Pairs that a CTC head has no path for are left out, and a warning says how many.
+        upsampling: frames that a CTC head has for each source id.
+        mixture: which pairs are in an epoch; None is each of them, once.
+        subword_sampling: rate of BPE-dropout, or the smoothing of a unigram model, by which texts are cut into other
+            pieces in every epoch; 0 is never.
+        twice: every pair stands in its batch twice, in rows 2i and 2i+1.
 
     Raises:
         UserError: there are no pairs, or none short enough, or one that has more than `tokens` ids, or one that a CRF
             head cannot label.
     """
-    if not len(pairs):
-        raise UserError("batches: no pairs; give at least one")
-    sources = [[*ids, EOS] for ids in source_tokenizer.encode(pairs.sources)] if source_tokenizer else None
-    labels = [[*ids, EOS] for ids in target_tokenizer.encode(pairs.targets)]
-    if "crf" in heads:
-        check_alignment(sources or [], labels)
-    label_lengths = _lengths(labels)
-    source_lengths = _lengths(sources) if sources else np.zeros_like(label_lengths)
-    # What a pair costs in a batch where no other pair is longer: its padded length.
-    costs = np.maximum(source_lengths + -source_lengths % SOURCE_MULTIPLE, label_lengths)
-    with tf.device("CPU"):
-        if seed is None:
-            rows, count = _batches_in_order(costs, tokens)
-        else:
-            kept = _short_enough(np.maximum(source_lengths, label_lengths), maximum_length)
-            if "ctc" in heads:
-                kept = kept[reachable(source_lengths[kept], [labels[row] for row in kept], upsampling)]
-            _check_budget(costs[kept], tokens)
-            rows, count = _shuffled_batches(kept, costs[kept], label_lengths[kept], tokens, seed)
-        dataset = rows.map(_gather(sources, labels, heads), tf.data.AUTOTUNE)
-        return dataset.apply(tf.data.experimental.assert_cardinality(count)).prefetch(tf.data.AUTOTUNE)
+
+    def __init__(
+        self,
+        examples: Examples,
+        *,
+        tokens: int = 4096,
+        sentences: int | None = None,
+        seed: int = 1,
+        maximum_length: int = 256,
+        heads: Sequence[Head] = ("logits",),
+        upsampling: int = 1,
+        mixture: Mixture | None = None,
+        subword_sampling: float = 0.0,
+        twice: bool = False,
+    ) -> None:
+        self.examples, self.seed, self.heads = examples, seed, tuple(heads)
+        self.subword_sampling, self.times = subword_sampling, 2 if twice else 1
+        self.tokens, self.sentences = tokens // self.times, sentences and max(sentences // self.times, 1)
+        if "crf" in heads:
+            check_alignment(examples.sources or [], examples.labels)
+        kept = _short_enough(np.maximum(examples.source_lengths, examples.label_lengths), maximum_length)
+        if "ctc" in heads:
+            kept = kept[reachable(examples.source_lengths[kept], [examples.labels[r] for r in kept], upsampling)]
+        _check_budget(examples.costs[kept], self.tokens)
+        self.kept, self.mixture = kept, mixture.among(kept) if mixture is not None else None
+        # Sorted by both, so that neither side has much padding.
+        self._keys = examples.costs * (examples.label_lengths.max() + 1) + examples.label_lengths
+        self._first_steps = [0]
+
+    def __len__(self) -> int:
+        """Batches of the first epoch; those that follow have as many, unless they are a mixture."""
+        return len(self._plan(0))
+
+    def steps_of(self, epoch: int) -> range:
+        """The steps of an epoch, both counted from 0."""
+        while len(self._first_steps) < epoch + 2:
+            batches = len(self._plan(len(self._first_steps) - 1))
+            self._first_steps.append(self._first_steps[-1] + batches)
+        return range(self._first_steps[epoch], self._first_steps[epoch + 1])
+
+    def at(self, step: int) -> Batch:
+        """The batch of a step, counted from 0."""
+        examples = self.examples.take(self._rows(step))
+        if self.subword_sampling:
+            examples = examples.sampled(self.subword_sampling, (self.seed, step))
+        return _padded(examples, self.heads)
+
+    def tokens_at(self, step: int) -> int:
+        """Source and target ids in the batch of a step, without padding and sampling."""
+        rows = self._rows(step)
+        return int(self.examples.source_lengths[rows].sum() + self.examples.label_lengths[rows].sum())
+
+    def padding(self) -> float:
+        """The share of padding in the batches of the first epoch, on both sides together."""
+        real = padded = 0
+        for rows in self._plan(0):
+            lengths = self.examples.source_lengths[rows], self.examples.label_lengths[rows]
+            real += sum(int(side.sum()) for side in lengths)
+            source = lengths[0].max()
+            padded += len(rows) * int(source + -source % SOURCE_MULTIPLE + lengths[1].max())
+        return 1 - real / padded
+
+    def dataset(self, first_step: int = 0) -> tf.data.Dataset:
+        """The batches from a step on, without an end: give `fit` its `steps_per_epoch`."""
+        return _dataset(lambda: map(self.at, itertools.count(first_step)), self.examples, self.heads)
+
+    def _rows(self, step: int) -> np.ndarray:
+        epoch = 0
+        while step not in self.steps_of(epoch):
+            epoch += 1
+        return np.repeat(self._plan(epoch)[step - self._first_steps[epoch]], self.times)
+
+    @functools.lru_cache(maxsize=4)  # noqa: B019 - as long-lived as the training
+    def _plan(self, epoch: int) -> list[np.ndarray]:
+        """The rows of each batch of an epoch.
+
+        Rows are shuffled, then sorted by length with a stable sort: which of the rows of equal lengths meet in a batch
+        is chance.
+        """
+        draw = np.random.default_rng((self.seed, epoch))
+        rows = draw.permutation(self.kept if self.mixture is None else self.mixture.rows(epoch, self.seed))
+        rows = rows[np.argsort(self._keys[rows], kind="stable")]
+        spans = _cut(self.examples.costs[rows], self.tokens, self.sentences)
+        return [rows[slice(*spans[i])] for i in draw.permutation(len(spans))]
 
 
 def _check_budget(costs: np.ndarray, tokens: int) -> None:
@@ -101,78 +204,88 @@ def _short_enough(lengths: np.ndarray, maximum_length: int) -> np.ndarray:
     return kept
 
 
-def _batches_in_order(costs: np.ndarray, tokens: int) -> tuple[tf.data.Dataset, int]:
-    """Row numbers of each batch, (B,) int32, and how many batches there are."""
-    spans = _cut(costs, tokens)
-    rows = tf.range(len(costs))
-    return tf.data.Dataset.from_tensor_slices(spans).map(lambda span: rows[span[0] : span[1]]), len(spans)
-
-
-def _shuffled_batches(
-    rows: np.ndarray, costs: np.ndarray, label_lengths: np.ndarray, tokens: int, seed: int
-) -> tuple[tf.data.Dataset, int]:
-    """Row numbers of each batch, (B,) int32, and how many batches there are.
-
-    Rows are shuffled, then sorted by cost and label length with a stable sort. The sorted costs are the same
-    in every epoch, so the cuts are too; which of the rows of equal lengths meet in a batch is chance.
-    """
-    spans = tf.constant(_cut(np.sort(costs), tokens))
-    rows, keys = tf.constant(rows, tf.int32), tf.constant(costs * (label_lengths.max() + 1) + label_lengths)
-
-    def epoch(epoch_seed: tf.Tensor) -> tf.data.Dataset:
-        def shuffle(values: tf.Tensor, stream: int) -> tf.Tensor:
-            return tf.random.experimental.stateless_shuffle(values, tf.stack([epoch_seed, stream]))
-
-        shuffled = shuffle(tf.range(tf.size(rows)), 0)
-        order = tf.gather(shuffled, tf.argsort(tf.gather(keys, shuffled), stable=True))
-        chosen = tf.gather(rows, order)
-        return tf.data.Dataset.from_tensor_slices(shuffle(spans, 1)).map(lambda span: chosen[span[0] : span[1]])
-
-    seeds = tf.data.Dataset.random(seed=seed, rerandomize_each_iteration=True).take(1)
-    return seeds.flat_map(epoch), len(spans)
-
-
-def _cut(costs: np.ndarray, tokens: int) -> np.ndarray:
-    """Cuts rows into runs of `length * max(cost) <= tokens`; returns (N, 2) first and last + 1."""
+def _cut(costs: np.ndarray, tokens: int, sentences: int | None = None) -> list[tuple[int, int]]:
+    """Cuts rows into runs of `length * max(cost) <= tokens`; first and last + 1 of each."""
     starts, largest = [0], 0
     for row, cost in enumerate(costs.tolist()):
-        largest = max(largest, cost)
-        if row > starts[-1] and (row + 1 - starts[-1]) * largest > tokens:
+        largest, length = max(largest, cost), row + 1 - starts[-1]
+        if length > 1 and (length * largest > tokens or (sentences and length > sentences)):
             starts.append(row)
             largest = cost
-    return np.array([starts, [*starts[1:], len(costs)]], np.int32).T
+    return list(zip(starts, [*starts[1:], len(costs)], strict=True))
 
 
-def _gather(sources: Rows | None, labels: Rows, heads: Sequence[Head]) -> Callable:
-    all_sources, all_labels = None if sources is None else _ragged(sources), _ragged(labels)
+def _padded(examples: Examples, heads: Sequence[Head]) -> Batch:
+    """The batch of some examples."""
+    inputs: dict[str, np.ndarray] = {}
+    labels = _matrix(examples.labels)  # (B, T)
+    if examples.has_features:
+        inputs["source_features"] = _frames(examples.sources)
+        inputs["source_lengths"] = examples.source_lengths.astype(np.int32)
+    elif examples.sources is not None:
+        inputs["source_ids"] = _matrix(examples.sources, multiple=SOURCE_MULTIPLE)
+    if "logits" in heads:
+        inputs["target_ids"] = _shifted(labels)
+    weights = (labels != PADDING).astype(np.float32)
+    if examples.weights is not None:
+        weights *= examples.weights[:, None]
+    if len(heads) == 1:
+        return inputs, labels, weights
+    of_heads: dict[str, np.ndarray] = dict.fromkeys(heads, labels)
+    weights_of_heads = dict.fromkeys(heads, weights)
+    if "attention" in heads:
+        assert examples.alignments is not None
+        places = _matrix(examples.alignments, fill=-1)
+        of_heads["attention"], weights_of_heads["attention"] = places, np.where(places >= 0, weights, 0)
+    return inputs, of_heads, weights_of_heads
 
-    def batch(rows: tf.Tensor) -> tuple[dict[str, tf.Tensor], Any, Any]:  # (B,)
-        inputs = {}
-        if all_sources is not None:
-            source_ids = tf.gather(all_sources, rows).to_tensor(PADDING)  # (B, S)
-            source_ids = tf.pad(source_ids, [[0, 0], [0, -tf.shape(source_ids)[1] % SOURCE_MULTIPLE]])
-            inputs["source_ids"] = source_ids
-        batch_labels = tf.gather(all_labels, rows).to_tensor(PADDING)  # (B, T)
-        if "logits" in heads:
-            inputs["target_ids"] = _shift(batch_labels)
-        weights = tf.cast(batch_labels != PADDING, tf.float32)
-        if len(heads) == 1:
-            return inputs, batch_labels, weights
-        return inputs, dict.fromkeys(heads, batch_labels), dict.fromkeys(heads, weights)
 
-    return batch
+def _matrix(rows: Sequence[Any], fill: int = PADDING, multiple: int = 1) -> np.ndarray:
+    """Rows of ids, filled up to the longest one: (B, L) int32, L a multiple of `multiple`."""
+    lengths = np.fromiter(map(len, rows), np.int64, len(rows))
+    longest = int(lengths.max())
+    matrix = np.full((len(rows), longest + -longest % multiple), fill, np.int32)
+    matrix[np.arange(matrix.shape[1]) < lengths[:, None]] = np.fromiter(itertools.chain.from_iterable(rows), np.int32)
+    return matrix
 
 
-def _shift(labels: tf.Tensor) -> tf.Tensor:
+def _frames(sources: Sequence[np.ndarray]) -> np.ndarray:
+    """Features (S, F) of each source, filled up with zeros: (B, S, F) float32."""
+    frames = np.zeros((len(sources), max(map(len, sources)), sources[0].shape[1]), np.float32)
+    for row, source in zip(frames, sources, strict=True):
+        row[: len(source)] = source
+    return frames
+
+
+def _shifted(labels: np.ndarray) -> np.ndarray:
     """What a decoder reads to predict `labels` (B, T): BOS, then the labels up to the one before EOS."""
-    before = tf.where(labels == EOS, PADDING, labels)[:, :-1]
-    return tf.pad(before, [[0, 0], [1, 0]], constant_values=BOS)
+    before = np.where(labels == EOS, PADDING, labels)[:, :-1]
+    return np.pad(before, ((0, 0), (1, 0)), constant_values=BOS)
 
 
-def _ragged(rows: Rows) -> tf.RaggedTensor:
-    values = np.fromiter(itertools.chain.from_iterable(rows), np.int32)
-    return tf.RaggedTensor.from_row_lengths(values, _lengths(rows))
+def _dataset(made: Any, examples: Examples, heads: Sequence[Head], number: int | None = None) -> tf.data.Dataset:
+    """The batches of an iterator, which is made anew for each iteration over the dataset."""
+
+    def generate() -> Iterator[Batch]:
+        yield from made()
+
+    with tf.device("CPU"):
+        dataset = tf.data.Dataset.from_generator(generate, output_signature=_signature(examples, heads))
+        cardinality = tf.data.INFINITE_CARDINALITY if number is None else number
+        return dataset.apply(tf.data.experimental.assert_cardinality(cardinality)).prefetch(8)
 
 
-def _lengths(rows: Rows) -> np.ndarray:
-    return np.fromiter(map(len, rows), np.int64, len(rows))
+def _signature(examples: Examples, heads: Sequence[Head]) -> tuple[Any, Any, Any]:
+    ids, weights = tf.TensorSpec((None, None), tf.int32), tf.TensorSpec((None, None), tf.float32)
+    inputs: dict[str, tf.TensorSpec] = {}
+    if examples.has_features:
+        width = examples.sources[0].shape[1]
+        inputs["source_features"] = tf.TensorSpec((None, None, width), tf.float32)
+        inputs["source_lengths"] = tf.TensorSpec((None,), tf.int32)
+    elif examples.sources is not None:
+        inputs["source_ids"] = ids
+    if "logits" in heads:
+        inputs["target_ids"] = ids
+    if len(heads) == 1:
+        return inputs, ids, weights
+    return inputs, dict.fromkeys(heads, ids), dict.fromkeys(heads, weights)

@@ -9,7 +9,7 @@ import numpy as np
 
 from keras_s2s.errors import UserError
 
-Head = Literal["logits", "ctc", "crf"]
+Head = Literal["logits", "ctc", "crf", "attention"]
 Rows = Sequence[Sequence[int]]
 
 _log = logging.getLogger(__name__)

@@ -3,13 +3,14 @@
 import logging
 import random
 from collections import Counter
+from dataclasses import replace
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_s2s.data import Pairs, batches
+from keras_s2s.data import Batches, Examples, Pairs, batches, encode, mix
 from keras_s2s.errors import UserError
 from keras_s2s.text import Tokenizer, train
 
@@ -157,3 +158,100 @@ def test_fit_takes_it_and_sees_every_batch(tokenizer: Tokenizer, pairs: Pairs) -
     dataset = batches(pairs, tokenizer, tokenizer, tokens=256)
     model.fit(dataset, epochs=2, shuffle=False, verbose=0)
     assert model.optimizer.iterations == 2 * dataset.cardinality()
+
+
+def equal(one: object, other: object) -> bool:
+    return all(np.array_equal(a, b) for a, b in zip(keras.tree.flatten(one), keras.tree.flatten(other), strict=True))
+
+
+@pytest.fixture(scope="module")
+def examples(tokenizer: Tokenizer, pairs: Pairs) -> Examples:
+    return encode(pairs, tokenizer, tokenizer)
+
+
+@pytest.mark.parametrize("first", [0, 3, 42])
+def test_a_dataset_begins_at_any_step(examples: Examples, first: int) -> None:
+    made = Batches(examples, tokens=256)
+    assert len(made) == 44
+    found = list(Batches(examples, tokens=256).dataset(first).take(5))
+    for step, batch in enumerate(found, start=first):
+        assert equal(batch, made.at(step))
+    assert not equal(made.at(first), made.at(first + 1))
+
+
+def test_every_pair_twice_in_neighbouring_rows(examples: Examples) -> None:
+    made = Batches(examples, tokens=256, twice=True)
+    rows = 0
+    for step in made.steps_of(1):
+        inputs, labels, weights = made.at(step)
+        for values in (inputs["source_ids"], labels, weights):
+            assert np.array_equal(values[::2], values[1::2])
+            assert values.size <= 256
+        rows += len(labels)
+    assert rows == 2 * 500
+
+
+def test_a_batch_has_at_most_so_many_sentences(examples: Examples) -> None:
+    made = Batches(examples, tokens=4096, sentences=7)
+    sizes = [len(made.at(step)[1]) for step in made.steps_of(0)]
+    assert max(sizes) == 7 and sum(sizes) == 500
+
+
+def test_the_weights_of_pairs_are_those_of_their_labels(tokenizer: Tokenizer) -> None:
+    weighted = encode(Pairs(["a", "b"], ["ab", "b"], [0.5, 2.0]), tokenizer, tokenizer)
+    *_, weights = Batches(weighted).at(0)
+    assert sorted(map(tuple, weights.tolist())) == [(0.5, 0.5, 0.5), (2.0, 2.0, 0.0)]
+
+
+def test_features_are_padded_and_have_lengths(tokenizer: Tokenizer) -> None:
+    sources = [np.full((length, 2), length, "float32") for length in (3, 1, 2)]
+    made = Batches(encode(Pairs(sources, ["a", "b", "ab"]), None, tokenizer))
+    inputs, *_ = made.at(0)
+    order = np.argsort(inputs["source_lengths"])
+    assert inputs["source_lengths"][order].tolist() == [1, 2, 3]
+    assert inputs["source_features"][order][..., 0].tolist() == [[1, 0, 0], [2, 2, 0], [3, 3, 3]]
+    [(of_dataset, *_)] = made.dataset().take(1)
+    assert of_dataset["source_features"].shape == (3, 3, 2)
+
+
+def test_places_of_attention_have_a_weight_where_they_are_known(tokenizer: Tokenizer) -> None:
+    encoded = encode(Pairs(["ab", "b"], ["b", "ab"]), tokenizer, tokenizer)
+    aligned = replace(encoded, alignments=[np.array([1, 2]), np.array([-1, 0, 1])])
+    _, labels, weights = Batches(aligned, heads=["logits", "attention"]).at(0)
+    rows = np.argsort(labels["logits"][:, 2])
+    assert labels["attention"][rows].tolist() == [[1, 2, -1], [-1, 0, 1]]
+    assert weights["attention"][rows].tolist() == [[1, 1, 0], [0, 1, 1]]
+
+
+def test_subword_sampling_says_the_same_in_other_pieces() -> None:
+    words = ["".join(random.Random(i).choices("abcd", k=8)) for i in range(60)]
+    pieces = train(words, 40, kind="bpe")
+    encoded = encode(Pairs(words, words), pieces, pieces)
+    made = Batches(encoded, subword_sampling=0.3)
+    sampled = [made.at(step) for step in (0, 1)]
+    assert equal(sampled[0], Batches(encoded, subword_sampling=0.3).at(0))
+    for inputs, labels, _ in sampled:
+        assert sorted(pieces.decode(inputs["source_ids"].tolist())) == sorted(words)
+        assert pieces.decode(labels.tolist()) == pieces.decode(inputs["source_ids"].tolist())
+    plain = Batches(encoded)
+    assert not equal(plain.at(0)[1], sampled[0][1])
+    assert np.count_nonzero(sampled[0][1]) > np.count_nonzero(plain.at(0)[1])
+
+
+def test_a_mixture_decides_what_is_in_an_epoch(tokenizer: Tokenizer) -> None:
+    pairs, mixture = mix({"a": Pairs(["a"] * 30, ["a"] * 30), "b": Pairs(["b"] * 10, ["b"] * 10)}, {"a": 1, "b": 1})
+    made = Batches(encode(pairs, tokenizer, tokenizer), tokens=64, mixture=mixture)
+    for epoch in range(3):
+        texts = [text for step in made.steps_of(epoch) for text in tokenizer.decode(made.at(step)[1].tolist())]
+        assert Counter(texts) == {"a": 20, "b": 20}
+
+
+def test_padding_and_tokens_are_counted(examples: Examples) -> None:
+    made = Batches(examples, tokens=256)
+    real = padded = 0
+    for step in made.steps_of(0):
+        inputs, labels, _ = made.at(step)
+        ids = np.count_nonzero(inputs["source_ids"]) + np.count_nonzero(labels)
+        assert made.tokens_at(step) == ids
+        real, padded = real + ids, padded + inputs["source_ids"].size + labels.size
+    assert made.padding() == pytest.approx(1 - real / padded)

@@ -1,0 +1,120 @@
+"""A corpus as a model reads it: ids or features, labels, weights."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from keras_s2s.data.pairs import Pairs
+from keras_s2s.errors import UserError
+from keras_s2s.text import Tokenizer
+from keras_s2s.text.padding import SOURCE_MULTIPLE
+from keras_s2s.text.tokenizer import EOS
+
+Rows = Sequence[Sequence[int]]
+
+
+@dataclass(frozen=True)
+class Texts:
+    """What examples were encoded from, and by whom."""
+
+    sources: Sequence[Any]
+    targets: Sequence[str]
+    source_tokenizer: Tokenizer | None
+    target_tokenizer: Tokenizer
+
+    def take(self, rows: Sequence[int] | np.ndarray) -> "Texts":
+        """The texts at `rows`, in that order."""
+        sources, targets = ([side[row] for row in rows] for side in (self.sources, self.targets))
+        return Texts(sources, targets, self.source_tokenizer, self.target_tokenizer)
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Encoded pairs.
+
+    Attributes:
+        sources: ids of each source and EOS, or its features (S, F) float32; None for a language model.
+        labels: ids of each target and EOS.
+        weights: (N,) float32, what each pair counts; 1 each if None.
+        alignments: (T,) int32 of each pair, the source place of each label or -1; None where nobody asks.
+        texts: what they were encoded from; needed for `sampled` alone.
+        source_lengths: (N,) ids or frames; zeros for a language model.
+        label_lengths: (N,).
+        costs: (N,) padded length of a pair in a batch of no longer ones.
+    """
+
+    sources: Any
+    labels: Rows
+    weights: np.ndarray | None = None
+    alignments: Sequence[np.ndarray] | None = None
+    texts: Texts | None = None
+    source_lengths: np.ndarray = field(init=False)
+    label_lengths: np.ndarray = field(init=False)
+    costs: np.ndarray = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Measures all lengths."""
+        labels = _lengths(self.labels)
+        sources = np.zeros_like(labels) if self.sources is None else _lengths(self.sources)
+        object.__setattr__(self, "label_lengths", labels)
+        object.__setattr__(self, "source_lengths", sources)
+        object.__setattr__(self, "costs", np.maximum(sources + -sources % SOURCE_MULTIPLE, labels))
+
+    @property
+    def has_features(self) -> bool:
+        """Whether sources are features."""
+        return self.sources is not None and isinstance(self.sources[0], np.ndarray)
+
+    def take(self, rows: Sequence[int] | np.ndarray) -> "Examples":
+        """The examples at `rows`, in that order."""
+        return Examples(
+            None if self.sources is None else [self.sources[row] for row in rows],
+            [self.labels[row] for row in rows],
+            None if self.weights is None else self.weights[rows],
+            None if self.alignments is None else [self.alignments[row] for row in rows],
+            None if self.texts is None else self.texts.take(rows),
+        )
+
+    def sampled(self, alpha: float, seed: tuple[int, int]) -> "Examples":
+        """The same texts cut into other pieces by chance, see `Tokenizer.sample`.
+
+        Args:
+            alpha: how often.
+            seed: the same one gives the same pieces.
+        """
+        assert self.texts is not None
+        of_sources, of_targets = np.random.SeedSequence(seed).generate_state(2).tolist()
+        sources = self.sources
+        if self.texts.source_tokenizer is not None:
+            sampled = self.texts.source_tokenizer.sample(self.texts.sources, alpha, of_sources)
+            sources = [[*ids, EOS] for ids in sampled]
+        labels = [[*ids, EOS] for ids in self.texts.target_tokenizer.sample(self.texts.targets, alpha, of_targets)]
+        return Examples(sources, labels, self.weights)
+
+
+def encode(pairs: Pairs, source_tokenizer: Tokenizer | None, target_tokenizer: Tokenizer) -> Examples:
+    """Encodes a corpus.
+
+    Args:
+        pairs: of texts, or of features and texts.
+        source_tokenizer: of its sources; None for a language model, which reads targets alone, and for features.
+        target_tokenizer: of its targets.
+
+    Raises:
+        UserError: there are no pairs.
+    """
+    if not len(pairs):
+        raise UserError("batches: no pairs; give at least one")
+    sources: Any = pairs.sources if pairs.has_features else None
+    if source_tokenizer is not None:
+        sources = [[*ids, EOS] for ids in source_tokenizer.encode(pairs.sources)]
+    labels = [[*ids, EOS] for ids in target_tokenizer.encode(pairs.targets)]
+    weights = None if pairs.weights is None else np.array(pairs.weights, np.float32)
+    texts = Texts(pairs.sources, pairs.targets, source_tokenizer, target_tokenizer)
+    return Examples(sources, labels, weights, texts=texts)
+
+
+def _lengths(rows: Sequence[Any]) -> np.ndarray:
+    return np.fromiter(map(len, rows), np.int64, len(rows))

@@ -6,6 +6,7 @@ trains on whole batches.
 """
 
 import contextlib
+import functools
 import json
 import os
 from collections.abc import Iterator, Sequence
@@ -119,10 +120,11 @@ def compile_for(strategy: tf.distribute.Strategy | None, model: keras.Model, bat
     if strategy is None:
         model.compile(**arguments)
         return
-    _check_arguments(**arguments)
+    _check_arguments(model, **arguments)
     loss = arguments.pop("loss")
     with strategy.scope():
         model.compile(loss=keras.tree.map_structure(OverReplicas, loss), **arguments)
+        model.optimizer.build(model.trainable_variables)
     _clip_the_sum(model.optimizer)
     _draw_apart(model)
     _build_from(batch_spec, strategy, model)
@@ -135,13 +137,13 @@ def of_chief(strategy: tf.distribute.Strategy | None, values: Sequence[float]) -
 
 
 def follow_chief(strategy: tf.distribute.Strategy | None, model: keras.Model) -> None:
-    """Gives all processes the chief's weights and optimiser state; all must call this.
+    """Gives all processes the chief's weights, random generators and optimiser state; all must call this.
 
-    So only the chief needs to read a checkpoint, and machines need no common disk. The optimiser must be built.
+    So only the chief needs to read a checkpoint, and machines need no common disk.
     """
     if strategy is None or _workers(strategy) == 1:
         return
-    variables = [*model.weights, *model.optimizer.variables]
+    variables = [*model.variables, *model.optimizer.variables]
 
     def chiefs() -> list[tf.Tensor]:
         context = tf.distribute.get_replica_context()
@@ -232,12 +234,20 @@ def _sum(context: tf.distribute.ReplicaContext, value: Tensor) -> Tensor:
 
 def _of_all(strategy: tf.distribute.Strategy, values: Sequence[float]) -> list[list[float]]:
     """The values of each replica, the chief's first."""
-
-    def gather() -> tf.Tensor:  # (replicas, values)
-        return tf.distribute.get_replica_context().all_gather(tf.constant([values], tf.float64), axis=0)
-
-    found = tf.function(lambda: strategy.run(gather))()
+    found = _gather(strategy)(tf.constant([values], tf.float64))
     return strategy.experimental_local_results(found)[0].numpy().tolist()
+
+
+@functools.cache
+def _gather(strategy: tf.distribute.Strategy) -> Any:
+    """Makes a function of (1, N) to (replicas, N), which is traced once."""
+
+    def gather(values: tf.Tensor) -> tf.Tensor:
+        # The identity is on the replica's device, which `all_gather` wants to know.
+        return tf.distribute.get_replica_context().all_gather(tf.identity(values), axis=0)
+
+    signature = [tf.TensorSpec((1, None), tf.float64)]
+    return tf.function(lambda values: strategy.run(gather, args=(values,)), input_signature=signature)
 
 
 def _rows_of(batch: Any, place: Tensor, replicas: int, together: int) -> Any:
@@ -297,7 +307,7 @@ def _is_address(text: Any) -> bool:
     return bool(host) and port.isdecimal() and 0 < int(port) < 65536
 
 
-def _check_arguments(optimizer: Any, jit_compile: Any = "auto", **_: Any) -> None:
+def _check_arguments(model: keras.Model, optimizer: Any, jit_compile: Any = "auto", **_: Any) -> None:
     if optimizer.gradient_accumulation_steps:
         raise UserError(
             "training: accumulation: Keras cannot accumulate gradients on several devices;"
@@ -305,7 +315,8 @@ def _check_arguments(optimizer: Any, jit_compile: Any = "auto", **_: Any) -> Non
         )
     if jit_compile is True:
         raise UserError("training: jit: XLA does not compile a step of several devices; leave it out")
-    if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
+    # Of a model in float16 Keras makes the optimiser one that scales the loss, and looks for overflow in each replica.
+    if isinstance(optimizer, keras.optimizers.LossScaleOptimizer) or model.dtype_policy.compute_dtype == "float16":
         raise UserError("training: precision: float16 does not train on several devices; take bfloat16")
 
 

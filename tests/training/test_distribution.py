@@ -240,8 +240,12 @@ def test_keras_distribution_is_refused() -> None:
         ({"optimizer": keras.optimizers.Adam(gradient_accumulation_steps=2)}, "accumulation"),
         ({"optimizer": keras.optimizers.Adam(), "jit_compile": True}, "jit"),
         ({"optimizer": keras.optimizers.LossScaleOptimizer(keras.optimizers.Adam())}, "float16"),
+        ({"optimizer": keras.optimizers.Adam(), "dtype": "mixed_float16"}, "float16"),
     ],
 )
-def test_what_several_devices_cannot_do_is_refused(arguments: Any, message: str) -> None:
+def test_what_several_devices_cannot_do_is_refused(arguments: dict[str, Any], message: str) -> None:
+    inputs = keras.Input((2,))
+    model = keras.Model(inputs, inputs)
+    model.dtype_policy = keras.DTypePolicy(arguments.pop("dtype", "float32"))
     with pytest.raises(UserError, match=message):
-        distribution.compile_for(tf.distribute.get_strategy(), keras.Model(), None, loss="mse", **arguments)
+        distribution.compile_for(tf.distribute.get_strategy(), model, None, loss="mse", **arguments)

@@ -102,7 +102,6 @@ def train(strategy: tf.distribute.Strategy | None, run: Run) -> tuple[keras.Mode
     with distribution.scope(strategy):
         model = build(config)
         optimizer = keras.optimizers.Adam(0.02, global_clipnorm=0.5)
-        optimizer.build(model.trainable_variables)
     distribution.compile_for(strategy, model, batches.element_spec, optimizer=optimizer, loss=CrossEntropy(0.1))
     distribution.check_same(strategy, "training data", run.data)
     chief = distribution.is_chief(strategy)

@@ -9,6 +9,7 @@ import contextlib
 import functools
 import json
 import os
+import zlib
 from collections.abc import Iterator, Sequence
 from typing import Any, Literal
 
@@ -82,9 +83,13 @@ def share(
         dataset: of `(inputs, labels, weights)`, every tensor with B rows.
         strategy: of the run.
         together: this many neighbouring rows, from a multiple of it on, are never separated; 2 for R-Drop.
+
+    Raises:
+        UserError: the processes begin with different batches.
     """
     if strategy is None:
         return dataset
+    _check_same(strategy, dataset)
     replicas = strategy.num_replicas_in_sync
 
     def of_worker(context: tf.distribute.InputContext) -> tf.data.Dataset:
@@ -158,25 +163,6 @@ def follow_chief(strategy: tf.distribute.Strategy | None, model: keras.Model) ->
         variable.assign(tf.cast(local, variable.dtype))
 
 
-def check_same(strategy: tf.distribute.Strategy | None, what: str, fingerprint: int) -> None:
-    """Checks that all processes have the same of something, such as data; all must call this.
-
-    Args:
-        strategy: of the run.
-        what: names it in the error.
-        fingerprint: below 2^53.
-
-    Raises:
-        UserError: a worker's differs from the chief's.
-    """
-    if strategy is None:
-        return
-    found = [int(values[0]) for values in _of_all(strategy, [fingerprint])]
-    for worker, value in enumerate(found):
-        if value != found[0]:
-            raise UserError(f"training: {what}: the chief's and replica {worker}'s differ; give all machines the same")
-
-
 @contextlib.contextmanager
 def lost_workers() -> Iterator[None]:
     """Around `fit`: says in one line that another process of the cluster has died.
@@ -230,6 +216,20 @@ class OverReplicas(keras.losses.Loss):
 
 def _sum(context: tf.distribute.ReplicaContext, value: Tensor) -> Tensor:
     return context.all_reduce(tf.distribute.ReduceOp.SUM, value)
+
+
+def _check_same(strategy: tf.distribute.Strategy, dataset: tf.data.Dataset) -> None:
+    """Another corpus, tokenizer, seed or version shows in the first batch, which is drawn from the whole corpus."""
+    if _workers(strategy) == 1:
+        return
+    first = tf.nest.flatten(next(iter(dataset)))
+    found = _of_all(strategy, [zlib.crc32(b"".join(values.numpy().tobytes() for values in first))])
+    for replica, fingerprint in enumerate(found):
+        if fingerprint != found[0]:
+            raise UserError(
+                f"training: the chief's batches and those of replica {replica} differ;"
+                " give all machines the same data, recipe and version"
+            )
 
 
 def _of_all(strategy: tf.distribute.Strategy, values: Sequence[float]) -> list[list[float]]:

@@ -38,11 +38,11 @@ class NonFinite(keras.callbacks.Callback):
         """
         loss = float((logs or {}).get("loss", 0.0))
         if not math.isfinite(loss):
-            self._stop(loss, int(self.model.optimizer.iterations))
+            self._stop(loss, int(self.model.optimizer.iterations.numpy()))
 
     def _stop(self, loss: float, step: int) -> None:
         arrays = dict(_named(self.batch_at(step - 1)))
-        rate = float(self.model.optimizer.learning_rate)
+        rate = float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
         file = self.folder / f"non_finite_step_{step}.npz"
         try:
             _save(file, arrays | {"step": np.array(step), "learning_rate": np.array(rate)})

@@ -86,11 +86,11 @@ class TensorBoard(keras.callbacks.Callback):
         self._writer.close()
 
     def _step(self) -> int:
-        return int(self.model.optimizer.iterations)
+        return int(self.model.optimizer.iterations.numpy())
 
     def _scalars(self, logs: dict[str, Any], step: int) -> dict[str, float]:
         values = {_tag(name): float(value) for name, value in logs.items()}
-        values["train/learning_rate"] = float(self.model.optimizer.learning_rate)
+        values["train/learning_rate"] = float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
         if self.tokens_at is not None and step > self._first_step:
             tokens = sum(map(self.tokens_at, range(self._first_step, step)))
             values["train/tokens_per_second"] = tokens / (self._ended - self._began)

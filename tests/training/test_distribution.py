@@ -88,8 +88,16 @@ def test_only_the_chief_writes_and_reads_a_checkpoint(tmp_path: Path, alone: dic
 def test_workers_with_different_data_are_told(tmp_path: Path) -> None:
     for error in failures(*start_workers({"data": 1}, {"data": 2})):
         assert error.splitlines()[-1] == (
-            "training: training data: the chief's and replica 1's differ; give all machines the same"
+            "training: the chief's batches and those of replica 1 differ; give all machines the same data, recipe and"
+            " version"
         )
+
+
+def test_all_workers_stop_at_a_loss_that_is_not_finite(tmp_path: Path) -> None:
+    options = [{"file": tmp_path / f"{index}" / "trained.npz"} for index in range(2)]
+    for index, error in enumerate(failures(*start_workers(*options, spoilt=6))):
+        assert "training: the loss of step 7 is nan: weights are not finite" in error.splitlines()[-1]
+        assert (tmp_path / f"{index}" / "non_finite_step_7.npz").exists()
 
 
 def test_a_worker_whose_neighbour_is_killed_ends_with_one_line() -> None:

@@ -3,10 +3,13 @@
 Usage: python worker.py OPTIONS, a JSON object of the fields of `Run`.
 """
 
+import functools
 import itertools
 import json
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -17,6 +20,7 @@ from keras_s2s.errors import UserError
 from keras_s2s.losses import CrossEntropy
 from keras_s2s.models import LSTMDecoderConfig, LSTMEncoderConfig, ModelConfig, build
 from keras_s2s.training import distribution
+from keras_s2s.training.non_finite import NonFinite
 
 INTERVAL = 5
 
@@ -31,7 +35,8 @@ class Run:
         last: the number of steps of the whole training; without it the training has no end and prints its intervals.
         first: steps that were done by another run; the chief, and nobody else, reads their checkpoint.
         checkpoint: the chief writes it after each interval.
-        data: of processes that train together, the same number.
+        data: other numbers make other batches.
+        spoilt: of the batch of this step the weights are no numbers.
         without: a function of `distribution` that does nothing in this run.
     """
 
@@ -41,12 +46,13 @@ class Run:
     first: int = 0
     checkpoint: str = ""
     data: int = 0
+    spoilt: int | None = None
     without: str = ""
 
 
-def batch_of(step: int) -> Any:
+def batch_of(step: int, data: int = 0, spoilt: int | None = None) -> Any:
     """Of 1 to 6 rows of very different lengths: shares differ in rows and tokens, and some are empty."""
-    draw = np.random.default_rng(step)
+    draw = np.random.default_rng((step, data))
     source, target = (int(n) for n in draw.integers([4, 3], [10, 9]))
     rows = (step + 4) % 6 + 1
     source_ids = np.where(np.arange(source) < draw.integers(1, source + 1, (rows, 1)), 5, 0)
@@ -55,13 +61,14 @@ def batch_of(step: int) -> Any:
     target_ids = np.pad(labels[:, :-1], [(0, 0), (1, 0)], constant_values=1)
     weights = (labels != 0) * draw.uniform(0.5, 2.0, (rows, 1))
     inputs = {"source_ids": source_ids.astype("int32"), "target_ids": target_ids.astype("int32")}
+    weights = weights * (np.nan if step == spoilt else 1)
     return inputs, labels.astype("int32"), weights.astype("float32")
 
 
-def batches_from(step: int) -> tf.data.Dataset:
+def batches_from(step: int, batch_at: Callable[[int], Any]) -> tf.data.Dataset:
     ids, weights = tf.TensorSpec((None, None), tf.int32), tf.TensorSpec((None, None), tf.float32)
     spec = ({"source_ids": ids, "target_ids": ids}, ids, weights)
-    return tf.data.Dataset.from_generator(lambda: map(batch_of, itertools.count(step)), output_signature=spec)
+    return tf.data.Dataset.from_generator(lambda: map(batch_at, itertools.count(step)), output_signature=spec)
 
 
 class Losses(keras.callbacks.Callback):
@@ -98,18 +105,22 @@ def train(strategy: tf.distribute.Strategy | None, run: Run) -> tuple[keras.Mode
     keras.utils.set_random_seed(1)
     parts = {"encoder": LSTMEncoderConfig(), "decoder": LSTMDecoderConfig()}
     config = ModelConfig(source_vocabulary=12, target_vocabulary=12, width=8, dropout=0.0, **parts)
-    batches = batches_from(run.first)
+    batch_at = functools.partial(batch_of, data=run.data, spoilt=run.spoilt)
+    batches = batches_from(run.first, batch_at)
     with distribution.scope(strategy):
         model = build(config)
         optimizer = keras.optimizers.Adam(0.02, global_clipnorm=0.5)
     distribution.compile_for(strategy, model, batches.element_spec, optimizer=optimizer, loss=CrossEntropy(0.1))
-    distribution.check_same(strategy, "training data", run.data)
     chief = distribution.is_chief(strategy)
     if run.first and chief:
         model.load_weights(run.checkpoint)
     distribution.follow_chief(strategy, model)
     losses = Losses()
-    callbacks = [losses, *[Save(run.checkpoint)] * (chief and run.checkpoint != ""), *[Aloud()] * (run.last is None)]
+    callbacks = [NonFinite(batch_at, Path(run.file).parent), losses]
+    if chief and run.checkpoint:
+        callbacks.append(Save(run.checkpoint))
+    if run.last is None:
+        callbacks.append(Aloud())
     model.fit(
         distribution.share(batches, strategy),
         epochs=10**9 if run.last is None else (run.last - run.first) // INTERVAL,

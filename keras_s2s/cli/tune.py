@@ -30,7 +30,7 @@ def tune(
     tuning:
       trials: 20
       space:
-        training.learning_rate: {low: 1.0e-4, high: 1.0e-2, log: true}
+        training.optimizer.schedule.learning_rate: {low: 1.0e-4, high: 1.0e-2, log: true}
         model.dropout: {choices: [0.1, 0.2, 0.3]}
         model.width: {low: 64, high: 256, step: 64}
     ```

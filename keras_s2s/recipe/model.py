@@ -10,7 +10,7 @@ from keras_s2s import training
 from keras_s2s.config import parse
 from keras_s2s.data import Task
 from keras_s2s.models import ModelConfig
-from keras_s2s.recipe.prepare import folder_of
+from keras_s2s.recipe.prepare import beside, folder_of, prepare
 from keras_s2s.recipe.schema import Recipe, RecipeConfig
 from keras_s2s.recipe.stages import stage
 
@@ -30,20 +30,39 @@ def train_model(
     Returns:
         The model's `.keras` file, and the fingerprint of the stage.
     """
-    vocabularies = {"target_vocabulary": task.target_tokenizer.vocabulary_size}
-    if task.source_tokenizer is not None:
-        vocabularies["source_vocabulary"] = task.source_tokenizer.vocabulary_size
-    model = parse(ModelConfig, {**config.model.model_dump(), **vocabularies}, str(recipe.path))
+    model = parse(ModelConfig, {**config.model.model_dump(), **_sizes(task)}, str(recipe.path))
+    start, start_fingerprint = _start(recipe, config)
     made_from = [
         model.model_dump(mode="json"),
         config.training.model_dump(mode="json"),
+        start_fingerprint,
         config.metrics,
         fingerprint,
     ]
     folder = folder_of(recipe) / "model"
 
     def work(folder: Path) -> None:
-        training.train(model, task, config.training, folder, callbacks=callbacks)
+        training.train(model, task, config.training, folder, callbacks=callbacks, start=start)
 
     fingerprint = stage(folder, made_from, work, Console().print)
     return folder / training.CHECKPOINT, fingerprint
+
+
+def _sizes(task: Task) -> dict[str, int]:
+    """What the data decide of a model."""
+    sizes = {"target_vocabulary": task.target_tokenizer.vocabulary_size}
+    if task.source_tokenizer is not None:
+        sizes["source_vocabulary"] = task.source_tokenizer.vocabulary_size
+    elif task.train.has_features:
+        sizes["source_features"] = task.train.sources[0].shape[1]
+    return sizes
+
+
+def _start(recipe: Recipe, config: RecipeConfig) -> tuple[training.Start | None, str]:
+    """The trained model of the recipe that `training.start_from` names, and the fingerprint of its stage."""
+    if config.training.start_from is None:
+        return None, ""
+    other, other_config = beside(recipe, "training.start_from", config.training.start_from)
+    task, fingerprint = prepare(other, other_config)
+    path, fingerprint = train_model(other, other_config, task, fingerprint)
+    return training.Start(path, training.Vocabularies.of(task.source_tokenizer, task.target_tokenizer)), fingerprint

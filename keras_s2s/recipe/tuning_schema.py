@@ -54,7 +54,7 @@ class TuningConfig(Config):
     """The search for better values of a recipe's keys, by the first of its metrics on the dev data.
 
     Args:
-        space: the values of each key; a key of a part has dots, such as `training.learning_rate`.
+        space: the values of each key; a key of a part has dots, such as `training.optimizer.schedule.learning_rate`.
         trials: how many are made.
         seed: of the values that are drawn.
     """
@@ -67,5 +67,5 @@ class TuningConfig(Config):
     @classmethod
     def _has_keys(cls, space: dict[str, Parameter]) -> dict[str, Parameter]:
         if not space:
-            raise ValueError("expected at least one key of the recipe, such as training.learning_rate")
+            raise ValueError("expected at least one key of the recipe, such as model.dropout")
         return space

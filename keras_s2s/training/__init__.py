@@ -1,7 +1,31 @@
 """Training: config, callbacks, and the run that ties them to `fit`."""
 
 from keras_s2s.training.callbacks import DecodedMetrics, DevPerplexity
+from keras_s2s.training.checkpoints import Checkpoints, average
 from keras_s2s.training.config import TrainingConfig
-from keras_s2s.training.train import CHECKPOINT, load, train
+from keras_s2s.training.freezing import freeze
+from keras_s2s.training.non_finite import NonFinite
+from keras_s2s.training.optimizers import OptimizerConfig, averaged_weights, make_optimizer
+from keras_s2s.training.tensorboard import TensorBoard
+from keras_s2s.training.train import CHECKPOINT, Start, load, train
+from keras_s2s.training.transfer import Vocabularies, start_from
 
-__all__ = ["CHECKPOINT", "DecodedMetrics", "DevPerplexity", "TrainingConfig", "load", "train"]
+__all__ = [
+    "CHECKPOINT",
+    "Checkpoints",
+    "DecodedMetrics",
+    "DevPerplexity",
+    "NonFinite",
+    "OptimizerConfig",
+    "Start",
+    "TensorBoard",
+    "TrainingConfig",
+    "Vocabularies",
+    "average",
+    "averaged_weights",
+    "freeze",
+    "load",
+    "make_optimizer",
+    "start_from",
+    "train",
+]

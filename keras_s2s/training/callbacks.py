@@ -2,9 +2,9 @@
 
 import functools
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
+import keras
 import tensorflow as tf
 from keras import ops
 
@@ -12,34 +12,70 @@ from keras_s2s.data import Task, batches, encode_sources
 from keras_s2s.decoding import available, make_program
 from keras_s2s.errors import UserError
 from keras_s2s.evaluation import evaluate, find_metric
-from keras_s2s.training.best import KeepBest
+from keras_s2s.training.optimizers import averaged_weights
+from keras_s2s.training.precision import float32
 
 _BATCH = 128
 # Hypotheses are ranked by their average log-probability; one hypothesis needs no more than that.
 _SCORER = {"length_penalty": 1.0, "length_penalty_base": 0.0, "word_reward": 0.0}
 
 
-class DecodedMetrics(KeepBest):
+class Judge(keras.callbacks.Callback):
+    """Judges the model on the dev data at the end of every epoch of `fit`, and logs each value as `dev_NAME`.
+
+    Where the optimiser keeps a moving average of the weights, that is what is judged; and always in float32, as the
+    saved model computes.
+
+    Args:
+        task: dev data.
+        metric: the name of the value that decides.
+        higher_is_better: which values of it are good.
+
+    Raises:
+        UserError: there are no dev data.
+    """
+
+    def __init__(self, task: Task, metric: str, higher_is_better: bool) -> None:
+        if not len(task.dev):
+            raise UserError("training: no dev pairs to choose the best model on; give some")
+        super().__init__()
+        self.task, self.metric, self.higher_is_better = task, metric, higher_is_better
+
+    def judge(self) -> dict[str, float]:
+        """Values of the model as it is, by name."""
+        raise NotImplementedError
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        """Logs the values."""
+        with averaged_weights(self.model), float32(self.model):
+            values = self.judge()
+        if logs is not None:
+            logs.update({f"dev_{name}": value for name, value in values.items()})
+
+
+class DecodedMetrics(Judge):
     """Decodes the dev data by the model's cheapest strategy and computes the task's metrics; the first one decides.
 
     That is greedy search with a decoder, otherwise the best path of a CTC head, otherwise Viterbi's of a CRF head.
 
     Args:
         task: dev data, tokenizers and metrics.
-        path: where the best model is saved, a `.keras` file.
-        every: epochs between two decodings; the last epoch is always decoded.
+
+    Attributes:
+        hypotheses: what the dev sources gave the last time, in order; empty before.
 
     Raises:
         UserError: there are no dev data, or a metric is unknown, or there is none.
     """
 
-    def __init__(self, task: Task, path: Path, every: int = 1) -> None:
-        _check_dev(task)
+    def __init__(self, task: Task) -> None:
         if not task.metrics:
             raise UserError("training: no metrics to choose the best model by; name one, such as exact_match")
-        metrics = [find_metric(name) for name in task.metrics]
-        super().__init__(path, every, metrics[0].higher_is_better)
-        self.task = task
+        if task.dev.has_features:
+            raise UserError("training: models that read features are not decoded in training yet; give texts")
+        first, *_ = [find_metric(name) for name in task.metrics]
+        super().__init__(task, first.name, first.higher_is_better)
+        self.hypotheses: Sequence[str] = ()
 
     @functools.cached_property
     def _program(self) -> Any:
@@ -47,7 +83,8 @@ class DecodedMetrics(KeepBest):
 
     def judge(self) -> dict[str, float]:
         """The task's metrics."""
-        return evaluate(self.task.metrics, self.decode(), self.task.dev.targets)
+        self.hypotheses = self.decode()
+        return evaluate(self.task.metrics, self.hypotheses, self.task.dev.targets)
 
     def decode(self) -> list[str]:
         """The model's outputs for the dev sources, in order."""
@@ -70,21 +107,18 @@ class DecodedMetrics(KeepBest):
         return self._program(*(tf.constant(given[spec.name], spec.dtype) for spec in self._program.input_signature))
 
 
-class DevPerplexity(KeepBest):
+class DevPerplexity(Judge):
     """Computes a language model's perplexity of the dev targets: exp of the mean cross entropy of a token, EOS too.
 
     Args:
         task: dev data and target tokenizer.
-        path: where the best model is saved, a `.keras` file.
-        every: epochs between two judgements.
 
     Raises:
         UserError: there are no dev data.
     """
 
-    def __init__(self, task: Task, path: Path, every: int = 1) -> None:
-        _check_dev(task)
-        super().__init__(path, every, higher_is_better=False)
+    def __init__(self, task: Task) -> None:
+        super().__init__(task, "perplexity", higher_is_better=False)
         self.dataset = batches(task.dev, None, task.target_tokenizer, seed=None)
 
     def judge(self) -> dict[str, float]:
@@ -105,8 +139,3 @@ class DevPerplexity(KeepBest):
             return ops.sum(weights * ops.sparse_categorical_crossentropy(labels, logits, from_logits=True))
 
         return loss
-
-
-def _check_dev(task: Task) -> None:
-    if not len(task.dev):
-        raise UserError("training: no dev pairs to choose the best model on; give some")

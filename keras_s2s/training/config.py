@@ -1,37 +1,71 @@
 """How a model is trained, as typed, frozen data."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
 from keras_s2s.config import Config
+from keras_s2s.training.distribution import Devices
+from keras_s2s.training.optimizers import OptimizerConfig
+from keras_s2s.training.precision import Precision
+
+Rate = Annotated[NonNegativeFloat, Field(lt=1)]
 
 
 class TrainingConfig(Config):
-    """Adam with a linear warm-up and a cosine decay to zero.
+    """Training in intervals: after each the dev data are decoded and a checkpoint is written.
 
     Args:
-        epochs: passes over the training data.
+        epochs: passes over the training data, rounded up to whole intervals.
+        evaluate_every: steps of an interval, a step being an update of the weights; null for those of an epoch.
+        patience: intervals without a better dev metric after which training stops; null for never.
+        keep_best: the checkpoints with the best dev metrics that are kept.
+        keep_last: the latest ones that are kept.
+        average: what is averaged into the final model, which is taken if it is better than the best: all that are kept
+            as the "best" or the "last", or null for nothing.
         tokens: ids of a batch, padding included, on its longer side.
-        learning_rate: the highest one.
-        warm_up: share of all steps in which the rate rises to it.
-        beta_2: Adam's decay of squared gradients.
-        clip_norm: gradients of a larger norm, all weights together, are scaled down to it.
-        label_smoothing: see `losses.CrossEntropy`.
-        loss_weights: of a model with several heads, what the loss of "logits", "ctc" or "crf" counts; 1 unless said.
+        sentences: pairs of a batch, at most; null for no limit.
         maximum_length: training pairs with more ids on either side are left out.
-        evaluate_every: epochs between decodings of the dev data.
+        subword_sampling: see `data.Batches`.
+        optimizer: Adam with a warm-up and a cosine decay, unless it says otherwise.
+        label_smoothing: see `losses.CrossEntropy`.
+        r_drop: alpha of `losses.RDrop`; 0 is plain cross entropy, and every pair stands in its batch once.
+        bag_of_tokens: weight of `losses.BagOfTokens` beside the cross entropy.
+        loss_weights: of a model with several heads, what the loss of "logits", "ctc", "crf" or "attention" counts; 1
+            unless said.
+        precision: of large products; all else is float32.
+        devices: "one", all of this machine ("mirrored"), or those of several machines ("workers").
+        start_from: another recipe, a file beside this one, whose model gives the first weights, as far as they fit.
+        freeze: patterns of paths of weights that stay as they are, see `freezing.freeze`.
+        tensorboard: whether event files are written, with decoded samples and pictures of attention.
         seed: of weights, dropout and the order of data.
     """
 
-    epochs: PositiveInt
+    epochs: PositiveFloat
+    evaluate_every: PositiveInt | None = None
+    patience: PositiveInt | None = None
+    keep_best: PositiveInt = 1
+    keep_last: NonNegativeInt = 0
+    average: Literal["best", "last"] | None = None
     tokens: PositiveInt = 4096
-    learning_rate: PositiveFloat = 1e-3
-    warm_up: Annotated[float, Field(ge=0, lt=1)] = 0.05
-    beta_2: Annotated[float, Field(gt=0, lt=1)] = 0.98
-    clip_norm: PositiveFloat = 1.0
-    label_smoothing: Annotated[NonNegativeFloat, Field(lt=1)] = 0.0
-    loss_weights: dict[Literal["logits", "ctc", "crf"], PositiveFloat] = Field(default_factory=dict)
+    sentences: PositiveInt | None = None
     maximum_length: PositiveInt = 256
-    evaluate_every: PositiveInt = 1
-    seed: int = 1
+    subword_sampling: Rate = 0.0
+    optimizer: OptimizerConfig = OptimizerConfig(options={"beta_2": 0.98})
+    label_smoothing: Rate = 0.0
+    r_drop: NonNegativeFloat = 0.0
+    bag_of_tokens: NonNegativeFloat = 0.0
+    loss_weights: dict[Literal["logits", "ctc", "crf", "attention"], PositiveFloat] = Field(default_factory=dict)
+    precision: Precision = "float32"
+    devices: Devices = "one"
+    start_from: str | None = None
+    freeze: tuple[str, ...] = ()
+    tensorboard: bool = False
+    seed: NonNegativeInt = 1
+
+    @model_validator(mode="after")
+    def _averages(self) -> Self:
+        kept = {"best": self.keep_best, "last": self.keep_last}
+        if self.average is not None and kept[self.average] < 2:
+            raise ValueError(f"average: {self.average}: needs at least two; raise keep_{self.average}")
+        return self

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Annotated, Any, Self
 
 import keras
+from keras import ops
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
 from keras_s2s.config import Config
@@ -89,7 +90,11 @@ def averaged_weights(model: keras.Model) -> Iterator[None]:
     Nothing happens to a model whose optimiser keeps no average, or before its first step.
     """
     optimizer = model.optimizer
-    if not getattr(optimizer, "use_ema", False) or not optimizer.built or not int(optimizer.iterations):
+    if (
+        not getattr(optimizer, "use_ema", False)
+        or not optimizer.built
+        or not int(ops.convert_to_numpy(optimizer.iterations))
+    ):
         yield
         return
     variables = model.trainable_variables

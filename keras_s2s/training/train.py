@@ -1,21 +1,37 @@
 """Training of a task's model: plain `compile` and `fit`, and a folder from which an interrupted run goes on."""
 
-import sys
+import dataclasses
+import math
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, NamedTuple
 
 import keras
+from rich.console import Console
 
-from keras_s2s.data import Task, batches
+from keras_s2s.data import Batches, Examples, Task, encode, learn_alignments
 from keras_s2s.data.heads import Head
 from keras_s2s.errors import UserError
-from keras_s2s.losses import CRF, CTC, CrossEntropy
+from keras_s2s.losses import CRF, CTC, BagOfTokens, CrossEntropy, GuidedAlignment, RDrop, Total
 from keras_s2s.models import ModelConfig, Seq2Seq, build
-from keras_s2s.training.callbacks import DecodedMetrics, DevPerplexity
+from keras_s2s.training import distribution, precision, progress, transfer
+from keras_s2s.training.callbacks import DecodedMetrics, DevPerplexity, Judge
+from keras_s2s.training.checkpoints import Checkpoints, average
 from keras_s2s.training.config import TrainingConfig
+from keras_s2s.training.freezing import freeze
+from keras_s2s.training.non_finite import NonFinite
+from keras_s2s.training.optimizers import make_optimizer
+from keras_s2s.training.tensorboard import TensorBoard
 
 CHECKPOINT = "best.keras"
+
+
+class Start(NamedTuple):
+    """A model whose weights another one starts from, and what its ids mean."""
+
+    path: Path
+    vocabularies: transfer.Vocabularies
 
 
 def train(
@@ -24,51 +40,67 @@ def train(
     training: TrainingConfig,
     folder: Path,
     callbacks: Sequence[keras.callbacks.Callback] = (),
+    start: Start | None = None,
 ) -> Path:
     """Trains a model and keeps the one that decodes the dev data best, or the language model that expects them most.
 
-    Called again after an interruption, it goes on from the last whole epoch.
+    Called again after an interruption, it goes on from the last whole interval, with the losses and weights of a run
+    that was never interrupted.
 
     Args:
         config: the model.
         task: data, tokenizers and metrics.
         training: how.
         folder: for checkpoints.
-        callbacks: more of them; they see `dev_NAME` of each metric in the logs of an epoch that was judged.
+        callbacks: of Keras, added to those of training.
+        start: the model that gives the first weights, where `training.start_from` names one.
 
     Returns:
         The best model's `.keras` file.
 
     Raises:
-        UserError: the data do not suit the model, or `loss_weights` its heads.
+        UserError: the data do not suit the model, or `loss_weights` its heads, or a file cannot be read or written.
     """
     heads = _heads(config)
-    _check_weights(training, heads)
+    _check(training, heads)
+    strategy = distribution.strategy(training.devices)
+    chief = distribution.is_chief(strategy)
     folder.mkdir(parents=True, exist_ok=True)
     keras.utils.set_random_seed(training.seed)
-    dataset = batches(
-        task.train,
-        task.source_tokenizer,
-        task.target_tokenizer,
-        tokens=training.tokens,
-        seed=training.seed,
-        maximum_length=training.maximum_length,
-        heads=heads,
-        upsampling=config.ctc.upsampling if config.ctc is not None else 1,
-    )
-    model = build(config)
-    model.compile(optimizer=_optimizer(training, int(dataset.cardinality())), **_losses(training, heads))
-    judge = DevPerplexity if config.encoder is None else DecodedMetrics
-    best = judge(task, folder / CHECKPOINT, training.evaluate_every)
-    # Of two backups one is whole, whenever the run is stopped.
-    backup = keras.callbacks.BackupAndRestore(str(folder / "backup"), double_checkpoint=True)
-    model.fit(
-        dataset,
-        epochs=training.epochs,
-        shuffle=False,
-        verbose=_verbosity(),
-        callbacks=[best, backup, *callbacks],
-    )
+    made = _batches(config, task, training, heads)
+    plan = _Plan.of(training, len(made))
+    if chief:
+        Console(highlight=False, soft_wrap=True).print(progress.describe(made))
+    with distribution.scope(strategy):
+        model = _first_model(config, task, training, start)
+        optimizer = make_optimizer(training.optimizer, plan.steps)
+    spec = made.dataset().element_spec
+    distribution.compile_for(strategy, model, spec, optimizer=optimizer, **_losses(training, heads))
+    judge: Judge = DevPerplexity(task) if config.encoder is None else DecodedMetrics(task)
+    limits = (training.keep_best, training.keep_last, training.patience)
+    kept = Checkpoints(folder, judge.metric, judge.higher_is_better, *limits, strategy)
+    done = kept.restore(model)
+    report = progress.Report(made, plan.steps, done * plan.interval, plan.accumulation)
+    if done < plan.intervals and not distribution.of_chief(strategy, [kept.is_exhausted])[0]:
+        batches = plan.interval * plan.accumulation
+        dataset = made.dataset(done * batches)
+        decoded = judge if isinstance(judge, DecodedMetrics) else None
+        logged = [TensorBoard(folder / "tensorboard", decoded, made.tokens_at)] if training.tensorboard else []
+        try:
+            with distribution.lost_workers():
+                model.fit(
+                    distribution.share(dataset, strategy, made.times),
+                    epochs=plan.intervals,
+                    initial_epoch=done,
+                    steps_per_epoch=batches,
+                    shuffle=False,
+                    verbose=0,
+                    callbacks=[NonFinite(made.at, folder), report, judge, *logged, kept, report.last, *callbacks],
+                )
+        finally:
+            report.close()
+    if chief:
+        _choose(kept, judge, training, folder)
     return folder / CHECKPOINT
 
 
@@ -77,22 +109,93 @@ def load(path: Path) -> Seq2Seq:
     return keras.models.load_model(path, compile=False)
 
 
+class _Plan(NamedTuple):
+    """How long a training is.
+
+    Attributes:
+        steps: updates of the weights.
+        interval: steps between two judgements, a divisor of all.
+        accumulation: batches of a step.
+    """
+
+    steps: int
+    interval: int
+    accumulation: int
+
+    @classmethod
+    def of(cls, training: TrainingConfig, batches: int) -> "_Plan":
+        accumulation = training.optimizer.accumulation
+        of_epoch = max(batches // accumulation, 1)
+        interval = training.evaluate_every or of_epoch
+        intervals = math.ceil(round(training.epochs * of_epoch / interval, 6))
+        return cls(intervals * interval, interval, accumulation)
+
+    @property
+    def intervals(self) -> int:
+        return self.steps // self.interval
+
+
+def _batches(config: ModelConfig, task: Task, training: TrainingConfig, heads: Sequence[Head]) -> Batches:
+    examples = encode(task.train, task.source_tokenizer, task.target_tokenizer)
+    if "attention" in heads:
+        examples = _aligned(examples)
+    return Batches(
+        examples,
+        tokens=training.tokens,
+        sentences=training.sentences,
+        seed=training.seed,
+        maximum_length=training.maximum_length,
+        heads=heads,
+        upsampling=config.ctc.upsampling if config.ctc is not None else 1,
+        mixture=task.mixture,
+        subword_sampling=training.subword_sampling,
+        twice=training.r_drop > 0,
+    )
+
+
+def _aligned(examples: Examples) -> Examples:
+    without_eos = ([row[:-1] for row in rows] for rows in (examples.sources, examples.labels))
+    return dataclasses.replace(examples, alignments=learn_alignments(*without_eos))
+
+
+def _first_model(config: ModelConfig, task: Task, training: TrainingConfig, start: Start | None) -> Seq2Seq:
+    model = build(config)
+    if start is not None:
+        own = transfer.Vocabularies.of(task.source_tokenizer, task.target_tokenizer)
+        for line in transfer.start_from(model, start.path, start.vocabularies, own).lines():
+            Console(highlight=False, soft_wrap=True).print(line)
+    if training.freeze:
+        freeze(model, training.freeze)
+    precision.use(model, training.precision)
+    return model
+
+
 def _heads(config: ModelConfig) -> list[Head]:
-    parts: dict[Head, Any] = {"logits": config.decoder, "ctc": config.ctc, "crf": config.crf}
+    parts: dict[Head, Any] = {
+        "logits": config.decoder,
+        "ctc": config.ctc,
+        "crf": config.crf,
+        "attention": config.guided_alignment or None,
+    }
     return [name for name, part in parts.items() if part is not None]
 
 
-def _check_weights(training: TrainingConfig, heads: Sequence[Head]) -> None:
+def _check(training: TrainingConfig, heads: Sequence[Head]) -> None:
     if training.loss_weights and len(heads) == 1:
         raise UserError(f"training: loss_weights: the model has one head, {heads[0]}, so there is nothing to weigh")
     for name in training.loss_weights:
         if name not in heads:
             raise UserError(f"training: loss_weights: {name}: the model has no such head; it has {', '.join(heads)}")
+    for key in ("r_drop", "bag_of_tokens"):
+        if getattr(training, key) and "logits" not in heads:
+            raise UserError(f"training: {key}: needs a decoder, and the model has none; leave it out")
+    if training.subword_sampling and "attention" in heads:
+        raise UserError("training: subword_sampling: alignments are of whole pieces; leave out guided_alignment, or it")
 
 
 def _losses(training: TrainingConfig, heads: Sequence[Head]) -> dict[str, Any]:
     """Arguments of `compile`."""
-    losses = {"logits": CrossEntropy(training.label_smoothing), "ctc": CTC(), "crf": CRF()}
+    losses = {"logits": _of_logits(training), "ctc": CTC(), "crf": CRF(), "attention": GuidedAlignment()}
     if len(heads) == 1:
         return {"loss": losses[heads[0]]}
     return {
@@ -101,18 +204,33 @@ def _losses(training: TrainingConfig, heads: Sequence[Head]) -> dict[str, Any]:
     }
 
 
-def _optimizer(training: TrainingConfig, steps_per_epoch: int) -> keras.optimizers.Optimizer:
-    steps = training.epochs * steps_per_epoch
-    warm_up = int(training.warm_up * steps)
-    schedule = keras.optimizers.schedules.CosineDecay(
-        initial_learning_rate=0.0 if warm_up else training.learning_rate,
-        decay_steps=steps - warm_up,
-        warmup_target=training.learning_rate if warm_up else None,
-        warmup_steps=warm_up,
-    )
-    return keras.optimizers.Adam(schedule, beta_2=training.beta_2, global_clipnorm=training.clip_norm)
+def _of_logits(training: TrainingConfig) -> keras.losses.Loss:
+    loss: keras.losses.Loss = CrossEntropy(training.label_smoothing)
+    if training.r_drop:
+        loss = RDrop(training.label_smoothing, training.r_drop)
+    return Total([(loss, 1.0), (BagOfTokens(), training.bag_of_tokens)]) if training.bag_of_tokens else loss
 
 
-def _verbosity() -> Literal[1, 2]:
-    """A progress bar on a terminal, a line an epoch elsewhere."""
-    return 1 if sys.stdout.isatty() else 2
+def _choose(kept: Checkpoints, judge: Judge, training: TrainingConfig, folder: Path) -> None:
+    """The best model, or the mean of several if it is better still."""
+    best = kept.best()[0]
+    chosen = kept.path_of(best)
+    if training.average is not None:
+        mean = folder / "average.keras"
+        average([kept.path_of(each) for each in getattr(kept, training.average)()], mean)
+        value = _judged(judge, mean)
+        is_better = value > best.value if kept.higher_is_better else value < best.value
+        Console(highlight=False, soft_wrap=True).print(
+            f"{training.average} checkpoints averaged: dev {judge.metric} {value:.2f}, the best alone {best.value:.2f}"
+        )
+        chosen = mean if is_better else chosen
+    beside = folder / f"new.{CHECKPOINT}"
+    shutil.copyfile(chosen, beside)
+    beside.replace(folder / CHECKPOINT)
+
+
+def _judged(judge: Judge, path: Path) -> float:
+    """The deciding value of a model on disk."""
+    other = type(judge)(judge.task)  # type: ignore[call-arg]  # Every judge is made of a task.
+    other.set_model(load(path))
+    return other.judge()[judge.metric]

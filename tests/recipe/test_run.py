@@ -42,7 +42,7 @@ RECIPE: dict[str, Any] = {
     },
     "tokenizer": {"kind": "char", "vocabulary_size": 20, "joint": True},
     "model": {"width": 16, "encoder": {"kind": "lstm"}, "decoder": {"kind": "lstm"}, "dropout": 0.0},
-    "training": {"epochs": 2, "tokens": 128, "learning_rate": 0.01},
+    "training": {"epochs": 2, "tokens": 128, "optimizer": {"schedule": {"kind": "cosine", "learning_rate": 0.01}}},
     "decoding": {
         "strategy": "greedy",
         "beam_size": 1,
@@ -137,7 +137,9 @@ class Work:
         monkeypatch.setattr(module.training, "load", lambda path: path.read_text())
         monkeypatch.setattr(module.exporting, "export_bundle", self.export)
 
-    def train(self, model: Any, task: Task, training: Any, folder: Path, callbacks: Any = ()) -> Path:
+    def train(
+        self, model: Any, task: Task, training: Any, folder: Path, callbacks: Any = (), start: Any = None
+    ) -> Path:
         self.tasks.append(task)
         with open(folder / "epochs", "a") as file:
             file.write("epoch\n")

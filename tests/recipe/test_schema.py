@@ -127,7 +127,7 @@ def test_files_that_are_no_recipe(tmp_path: Path, content: bytes, message: str) 
     ("key", "value", "message"),
     [
         ("trainning", {}, "trainning: unknown key; did you mean 'training'?"),
-        ("training.learning_rat", 1, "training.learning_rat: unknown key; did you mean 'learning_rate'?"),
+        ("training.label_smoothin", 1, "training.label_smoothin: unknown key; did you mean 'label_smoothing'?"),
         ("model.encoder.layer", 1, "model.encoder.layer: unknown key; did you mean 'layers'?"),
         ("data.train.tvs", "x", "data.train.tvs: unknown key; did you mean 'tsv'?"),
         ("model.encoder", {"kind": "rnn"}, "model.encoder: "),

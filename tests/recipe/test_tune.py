@@ -19,7 +19,7 @@ RECIPE: dict[str, Any] = {
     "data": {split: {"tsv": f"{split}.tsv"} for split in ("train", "dev", "test")},
     "tokenizer": {"kind": "char", "vocabulary_size": 20, "joint": True},
     "model": {"width": 16, "encoder": {"kind": "lstm"}, "decoder": {"kind": "lstm"}, "dropout": 0.0},
-    "training": {"epochs": 3, "tokens": 128, "learning_rate": 0.01},
+    "training": {"epochs": 3, "tokens": 128, "optimizer": {"schedule": {"kind": "cosine", "learning_rate": 0.01}}},
     "decoding": {
         "strategy": "greedy",
         "beam_size": 1,
@@ -32,7 +32,8 @@ RECIPE: dict[str, Any] = {
     "metrics": ["chrf"],
     "max_source_tokens": 30,
 }
-RATE = {"training.learning_rate": {"low": "1e-4", "high": "1e-2", "log": True}}
+KEY = "training.optimizer.schedule.learning_rate"
+RATE = {KEY: {"low": "1e-4", "high": "1e-2", "log": True}}
 
 Values = Callable[[dict[str, Any]], list[float]]
 
@@ -41,12 +42,12 @@ class Trainer:
     """Trains nothing: says what the dev metric is after each epoch, to the callbacks that it is given."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.values: Values = lambda config: [1000 * config["learning_rate"]] * 3
+        self.values: Values = lambda config: [1000 * config["optimizer"]["schedule"]["learning_rate"]] * 3
         self.interrupt_at: int | None = None
         self.seen: list[tuple[str, int]] = []
         monkeypatch.setattr(training, "train", self.train)
 
-    def train(self, model: Any, task: Any, config: Any, folder: Path, callbacks: Any = ()) -> None:
+    def train(self, model: Any, task: Any, config: Any, folder: Path, callbacks: Any = (), start: Any = None) -> None:
         done = folder / "done"
         first = int(done.read_text()) if done.exists() else 0
         for epoch, value in list(enumerate(self.values({**config.model_dump(), "width": model.width})))[first:]:
@@ -82,7 +83,7 @@ def test_the_best_value_of_the_trials(write: Callable, trainer: Trainer) -> None
     assert (found.metric, found.higher_is_better) == ("chrf", True)
     assert found.folder == Path("saved_models/.runs/toy/tuning")
     assert [trial.number for trial in found.trials] == list(range(8))
-    rates = [trial.values["training.learning_rate"] for trial in found.trials]
+    rates = [trial.values[KEY] for trial in found.trials]
     assert all(1e-4 <= rate <= 1e-2 for rate in rates)
     assert len(set(rates)) == 8
     for trial, rate in zip(found.trials, rates, strict=True):
@@ -105,7 +106,7 @@ def test_a_lower_error_rate_is_better_and_the_best_evaluation_counts(
     content = yaml.safe_load((folder / "recipe.yaml").read_text())
     (folder / "recipe.yaml").write_text(yaml.safe_dump({**content, "metrics": ["wer"]}))
 
-    def train(model: Any, task: Any, config: Any, folder: Path, callbacks: Any = ()) -> None:
+    def train(model: Any, task: Any, config: Any, folder: Path, callbacks: Any = (), start: Any = None) -> None:
         for epoch, value in enumerate((model.width + 2.0, model.width, model.width + 1.0)):
             for callback in callbacks:
                 callback.on_epoch_end(epoch, {"dev_wer": value})
@@ -148,13 +149,13 @@ def test_a_changed_recipe_is_refused_until_trials_are_forgotten(write: Callable,
 
 
 def test_values_that_make_no_recipe_fail_with_a_reason(write: Callable, trainer: Trainer) -> None:
-    found = recipe.tune(recipe.load(write(space={"training.learning_rate": {"choices": [-1.0, 0.01]}}, trials=6)))
-    states = {trial.values["training.learning_rate"]: (trial.state, trial.reason) for trial in found.trials}
+    found = recipe.tune(recipe.load(write(space={KEY: {"choices": [-1.0, 0.01]}}, trials=6)))
+    states = {trial.values[KEY]: (trial.state, trial.reason) for trial in found.trials}
     assert states[0.01] == ("complete", None)
     state, reason = states[-1.0]
     assert state == "failed"
     assert reason is not None
-    assert "training.learning_rate: Input should be greater than 0, got -1.0" in reason
+    assert "training.optimizer.schedule.learning_rate: Input should be greater than 0, got -1.0" in reason
     assert found.ranked[-1].state == "failed"
 
 
@@ -177,8 +178,11 @@ def test_a_tokenizer_is_trained_for_each_trial_that_changes_it(write: Callable, 
         ({"space": {"model.width": {"low": 0, "high": 4, "log": True}}}, "log needs a 'low' above 0, and no 'step'"),
         ({"space": {"model.width": {"low": 1, "high": 4, "step": 0}}}, "step: expected more than 0, got 0"),
         ({"space": {"model.widht": {"choices": [4]}}}, r"model\.widht: unknown key; did you mean 'model\.width'\?$"),
-        ({"space": {"training.learning_rat": {"choices": [4]}}}, r"did you mean 'training\.learning_rate'\?$"),
-        ({"space": {"decoding.n_best": {"choices": [4]}}}, "unknown key; expected a key of tokenizer, model, training"),
+        (
+            {"space": {"training.optimizer.schedule.learning_rat": {"choices": [4]}}},
+            r"did you mean 'training\.optimizer\.schedule\.learning_rate'\?$",
+        ),
+        ({"space": {"metrics": {"choices": [4]}}}, "unknown key; expected a key of tokenizer, model, training"),
         ({"space": {"model.encoder": {"choices": [4]}}}, r"has keys of its own; name one of them, such as model\.enc"),
     ],
 )

@@ -14,19 +14,25 @@ def test_epochs_are_all_that_must_be_said() -> None:
     [
         ({}, "recipe.yaml: epochs: this key is required"),
         ({"epochs": 0}, "recipe.yaml: epochs: Input should be greater than 0, got 0"),
-        ({"epochs": 1.5}, "recipe.yaml: epochs: "),
         ({"epochs": 1, "tokens": -1}, "recipe.yaml: tokens: "),
-        ({"epochs": 1, "learning_rate": 0}, "recipe.yaml: learning_rate: "),
-        ({"epochs": 1, "warm_up": 1}, "recipe.yaml: warm_up: Input should be less than 1, got 1"),
-        ({"epochs": 1, "warm_up": -0.1}, "recipe.yaml: warm_up: "),
-        ({"epochs": 1, "beta_2": 1}, "recipe.yaml: beta_2: "),
-        ({"epochs": 1, "clip_norm": 0}, "recipe.yaml: clip_norm: "),
+        (
+            {"epochs": 1, "optimizer": {"schedule": {"kind": "cosine", "warm_up": 1.5}}},
+            "recipe.yaml: optimizer.schedule.",
+        ),
+        ({"epochs": 1, "optimizer": {"kind": "adan"}}, "recipe.yaml: optimizer: "),
+        ({"epochs": 1, "optimizer": {"clip_norm": 0}}, "recipe.yaml: optimizer.clip_norm: "),
+        (
+            {"epochs": 1, "average": "best"},
+            "recipe.yaml: TrainingConfig: average: best: needs at least two",
+        ),
+        ({"epochs": 1, "devices": "two"}, "recipe.yaml: devices: "),
+        ({"epochs": 1, "subword_sampling": 1}, "recipe.yaml: subword_sampling: "),
         ({"epochs": 1, "label_smoothing": 1}, "recipe.yaml: label_smoothing: "),
         ({"epochs": 1, "label_smoothing": -0.1}, "recipe.yaml: label_smoothing: "),
         ({"epochs": 1, "evaluate_every": 0}, "recipe.yaml: evaluate_every: "),
         (
-            {"epochs": 1, "lerning_rate": 0.1},
-            "recipe.yaml: lerning_rate: unknown key; did you mean 'learning_rate'?",
+            {"epochs": 1, "label_smoothin": 0.1},
+            "recipe.yaml: label_smoothin: unknown key; did you mean 'label_smoothing'?",
         ),
     ],
 )

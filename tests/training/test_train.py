@@ -1,7 +1,9 @@
 """A training that is a plain `fit`, can be interrupted, and gives a model back."""
 
+import errno
+import math
+import os
 import random
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,15 +12,29 @@ import numpy as np
 import pytest
 
 from keras_s2s import UserError, text
-from keras_s2s.data import Pairs, Task, batches
+from keras_s2s.data import Batches, Pairs, Task, batches, encode
 from keras_s2s.data.heads import Head
-from keras_s2s.evaluation import evaluate
 from keras_s2s.models import LSTMDecoderConfig, LSTMEncoderConfig, ModelConfig, build
 from keras_s2s.models.part_config import CRFHeadConfig, CTCHeadConfig
-from keras_s2s.training import CHECKPOINT, DecodedMetrics, TrainingConfig, load, train
-from keras_s2s.training.train import _losses, _optimizer
+from keras_s2s.training import (
+    CHECKPOINT,
+    DecodedMetrics,
+    OptimizerConfig,
+    Start,
+    TrainingConfig,
+    Vocabularies,
+    load,
+    train,
+)
+from keras_s2s.training.schedules import ConstantConfig, CosineConfig
+from keras_s2s.training.train import _losses
 
-TRAINING = TrainingConfig(epochs=3, tokens=256, learning_rate=0.01)
+
+def adam(rate: float) -> OptimizerConfig:
+    return OptimizerConfig(options={"beta_2": 0.98}, schedule=CosineConfig(learning_rate=rate))
+
+
+TRAINING = TrainingConfig(epochs=3, tokens=256, optimizer=adam(0.01))
 
 
 @pytest.fixture(scope="module")
@@ -37,111 +53,164 @@ def config(task: Task) -> ModelConfig:
     return ModelConfig(source_vocabulary=size, target_vocabulary=size, width=8, encoder=encoder, decoder=decoder)
 
 
-class Diary:
+class Diary(keras.callbacks.Callback):
     """Keeps what a training goes through, and interrupts it."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.epochs: list[int] = []
+    def __init__(self, stop_in: int | None = None) -> None:
+        super().__init__()
+        self.stop_in = stop_in
         self.steps: list[int] = []
-        self.weights: list[list[np.ndarray]] = []
-        self.stop_before: int | None = None
-        self.stop_in: int | None = None
-        self.model: Any = None
-        before_epoch = self._before_epoch
-        after_epoch = DecodedMetrics.on_epoch_end
+        self.losses: list[float] = []
+        self.logs: list[dict[str, float]] = []
 
-        def on_epoch_begin(callback: Any, epoch: int, logs: Any = None) -> None:
-            before_epoch(callback.model, epoch)
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        self.losses.append(float(logs["loss"]))
 
-        def on_epoch_end(callback: Any, epoch: int, logs: Any = None) -> None:
-            if epoch == self.stop_in:
-                raise KeyboardInterrupt
-            after_epoch(callback, epoch, logs)
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        self.steps.append(int(keras.ops.convert_to_numpy(self.model.optimizer.iterations)))
+        self.logs.append(dict(logs))
 
-        monkeypatch.setattr(DecodedMetrics, "on_epoch_begin", on_epoch_begin)
-        monkeypatch.setattr(DecodedMetrics, "on_epoch_end", on_epoch_end)
-
-    def _before_epoch(self, model: Any, epoch: int) -> None:
-        self.model = model
-        self.epochs.append(epoch)
-        self.steps.append(int(model.optimizer.iterations))
-        self.weights.append(model.get_weights())
-        if epoch == self.stop_before:
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        if epoch == self.stop_in:
             raise KeyboardInterrupt
 
-
-@pytest.fixture
-def diary(monkeypatch: pytest.MonkeyPatch) -> Diary:
-    return Diary(monkeypatch)
+    @property
+    def weights(self) -> list[np.ndarray]:
+        return self.model.get_weights()
 
 
 def equal(one: list[np.ndarray], other: list[np.ndarray]) -> bool:
     return all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))
 
 
-def test_what_is_loaded_is_what_was_trained(task: Task, config: ModelConfig, diary: Diary, tmp_path: Path) -> None:
-    path = train(config, task, TRAINING.replace(epochs=1), tmp_path / "a" / "b")
+def test_what_is_loaded_is_what_was_trained(task: Task, config: ModelConfig, tmp_path: Path) -> None:
+    diary = Diary()
+    path = train(config, task, TRAINING.replace(epochs=1), tmp_path / "a" / "b", [diary])
     assert path == tmp_path / "a" / "b" / CHECKPOINT
     model = load(path)
     assert model.config == config
     assert [v.path for v in model.trainable_variables] == [v.path for v in diary.model.trainable_variables]
-    assert equal(model.get_weights(), diary.model.get_weights())
+    assert equal(model.get_weights(), diary.weights)
     inputs = {"source_ids": np.array([[4, 5, 2, 0]], "int32"), "target_ids": np.array([[1, 4]], "int32")}
     assert np.array_equal(model(inputs), diary.model(inputs))
-    # Training has changed something.
-    assert not equal(model.get_weights(), diary.weights[0])
 
 
-def test_an_interrupted_training_goes_on_from_the_last_whole_epoch(
-    task: Task, config: ModelConfig, diary: Diary, tmp_path: Path
+OPTIMIZERS: dict[str, dict[str, Any]] = {
+    "adam": {},
+    "a moving average": {"average": 0.9},
+    "accumulation": {"accumulation": 2},
+    "momentum": {"kind": "sgd", "options": {"momentum": 0.9}},
+}
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_an_interrupted_training_goes_on_as_if_nothing_had_been(
+    task: Task, config: ModelConfig, tmp_path: Path, optimizer: str
 ) -> None:
-    diary.stop_in = 1
+    training = TRAINING.replace(
+        optimizer=OptimizerConfig(schedule=CosineConfig(learning_rate=0.01), **OPTIMIZERS[optimizer]),
+        evaluate_every=3,
+        subword_sampling=0.0,
+    )
+    config = config.replace(dropout=0.2)
+    whole, first, second = Diary(), Diary(stop_in=2), Diary()
+    train(config, task, training, tmp_path / "whole", [whole])
     with pytest.raises(KeyboardInterrupt):
+        train(config, task, training, tmp_path / "parts", [first])
+    train(config, task, training, tmp_path / "parts", [second])
+    assert first.steps == [3, 6] and first.steps + second.steps == whole.steps
+    np.testing.assert_allclose(first.losses + second.losses, whole.losses, rtol=1e-5)
+    for one, other in zip(second.weights, whole.weights, strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-5)
+    assert [log["dev_chrf"] for log in first.logs + second.logs] == [log["dev_chrf"] for log in whole.logs]
+
+
+def test_a_finished_training_is_not_done_again(task: Task, config: ModelConfig, tmp_path: Path) -> None:
+    path = train(config, task, TRAINING, tmp_path)
+    before, again = path.read_bytes(), Diary()
+    assert train(config, task, TRAINING, tmp_path, [again]) == path
+    assert not again.losses and path.read_bytes() == before
+
+
+def test_intervals_are_of_steps_and_the_last_one_is_whole(task: Task, config: ModelConfig, tmp_path: Path) -> None:
+    diary = Diary()
+    train(config, task, TRAINING.replace(epochs=1.5, evaluate_every=2), tmp_path, [diary])
+    batches = len(Batches(encode(task.train, task.source_tokenizer, task.target_tokenizer), tokens=TRAINING.tokens))
+    assert diary.steps == list(range(2, 2 * math.ceil(1.5 * batches / 2) + 1, 2))
+
+
+def test_the_best_and_the_last_are_kept_and_averaged(task: Task, config: ModelConfig, tmp_path: Path) -> None:
+    diary = Diary()
+    training = TRAINING.replace(keep_best=2, keep_last=2, average="last", epochs=4)
+    best = load(train(config, task, training, tmp_path, [diary]))
+    values = [log["dev_chrf"] for log in diary.logs]
+    order = sorted(range(4), key=lambda i: -values[i])
+    kept = {f"epoch-{i + 1:05}.keras" for i in {*order[:2], 2, 3}}
+    assert {path.name for path in tmp_path.glob("epoch-*")} == kept
+    last = [load(tmp_path / f"epoch-0000{i}.keras").get_weights() for i in (3, 4)]
+    mean = load(tmp_path / "average.keras")
+    for averaged, one, other in zip(mean.get_weights(), *last, strict=True):
+        if averaged.dtype == np.float32:
+            np.testing.assert_allclose(averaged, (one + other) / 2, rtol=1e-6)
+    assert decoded(best, task)["chrf"] == pytest.approx(max(max(values), decoded(mean, task)["chrf"]))
+
+
+def test_training_stops_when_nothing_gets_better(task: Task, config: ModelConfig, tmp_path: Path) -> None:
+    slow = OptimizerConfig(schedule=ConstantConfig(learning_rate=1e-9))
+    diary, again = Diary(), Diary()
+    training = TRAINING.replace(epochs=50, patience=2, optimizer=slow)
+    train(config, task, training, tmp_path, [diary])
+    assert len(diary.steps) == 3
+    train(config, task, training, tmp_path, [again])
+    assert not again.steps
+
+
+def test_a_state_of_another_model_is_refused(task: Task, config: ModelConfig, tmp_path: Path) -> None:
+    train(config, task, TRAINING.replace(epochs=1), tmp_path)
+    with pytest.raises(UserError, match=r"state\.npz: the state of another model or optimiser; delete it"):
+        train(config.replace(width=12), task, TRAINING, tmp_path)
+    (tmp_path / "state.npz").write_bytes(b"PK\x03\x04")
+    with pytest.raises(UserError, match=r"state\.npz: no state of a training"):
         train(config, task, TRAINING, tmp_path)
-    diary.stop_in = None
+
+
+def test_a_full_disk_loses_nothing(
+    task: Task, config: ModelConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        train(config, task, TRAINING, tmp_path, [Diary(stop_in=1)])
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+
+    def full(*_: Any, **__: Any) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(np, "savez", full)
+        with pytest.raises(UserError, match=r"state\.npz: cannot be written: No space left on device; what was kept"):
+            train(config, task, TRAINING, tmp_path)
+    for name, content in before.items():
+        assert (tmp_path / name).read_bytes() == content
     train(config, task, TRAINING, tmp_path)
-    assert diary.epochs == [0, 1, 1, 2]
-    assert diary.steps[1] == diary.steps[2] > diary.steps[0] == 0
-    assert diary.steps[3] == 2 * diary.steps[1]
-    assert equal(diary.weights[2], diary.weights[1])
-    assert not equal(diary.weights[2], diary.weights[0])
-    # The best one of all epochs, those before the interruption included.
-    best = float((tmp_path / CHECKPOINT).with_suffix(".best").read_text())
-    assert best == pytest.approx(decoded(load(tmp_path / CHECKPOINT), task, tmp_path)["chrf"])
 
 
-def decoded(model: Any, task: Task, folder: Path) -> dict[str, float]:
-    metrics = DecodedMetrics(task, folder / "other.keras")
+def decoded(model: Any, task: Task) -> dict[str, float]:
+    metrics = DecodedMetrics(task)
     metrics.set_model(model)
-    metrics.on_train_begin()
-    return evaluate(task.metrics, metrics.decode(), task.dev.targets)
+    return metrics.judge()
 
 
-def test_a_backup_that_was_cut_short_is_not_the_only_one(
-    task: Task, config: ModelConfig, diary: Diary, tmp_path: Path
-) -> None:
-    diary.stop_in = 2
-    with pytest.raises(KeyboardInterrupt):
-        train(config, task, TRAINING, tmp_path)
-    (backup,) = tmp_path.rglob("latest.weights.h5")
-    backup.write_bytes(backup.read_bytes()[:1000])
-    diary.stop_in = None
-    train(config, task, TRAINING, tmp_path)
-    assert diary.epochs == [0, 1, 2, 1, 2]
-    assert equal(diary.weights[3], diary.weights[1])
-
-
-def test_a_seed_decides_the_first_weights(task: Task, config: ModelConfig, diary: Diary, tmp_path: Path) -> None:
-    diary.stop_before = 0
+def test_a_seed_decides_the_first_weights(task: Task, config: ModelConfig, tmp_path: Path) -> None:
+    found = []
     for name, seed in (("a", 1), ("b", 1), ("c", 2)):
+        diary = Diary(stop_in=0)
         with pytest.raises(KeyboardInterrupt):
-            train(config, task, TRAINING.replace(seed=seed), tmp_path / name)
-    first, second, other = diary.weights
-    assert equal(first, second)
-    assert not equal(first, other)
+            train(config, task, TRAINING.replace(seed=seed), tmp_path / name, [diary])
+        found.append(diary.weights)
+    assert equal(found[0], found[1])
+    assert not equal(found[0], found[2])
 
 
-def test_outputs_are_in_the_order_of_sources(task: Task, config: ModelConfig, tmp_path: Path) -> None:
+def test_outputs_are_in_the_order_of_sources(task: Task, config: ModelConfig) -> None:
     keras.utils.set_random_seed(3)
     model = build(config)
     rng = np.random.default_rng(3)
@@ -150,26 +219,50 @@ def test_outputs_are_in_the_order_of_sources(task: Task, config: ModelConfig, tm
     found = []
     for some in (sources, sources[::-1]):
         names = (task.source_tokenizer, task.target_tokenizer, task.metrics)
-        metrics = DecodedMetrics(Task("copy", task.train, Pairs(some, some), None, *names), tmp_path / "best.keras")
+        metrics = DecodedMetrics(Task("copy", task.train, Pairs(some, some), None, *names))
         metrics.set_model(model)
-        metrics.on_train_begin()
-        found.append(metrics.decode())
+        metrics.judge()
+        found.append(metrics.hypotheses)
     assert len(set(found[0])) > 2
     assert found[0] == found[1][::-1]
 
 
-@pytest.mark.parametrize(
-    ("warm_up", "expected"),
-    [(0.1, {0: 0.0, 5: 0.005, 10: 0.01, 55: 0.005, 100: 0.0}), (0.0, {0: 0.01, 50: 0.005, 100: 0.0})],
-)
-def test_the_learning_rate_rises_and_falls(warm_up: float, expected: dict[int, float]) -> None:
-    optimizer = _optimizer(TRAINING.replace(epochs=4, warm_up=warm_up), 25)
-    schedule: Callable[[int], Any] = optimizer._learning_rate
-    assert {step: pytest.approx(float(schedule(step)), abs=1e-6) for step in expected} == expected
+LOSSES: dict[str, dict[str, Any]] = {
+    "r_drop": {"r_drop": 1.0},
+    "bag_of_tokens": {"bag_of_tokens": 0.5},
+    "both": {"r_drop": 1.0, "bag_of_tokens": 0.5},
+    "bfloat16": {"precision": "bfloat16"},
+    "tensorboard": {"tensorboard": True},
+    "mirrored": {"devices": "mirrored"},
+}
 
 
-def test_one_step_is_a_schedule_too() -> None:
-    assert isinstance(_optimizer(TRAINING.replace(epochs=1, warm_up=0.9), 1), keras.optimizers.Adam)
+@pytest.mark.parametrize("losses", LOSSES)
+def test_every_way_of_training_learns(task: Task, config: ModelConfig, tmp_path: Path, losses: str) -> None:
+    diary = Diary()
+    train(config, task, TRAINING.replace(label_smoothing=0.1, **LOSSES[losses]), tmp_path, [diary])
+    assert diary.logs[-1]["loss"] < diary.logs[0]["loss"]
+
+
+def test_guided_attention_learns_to_look_at_what_it_copies(task: Task, config: ModelConfig, tmp_path: Path) -> None:
+    diary = Diary()
+    guided = config.replace(guided_alignment=True, width=16)
+    train(guided, task, TRAINING.replace(loss_weights={"attention": 2.0}, epochs=15), tmp_path, [diary])
+    assert diary.logs[-1]["attention_loss"] < 0.8 * diary.logs[0]["attention_loss"]
+
+
+def test_a_model_starts_from_another(task: Task, config: ModelConfig, tmp_path: Path) -> None:
+    path = train(config, task, TRAINING.replace(epochs=1), tmp_path / "first")
+    pieces = Vocabularies.of(task.source_tokenizer, task.target_tokenizer)
+    diary = Diary(stop_in=0)
+    with pytest.raises(KeyboardInterrupt):
+        train(config, task, TRAINING.replace(freeze=("encoder/*",)), tmp_path / "next", [diary], Start(path, pieces))
+    other = load(path)
+    for one, start in zip(diary.model.variables, other.variables, strict=True):
+        if "seed" not in one.path:
+            np.testing.assert_array_equal(one.numpy(), start.numpy())
+    trained = {v.path.split("/")[0] for v in diary.model.trainable_variables}
+    assert "encoder" not in trained and "decoder" in trained
 
 
 ENCODER_ONLY: dict[str, Any] = {"decoder": None, "dropout": 0.0}
@@ -183,12 +276,13 @@ HEADS: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("heads", HEADS)
 def test_other_heads_learn(task: Task, config: ModelConfig, tmp_path: Path, heads: str) -> None:
     weights = {"ctc": 0.3, "crf": 0.3} if heads == "several" else {}
-    training = TRAINING.replace(loss_weights=weights, learning_rate=0.02, epochs=4, tokens=64)
+    training = TRAINING.replace(loss_weights=weights, optimizer=adam(0.02), epochs=4, tokens=64)
     other = config.replace(**HEADS[heads], width=16)
-    model = load(train(other, task, training, tmp_path))
+    diary = Diary()
+    model = load(train(other, task, training, tmp_path, [diary]))
     assert model.config == other
-    found = decoded(model, task, tmp_path)
-    assert found["chrf"] == pytest.approx(float((tmp_path / CHECKPOINT).with_suffix(".best").read_text()))
+    found = decoded(model, task)
+    assert found["chrf"] == pytest.approx(max(log["dev_chrf"] for log in diary.logs))
     assert found["exact_match"] > 15
 
 
@@ -218,9 +312,9 @@ def test_a_language_model_is_judged_by_its_perplexity(task: Task, config: ModelC
     pairs = Pairs([""] * len(texts), texts)
     of_texts = Task("text", pairs, Pairs([""] * 5, texts[:5]), None, None, task.target_tokenizer, ())
     alone = config.replace(encoder=None, source_vocabulary=None, dropout=0.0, width=16)
-    training = TRAINING.replace(epochs=5, learning_rate=0.03, tokens=64)
-    model = load(train(alone, of_texts, training, tmp_path))
-    found = float((tmp_path / CHECKPOINT).with_suffix(".best").read_text())
+    training, diary = TRAINING.replace(epochs=5, optimizer=adam(0.03), tokens=64), Diary()
+    model = load(train(alone, of_texts, training, tmp_path, [diary]))
+    found = min(log["dev_perplexity"] for log in diary.logs)
 
     [(inputs, labels, weights)] = batches(of_texts.dev, None, task.target_tokenizer, seed=None)
     probabilities = keras.ops.softmax(model(inputs)).numpy()
@@ -233,8 +327,9 @@ def test_a_language_model_is_judged_by_its_perplexity(task: Task, config: ModelC
     assert 1.3 < found < 2.5
 
 
-def test_no_dev_data_show_before_training(task: Task, config: ModelConfig, diary: Diary, tmp_path: Path) -> None:
+def test_no_dev_data_show_before_training(task: Task, config: ModelConfig, tmp_path: Path) -> None:
+    diary = Diary()
     empty = Task("copy", task.train, Pairs([], []), None, task.source_tokenizer, task.target_tokenizer, task.metrics)
     with pytest.raises(UserError, match=r"^training: no dev pairs"):
-        train(config, empty, TRAINING, tmp_path)
-    assert diary.epochs == []
+        train(config, empty, TRAINING, tmp_path, [diary])
+    assert diary.steps == []

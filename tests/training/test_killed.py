@@ -1,0 +1,36 @@
+"""A training that is killed at any moment goes on exactly: same losses, same weights, to the bit."""
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from keras_s2s.training import CHECKPOINT, load
+
+SCRIPT = Path(__file__).with_name("killed.py")
+
+
+def run(folder: Path, losses: Path, *last: int) -> int:
+    arguments = [sys.executable, str(SCRIPT), str(folder), str(losses), *map(str, last)]
+    return subprocess.run(arguments, check=False, capture_output=True).returncode
+
+
+def read(losses: Path) -> dict[int, str]:
+    """The loss of each step, the last one that was written of it."""
+    return dict(line.split() for line in losses.read_text().splitlines())
+
+
+def test_a_killed_training_goes_on_exactly(tmp_path: Path) -> None:
+    assert run(tmp_path / "whole", tmp_path / "whole.txt") == 0
+    # In the first interval, in the middle of one and of an epoch, and in the last step of one.
+    for step in (3, 17, 21):
+        assert run(tmp_path / "parts", tmp_path / "parts.txt", step) == -signal.SIGKILL
+    assert run(tmp_path / "parts", tmp_path / "parts.txt") == 0
+    whole, parts = read(tmp_path / "whole.txt"), read(tmp_path / "parts.txt")
+    assert len(whole) > 40
+    assert parts == whole
+    one, other = (load(tmp_path / name / CHECKPOINT) for name in ("whole", "parts"))
+    for weight, again in zip(one.get_weights(), other.get_weights(), strict=True):
+        np.testing.assert_array_equal(weight, again)

@@ -157,7 +157,7 @@ class AdditiveAttention(keras.layers.Layer):
             mask: (B, S) bool.
 
         Returns:
-            context (R, T, D) and weights (R, T, S).
+            context (R, T, D) and weights (R, T, S), float32.
         """
         folded = fold(self.query(query), ops.shape(mask)[0])  # (B, K·T, A)
         energy = self.energy(ops.tanh(folded[:, :, None, :] + keys[:, None, :, :]))[..., 0]  # (B, K·T, S)
@@ -198,8 +198,8 @@ class GeneralAttention(DotAttention):
 
 def _mixed(energy: Tensor, values: Tensor, mask: Tensor, query: Tensor) -> tuple[Tensor, Tensor]:
     """Of energies (B, K·T, S) the context (R, T, D) and the weights (R, T, S)."""
-    weights = ops.softmax(ops.where(mask[:, None, :], energy, -1e9))
-    context = ops.matmul(weights, values)  # (B, K·T, D)
+    weights = ops.softmax(ops.where(mask[:, None, :], ops.cast(energy, "float32"), -1e9))
+    context = ops.matmul(ops.cast(weights, values.dtype), values)  # (B, K·T, D)
     rows, length = tuple(ops.shape(query))[:2]
     return (
         ops.reshape(context, (rows, length, values.shape[-1])),

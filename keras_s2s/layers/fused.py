@@ -117,15 +117,16 @@ def attention(query: Tensor, key: Tensor, value: Tensor, mask: Tensor, bias: Ten
     Returns:
         (N, T, D).
     """
-    weights = attention_weights(query, key, mask, bias)
+    weights = ops.cast(attention_weights(query, key, mask, bias), value.dtype)
     context = ops.transpose(ops.matmul(weights, value), (0, 2, 1, 3))  # (N, T, H, d)
     return ops.reshape(context, _shape(query))
 
 
 def attention_weights(query: Tensor, key: Tensor, mask: Tensor, bias: Tensor | None = None) -> Tensor:
-    """The softmax of `attention`: (N, H, T, S)."""
+    """The softmax of `attention`: (N, H, T, S), float32."""
     heads, width = key.shape[1], key.shape[3]
     scores = ops.matmul(split_heads(query * width**-0.5, heads), ops.transpose(key, (0, 1, 3, 2)))
+    scores = ops.cast(scores, "float32")
     if bias is not None:
         scores = scores + bias
     return ops.softmax(ops.where(mask[:, None], scores, -1e9))

@@ -28,6 +28,7 @@ class SSRU(keras.layers.Layer):
 
     def call(self, x: Tensor, cell: Tensor) -> tuple[Tensor, Tensor]:
         """x (R, T, D), c before it (R, D) -> y (R, T, D), c after it (R, D)."""
-        forget = ops.sigmoid(self.forget(x))
-        cells = linear_recurrence(forget, (1.0 - forget) * self.input_projection(x), cell)
+        forget, projected = (ops.cast(part(x), cell.dtype) for part in (self.forget, self.input_projection))
+        forget = ops.sigmoid(forget)
+        cells = linear_recurrence(forget, (1.0 - forget) * projected, cell)
         return ops.relu(cells), cells[:, -1]

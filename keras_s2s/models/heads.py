@@ -30,7 +30,8 @@ class TokenHead(keras.layers.Layer):
         if self.tied is None:
             shape = (input_shape[-1], self.vocabulary)
             self.kernel = self.add_weight(shape=shape, initializer="glorot_uniform", name="kernel")
-        self.bias = self.add_weight(shape=(self.vocabulary,), initializer="zeros", name="bias")
+        # Added to products in float32, whatever their type.
+        self.bias = self.add_weight(shape=(self.vocabulary,), initializer="zeros", autocast=False, name="bias")
 
     def call(self, hidden: Tensor, columns: Tensor | None = None) -> Tensor:
         """hidden (R, T, D) -> (R, T, V) float32, or (R, T, C) for the ids `columns` (C,) alone."""
@@ -39,9 +40,10 @@ class TokenHead(keras.layers.Layer):
         logits = ops.cast(logits, "float32")
         if columns is not None:
             return logits
-        by_rows = ops.convert_to_tensor(matrix)
+        # Tensors, for of a variable Keras would forget what it is cast to.
+        by_rows, bias = ops.cast(matrix, self.compute_dtype), ops.cast(self.bias, "float32")
         by_rows = by_rows if self.tied is not None else ops.transpose(by_rows)
-        return remember(logits, Product(hidden, by_rows, ops.convert_to_tensor(self.bias)))
+        return remember(logits, Product(hidden, by_rows, bias))
 
 
 class CTCHead(keras.layers.Layer):

@@ -76,6 +76,7 @@ def test_two_processes_train_as_one(tmp_path: Path, alone: dict[str, np.ndarray]
     assert max(largest_difference(file, alone) for file in files) < 1e-4
 
 
+@pytest.mark.slow
 def test_only_the_chief_writes_and_reads_a_checkpoint(tmp_path: Path, alone: dict[str, np.ndarray]) -> None:
     files = [tmp_path / "0.npz", tmp_path / "1.npz"]
     options = [{"file": file, "checkpoint": tmp_path / f"{index}.weights.h5"} for index, file in enumerate(files)]
@@ -85,6 +86,7 @@ def test_only_the_chief_writes_and_reads_a_checkpoint(tmp_path: Path, alone: dic
     assert max(largest_difference(file, alone, first=10) for file in files) < 1e-4
 
 
+@pytest.mark.slow
 def test_workers_with_different_data_are_told(tmp_path: Path) -> None:
     for error in failures(*start_workers({"data": 1}, {"data": 2})):
         assert error.splitlines()[-1] == (
@@ -93,6 +95,7 @@ def test_workers_with_different_data_are_told(tmp_path: Path) -> None:
         )
 
 
+@pytest.mark.slow
 def test_all_workers_stop_at_a_loss_that_is_not_finite(tmp_path: Path) -> None:
     options = [{"file": tmp_path / f"{index}" / "trained.npz"} for index in range(2)]
     for index, error in enumerate(failures(*start_workers(*options, spoilt=6))):

@@ -7,9 +7,11 @@ import keras
 from keras_s2s.layers import Embedding
 from keras_s2s.models.config import ModelConfig
 from keras_s2s.models.heads import CRFHead, CTCHead, TokenHead
+from keras_s2s.models.part_config import RecurrentDecoderConfig
 from keras_s2s.models.recurrent_bridge import RecurrentBridge
 from keras_s2s.models.recurrent_decoder import RecurrentDecoder
 from keras_s2s.models.recurrent_encoder import RecurrentEncoder
+from keras_s2s.models.scheduled_sampling import ScheduledSampling
 from keras_s2s.models.sources import FeatureSource, TokenSource
 from keras_s2s.models.transformer_bridge import TransformerBridge
 from keras_s2s.models.transformer_decoder import TransformerDecoder
@@ -39,6 +41,7 @@ class Parts:
         self.bridge: Any = None
         self.decoder: Any = None
         self.head: Any = None
+        self.scheduled_sampling: Any = None
         self.ctc: Any = None
         self.crf: Any = None
         if config.encoder:
@@ -51,6 +54,10 @@ class Parts:
             self.bridge = make_bridge(config.decoder, config.width, reads, name="bridge")
             self.decoder = make_decoder(config.decoder, embedding, config.dropout, reads, name="decoder")
             self.head = TokenHead(config.target_vocabulary, embedding if config.tie_output else None, name="logits")
+            if isinstance(config.decoder, RecurrentDecoderConfig) and config.decoder.scheduled_sampling:
+                self.scheduled_sampling = ScheduledSampling(
+                    config.decoder.scheduled_sampling, self.decoder, self.head, name="scheduled_sampling"
+                )
         if config.ctc:
             self.ctc = CTCHead(config.target_vocabulary, config.width, config.ctc.upsampling, name="ctc")
         if config.crf:

@@ -87,11 +87,14 @@ class RecurrentDecoderConfig(Config):
         attention: "additive" (Bahdanau et al. 2015), "dot" or "general" (Luong et al. 2015), "scaled" (dot, divided by
             the root of the width). A language model has none.
         input_feeding: the step before's attentional vector joins the input (Luong et al. 2015).
+        scheduled_sampling: share of target tokens that, at the end of training, are replaced by the model's own
+            predictions; it rises from 0 (Bengio et al. 2015).
     """
 
     layers: PositiveInt = 1
     attention: Literal["additive", "dot", "general", "scaled"] = "additive"
     input_feeding: bool = False
+    scheduled_sampling: Rate = 0.0
 
 
 class LSTMDecoderConfig(RecurrentDecoderConfig):

@@ -34,18 +34,21 @@ class Seq2Seq(keras.Model):
         head: scores the next token, hidden -> logits (R, T, V).
         ctc: `ctc(encoded)`, scores for CTC.
         crf: `crf(encoded)`, log-potentials of a linear chain.
+        scheduled_sampling: puts predictions in the place of target ids, in training alone.
     """
 
     def __init__(self, config: ModelConfig) -> None:
         parts, inputs, outputs = Parts(config), _inputs(config), {}
+        sampling = parts.scheduled_sampling
         names = tuple(name for name in inputs if name != "target_ids")
         if parts.encoder is not None:
             given = parts.encoder({name: inputs[name] for name in names})
         else:
             given = Start(name="start")(inputs["target_ids"])
         if parts.decoder is not None:
-            looks = config.guided_alignment
-            hidden, _, *looked = parts.decoder(inputs["target_ids"], parts.bridge(given), return_attention=looks)
+            state, looks = parts.bridge(given), config.guided_alignment
+            ids = inputs["target_ids"] if sampling is None else sampling(inputs["target_ids"], state)
+            hidden, _, *looked = parts.decoder(ids, state, return_attention=looks)
             outputs["logits"] = parts.head(hidden)
             if looks:
                 outputs["attention"] = keras.layers.Identity(dtype="float32", name="attention")(looked[0])
@@ -59,6 +62,7 @@ class Seq2Seq(keras.Model):
         self.config, self.source_names = config, names
         self.encoder, self.bridge, self.decoder = parts.encoder, parts.bridge, parts.decoder
         self.head, self.ctc, self.crf = parts.head, parts.ctc, parts.crf
+        self.scheduled_sampling = sampling
 
     def summary(self, print_fn: Callable[[str], None] = print) -> None:
         """Prints the parts and their parameters; what parts share is counted once."""

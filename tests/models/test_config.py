@@ -71,7 +71,8 @@ def test_the_width_is_even() -> None:
         ),
         (
             {"decoder": {"kind": "lstm", "heads": 2}},
-            "model.yaml: decoder.heads: unknown key; known keys are attention, input_feeding, kind, layers",
+            "model.yaml: decoder.heads: unknown key; known keys are attention, input_feeding, kind, layers, "
+            "scheduled_sampling",
         ),
         (
             {"decoder": {"kind": "lstm", "layers": 0}},

@@ -44,7 +44,7 @@ def recurrent(**options: Any) -> dict[str, Any]:
 QUICK: dict[str, dict[str, Any]] = {
     "features": {"front": ConvolutionConfig(), "encoder": GRUEncoderConfig(), "decoder": SSRUDecoderConfig(layers=1)},
     "rotary": transformer(positions="rotary"),
-    "input feeding": recurrent(input_feeding=True),
+    "input feeding": recurrent(input_feeding=True, scheduled_sampling=0.5),
 }
 OTHERS: dict[str, dict[str, Any]] = {
     **{kind: recurrent(attention=kind) for kind in ("dot", "general", "scaled")},

@@ -12,14 +12,13 @@ class RaiseSampling(keras.callbacks.Callback):
 
     Args:
         steps: of all training; a step updates the weights once.
-        accumulation: batches of a step.
     """
 
-    def __init__(self, steps: int, accumulation: int = 1) -> None:
+    def __init__(self, steps: int) -> None:
         super().__init__()
-        self.steps, self.accumulation = steps, accumulation
+        self.steps = steps
 
     def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
         """Sets the rate's scale; the last step is the first at 1."""
-        step = int(self.model.optimizer.iterations.numpy()) // self.accumulation
+        step = int(keras.ops.convert_to_numpy(self.model.optimizer.iterations))
         self.model.scheduled_sampling.scale.assign(min(step / max(self.steps - 1, 1), 1.0))

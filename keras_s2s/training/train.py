@@ -22,6 +22,7 @@ from keras_s2s.training.config import TrainingConfig
 from keras_s2s.training.freezing import freeze
 from keras_s2s.training.non_finite import NonFinite
 from keras_s2s.training.optimizers import make_optimizer
+from keras_s2s.training.scheduled_sampling import RaiseSampling
 from keras_s2s.training.tensorboard import TensorBoard
 
 CHECKPOINT = "best.keras"
@@ -80,22 +81,22 @@ def train(
     limits = (training.keep_best, training.keep_last, training.patience)
     kept = Checkpoints(folder, judge.metric, judge.higher_is_better, *limits, strategy)
     done = kept.restore(model)
-    report = progress.Report(made, plan.steps, done * plan.interval, plan.accumulation)
     if done < plan.intervals and not distribution.of_chief(strategy, [kept.is_exhausted])[0]:
-        batches = plan.interval * plan.accumulation
-        dataset = made.dataset(done * batches)
-        decoded = judge if isinstance(judge, DecodedMetrics) else None
-        logged = [TensorBoard(folder / "tensorboard", decoded, made.tokens_at)] if training.tensorboard else []
+        report = progress.Report(made, plan.steps, done * plan.interval, plan.accumulation)
+        extras: list[Any] = [RaiseSampling(plan.steps)] if model.scheduled_sampling is not None else []
+        if training.tensorboard and chief:
+            decoded = judge if isinstance(judge, DecodedMetrics) else None
+            extras.append(TensorBoard(folder / "tensorboard", decoded, made.tokens_at))
         try:
             with distribution.lost_workers():
                 model.fit(
-                    distribution.share(dataset, strategy, made.times),
+                    distribution.share(made.dataset(done * plan.batches), strategy, made.times),
                     epochs=plan.intervals,
                     initial_epoch=done,
-                    steps_per_epoch=batches,
+                    steps_per_epoch=plan.batches,
                     shuffle=False,
                     verbose=0,
-                    callbacks=[NonFinite(made.at, folder), report, judge, *logged, kept, report.last, *callbacks],
+                    callbacks=[NonFinite(made.at, folder), report, judge, *extras, kept, report.last, *callbacks],
                 )
         finally:
             report.close()
@@ -132,7 +133,13 @@ class _Plan(NamedTuple):
 
     @property
     def intervals(self) -> int:
+        """Judgements in all."""
         return self.steps // self.interval
+
+    @property
+    def batches(self) -> int:
+        """Batches between two judgements."""
+        return self.interval * self.accumulation
 
 
 def _batches(config: ModelConfig, task: Task, training: TrainingConfig, heads: Sequence[Head]) -> Batches:

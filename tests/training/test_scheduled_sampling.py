@@ -32,8 +32,9 @@ class Record(keras.callbacks.Callback):
 def test_the_scale_rises_with_steps(accumulation: int, expected: list[float]) -> None:
     parts = {"encoder": GRUEncoderConfig(), "decoder": GRUDecoderConfig(scheduled_sampling=0.5)}
     model: Any = build(ModelConfig(source_vocabulary=9, target_vocabulary=9, width=4, **parts))
-    model.compile("sgd", CrossEntropy(), run_eagerly=True)
-    raising, record = RaiseSampling(steps=5, accumulation=accumulation), Record()
+    optimizer = keras.optimizers.SGD(gradient_accumulation_steps=accumulation if accumulation > 1 else None)
+    model.compile(optimizer, CrossEntropy(), run_eagerly=True)
+    raising, record = RaiseSampling(steps=5), Record()
     # In two runs, of which the second goes on where the first ended.
     for batches in (accumulation * 2, accumulation * 4):
         model.fit(INPUTS, LABELS, epochs=batches, verbose=0, callbacks=[raising, record])

@@ -2,21 +2,20 @@
 
 import os
 import re
-import threading
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
-from functools import partial
+from functools import cached_property
+from math import isfinite
 from pathlib import Path
 
-from sentencepiece import SentencePieceProcessor, set_random_generator_seed
+import numpy as np
+from sentencepiece import SentencePieceProcessor
 
 from keras_s2s.errors import UserError
+from keras_s2s.text.sampling import Sampler
 
 PADDING, BOS, EOS, UNKNOWN = 0, 1, 2, 3
 
-# SentencePiece's seed is one for the whole process.
-_SEED_LOCK = threading.Lock()
-_SEEDS = 2**32 - 1  # SentencePiece's seeds are below this number, which is its word for "no seed"
+_SEEDS = 2**64
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
@@ -90,31 +89,25 @@ class Tokenizer:
         0.1 is usual). A unigram model draws a segmentation x of all there are by p(x)^alpha (Kudo 2018; 0 is any of
         them, and the larger alpha, the nearer to `encode`; 0.1 to 0.5 are usual).
 
-        The same texts, alpha and seed give the same ids, in any thread, whatever was drawn before.
+        The same texts, alpha and seed give the same ids, in any thread and any process, whatever was drawn before.
 
         Args:
             texts: as for `encode`.
-            alpha: 0 or more.
-            seed: any whole number; those of different remainders by 2^32 - 1 are different.
+            alpha: 0 or more, finite.
+            seed: any whole number; those of different remainders by 2^64 are different.
 
         Raises:
-            UserError: the model's pieces are characters or words, so that a text has one segmentation; or alpha is
-                negative.
+            UserError: the model's pieces are characters or words, so that a text has one segmentation; or a piece goes
+                over a space, or is marked as unused, as no model of ours has it; or alpha is negative or infinite.
         """
-        if not alpha >= 0:
-            raise UserError(f"sub-word sampling: alpha {alpha}: must be 0 or more")
-        draw = partial(self._processor.encode, enable_sampling=True, nbest_size=-1, alpha=alpha, num_threads=1)
-        # A thread has a generator of its own, seeded with the seed of the moment when the thread first draws.
-        with _SEED_LOCK, ThreadPoolExecutor(max_workers=1) as fresh_thread:
-            set_random_generator_seed(seed % _SEEDS)
-            try:
-                return fresh_thread.submit(draw, [well_formed(text) for text in texts]).result()
-            except RuntimeError as error:
-                if "IsSampleEncodeAvailable" not in str(error):
-                    raise
-                raise UserError(
-                    "sub-word sampling: a model of characters or words writes a text in one way; take bpe or unigram"
-                ) from None
+        if not (isfinite(alpha) and alpha >= 0):
+            raise UserError(f"sub-word sampling: alpha {alpha}: must be 0 or more, and finite")
+        rng = np.random.default_rng(seed % _SEEDS)
+        return self._sampler(self._processor.normalize([well_formed(text) for text in texts]), alpha, rng)
+
+    @cached_property
+    def _sampler(self) -> Sampler:
+        return Sampler(self.model)
 
     def decode(self, ids: Sequence[Sequence[int]]) -> list[str]:
         """Returns the text of each row; padding, BOS and EOS say nothing, unknown ids say " ⁇ ".

@@ -1,6 +1,5 @@
 """Speech from real files, good and bad."""
 
-import os
 from pathlib import Path
 
 import numpy as np
@@ -41,16 +40,6 @@ def test_recordings_and_transcripts(tmp_path: Path) -> None:
     assert [x.shape for x in pairs.sources] == [(LOG_MEL.frames(1200), 20), (LOG_MEL.frames(3000), 20)]
     np.testing.assert_allclose(pairs.sources[1], LOG_MEL(two, 8000), atol=1e-4)
     assert len(one) == 1200
-
-
-@pytest.mark.skipif(not os.environ.get("KERAS_S2S_DATA"), reason="needs the recordings of KERAS_S2S_DATA")
-def test_spoken_digits(tmp_path: Path) -> None:
-    folder = Path(os.environ["KERAS_S2S_DATA"]) / "fsdd"
-    lines = (folder / "test.tsv").read_text().splitlines()[:20]
-    (tmp_path / "m.tsv").write_text("".join(f"{folder}/{line}\n" for line in lines))
-    pairs = read_recordings(tmp_path / "m.tsv", LOG_MEL)
-    assert pairs.targets[0] == "zero"
-    assert all(np.isfinite(features).all() and features.shape[1] == 20 for features in pairs.sources)
 
 
 def spoil(path: Path, how: str) -> None:

@@ -5,9 +5,11 @@ import json
 import sys
 from pathlib import Path
 
+import datasets
 import numpy as np
 import pytest
 import tensorflow as tf
+import tensorflow_datasets as tfds
 
 from keras_s2s.data import Fields, Pairs, read_dataset, read_jsonl, read_tfrecords
 from keras_s2s.errors import UserError
@@ -120,7 +122,6 @@ def test_records_that_are_no_pairs(tmp_path: Path, records: list[bytes], message
 
 
 def test_hugging_face_data_of_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    datasets = pytest.importorskip("datasets")
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
     monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", True)
     rows = {"translation": [{"en": s, "de": t} for s, t in zip(PAIRS.sources, PAIRS.targets, strict=True)]}
@@ -138,8 +139,6 @@ def test_hugging_face_data_of_a_folder(tmp_path: Path, monkeypatch: pytest.Monke
 
 
 def test_tensorflow_datasets_of_a_builder(tmp_path: Path) -> None:
-    tfds = pytest.importorskip("tensorflow_datasets")
-
     class Toy(tfds.core.GeneratorBasedBuilder):
         VERSION = tfds.core.Version("1.0.0")
         pkg_dir_path = tmp_path

@@ -128,7 +128,7 @@ def attention_weights(query: Tensor, key: Tensor, mask: Tensor, bias: Tensor | N
     scores = ops.matmul(split_heads(query * width**-0.5, heads), ops.transpose(key, (0, 1, 3, 2)))
     scores = ops.cast(scores, "float32")
     if bias is not None:
-        scores = scores + bias
+        scores = scores + ops.cast(bias, "float32")
     return ops.softmax(ops.where(mask[:, None], scores, -1e9))
 
 

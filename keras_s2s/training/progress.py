@@ -1,7 +1,6 @@
 """What a training says of itself while it runs."""
 
 import time
-from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -41,7 +40,7 @@ class Report(keras.callbacks.Callback):
             disable=not self.console.is_terminal,
         )
         self.last = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: self._write(logs or {}))
-        self._began = self._ended = 0.0
+        self._began = 0.0
         self._batches = 0
 
     def on_train_begin(self, logs: Any = None) -> None:
@@ -68,10 +67,6 @@ class Report(keras.callbacks.Callback):
         if logs is not None:
             logs["tokens_per_second"] = tokens / seconds
 
-    def on_train_end(self, logs: Any = None) -> None:
-        """Takes the bar away."""
-        self.bar.stop()
-
     def close(self) -> None:
         """Takes the bar away, however training ended."""
         self.bar.stop()
@@ -89,12 +84,12 @@ class Report(keras.callbacks.Callback):
         self.console.print("  ".join(parts))
 
 
-def describe(batches: Batches, clock: Callable[[], float] = time.perf_counter) -> str:
+def describe(batches: Batches) -> str:
     """A line on the batches: how many, how full, and how fast they come without a model."""
-    start = clock()
+    start = time.perf_counter()
     for _ in batches.dataset().take(_MEASURED):
         pass
-    seconds = clock() - start
+    seconds = time.perf_counter() - start
     tokens = sum(map(batches.tokens_at, range(_MEASURED)))
     return (
         f"{len(batches.kept):,} pairs, {len(batches):,} batches an epoch, "

@@ -64,34 +64,30 @@ class NoamConfig(Config):
     warm_up: Annotated[WarmUp, Field(gt=0)] = 4000
 
 
-class CosineConfig(Config):
-    """A rate that falls by half a cosine (Loshchilov and Hutter 2017).
+class FallingConfig(Config):
+    """A rate that comes to an end.
 
     Args:
         learning_rate: the highest one.
         warm_up: steps in which the rate rises to it linearly; below 1 their share of all steps.
         end: share of it that is left after the last step.
     """
+
+    learning_rate: PositiveFloat = 1e-3
+    warm_up: WarmUp = 0.05
+    end: Share = 0.0
+
+
+class CosineConfig(FallingConfig):
+    """A rate that falls by half a cosine (Loshchilov and Hutter 2017)."""
 
     kind: Literal["cosine"] = "cosine"
-    learning_rate: PositiveFloat = 1e-3
-    warm_up: WarmUp = 0.05
-    end: Share = 0.0
 
 
-class LinearConfig(Config):
-    """A rate that falls linearly.
-
-    Args:
-        learning_rate: the highest one.
-        warm_up: steps in which the rate rises to it linearly; below 1 their share of all steps.
-        end: share of it that is left after the last step.
-    """
+class LinearConfig(FallingConfig):
+    """A rate that falls linearly."""
 
     kind: Literal["linear"] = "linear"
-    learning_rate: PositiveFloat = 1e-3
-    warm_up: WarmUp = 0.05
-    end: Share = 0.0
 
 
 ScheduleConfig = Annotated[
@@ -208,7 +204,7 @@ def make_schedule(config: Any, steps: int, accumulation: int = 1) -> Schedule:
         UserError: the warm-up is longer than a training whose end the schedule must know.
     """
     warm_up = round(config.warm_up * steps) if config.warm_up < 1 else int(config.warm_up)
-    if isinstance(config, CosineConfig | LinearConfig):
+    if isinstance(config, FallingConfig):
         if warm_up >= steps:
             raise UserError(
                 f"schedule: warm_up is {warm_up} steps, but training has {steps} in all; lower warm_up or train longer"

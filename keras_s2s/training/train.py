@@ -20,6 +20,7 @@ from keras_s2s.training.callbacks import DecodedMetrics, DevPerplexity, Judge
 from keras_s2s.training.checkpoints import Checkpoints, average
 from keras_s2s.training.config import TrainingConfig
 from keras_s2s.training.freezing import freeze
+from keras_s2s.training.memory import keep_freed_memory
 from keras_s2s.training.non_finite import NonFinite
 from keras_s2s.training.optimizers import make_optimizer
 from keras_s2s.training.scheduled_sampling import RaiseSampling
@@ -67,6 +68,7 @@ def train(
     strategy = distribution.strategy(training.devices)
     chief = distribution.is_chief(strategy)
     folder.mkdir(parents=True, exist_ok=True)
+    keep_freed_memory()
     keras.utils.set_random_seed(training.seed)
     made = _batches(config, task, training, heads)
     plan = _Plan.of(training, len(made))

@@ -48,9 +48,10 @@ def measure(folder: Path, precision: str, steps: int) -> None:
     from keras_s2s.losses import CrossEntropy
     from keras_s2s.models import ModelConfig, TransformerDecoderConfig, TransformerEncoderConfig, build
     from keras_s2s.text import Tokenizer
-    from keras_s2s.training import OptimizerConfig, make_optimizer
+    from keras_s2s.training import OptimizerConfig, keep_freed_memory, make_optimizer
     from keras_s2s.training.precision import use
 
+    keep_freed_memory()
     tokenizer = Tokenizer.load(folder / "pieces.model")
     pairs = Pairs(*(read_lines(DATA / f"train.lc.norm.tok.{side}") for side in ("en", "de")))
     batches = Batches(encode(pairs, tokenizer, tokenizer), tokens=4096, maximum_length=100)

@@ -147,6 +147,13 @@ class Batches:
             examples = examples.sampled(self.subword_sampling, (self.seed, step))
         return _padded(examples, self.heads)
 
+    def largest(self) -> list[Batch]:
+        """Of the first epoch's batches those with the most ids, and with the longest pairs."""
+        plan = self._plan(0)
+        longest = [int(self.examples.costs[rows].max()) for rows in plan]
+        most = [len(rows) * length for rows, length in zip(plan, longest, strict=True)]
+        return [self.at(step) for step in sorted({int(np.argmax(most)), int(np.argmax(longest))})]
+
     def tokens_at(self, step: int) -> int:
         """Source and target ids in the batch of a step, without padding and sampling."""
         rows = self._rows(step)

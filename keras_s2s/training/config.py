@@ -23,7 +23,8 @@ class TrainingConfig(Config):
         keep_last: the latest ones that are kept.
         average: what is averaged into the final model, which is taken if it is better than the best: all that are kept
             as the "best" or the "last", or null for nothing.
-        tokens: ids of a batch, padding included, on its longer side.
+        tokens: ids of a batch, padding included, on its longer side; of a whole step where `optimizer.accumulation` is
+            "auto".
         sentences: pairs of a batch, at most; null for no limit.
         maximum_length: training pairs with more ids on either side are left out.
         subword_sampling: see `data.Batches`.

@@ -1,6 +1,13 @@
-"""How a training process holds its memory."""
+"""How a training process holds its memory, and how much there is."""
 
 import ctypes
+import re
+import resource
+from pathlib import Path
+
+import tensorflow as tf
+
+from keras_s2s.errors import UserError
 
 # The names of <malloc.h>.
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4
@@ -17,3 +24,47 @@ def keep_freed_memory() -> None:
     if mallopt is not None:
         mallopt(_M_MMAP_MAX, 0)
         mallopt(_M_TRIM_THRESHOLD, -1)
+
+
+def free() -> int:
+    """Bytes of main memory that this process may still take, by the system and by its control group.
+
+    Raises:
+        UserError: the system does not say, or training would use the memory of a GPU.
+    """
+    if tf.config.list_physical_devices("GPU"):
+        raise UserError(
+            "training: accumulation: auto: knows main memory alone, and this machine has a GPU; give a number"
+        )
+    try:
+        available = _kilobytes(Path("/proc/meminfo"), "MemAvailable")
+    except OSError:
+        raise UserError("training: accumulation: auto: this system does not say what is free; give a number") from None
+    group = Path("/sys/fs/cgroup")
+    try:
+        most = int((group / "memory.max").read_text())
+        return min(available, most - int((group / "memory.current").read_text()))
+    except (OSError, ValueError):  # no group, or "max"
+        return available
+
+
+def held() -> int:
+    """Bytes of main memory that this process has."""
+    return _kilobytes(Path("/proc/self/status"), "VmRSS")
+
+
+def most_held() -> int:
+    """The most bytes of main memory that this process ever had."""
+    return _kilobytes(Path("/proc/self/status"), "VmHWM")
+
+
+def limit(size: int) -> None:
+    """Lets this process have so many bytes of memory of its own; an allocation beyond them fails."""
+    resource.setrlimit(resource.RLIMIT_DATA, (size, size))
+
+
+def _kilobytes(file: Path, name: str) -> int:
+    found = re.search(rf"^{name}:\s+(\d+) kB$", file.read_text(), re.MULTILINE)
+    if found is None:
+        raise OSError(f"{file}: no {name}")
+    return int(found[1]) * 1024

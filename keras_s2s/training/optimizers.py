@@ -5,7 +5,7 @@ import difflib
 import inspect
 import math
 from collections.abc import Iterator
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 import keras
 from keras import ops
@@ -39,7 +39,8 @@ class OptimizerConfig(Config):
         options: arguments of its class, such as `beta_2: 0.98` or `weight_decay: 0.01`.
         schedule: of the learning rate.
         clip_norm: gradients of a larger norm, all weights together, are scaled down to it; null for never.
-        accumulation: batches whose mean gradient makes one step.
+        accumulation: batches whose mean gradient makes one step; "auto" for as few as memory allows, which then share
+            the ids of `training.tokens`.
         average: decay of a moving average of the weights by step, such as 0.999, which is then evaluated and saved in
             the place of the weights themselves; null for none.
     """
@@ -48,7 +49,7 @@ class OptimizerConfig(Config):
     options: dict[str, Option] = Field(default_factory=dict)
     schedule: ScheduleConfig = Field(default_factory=CosineConfig)
     clip_norm: PositiveFloat | None = 1.0
-    accumulation: PositiveInt = 1
+    accumulation: PositiveInt | Literal["auto"] = 1
     average: Annotated[float, Field(gt=0, lt=1)] | None = None
 
     @model_validator(mode="after")
@@ -57,6 +58,19 @@ class OptimizerConfig(Config):
         for name, value in self.options.items():
             _check_option(self.kind, name, value, known)
         return self
+
+    @property
+    def batches(self) -> int:
+        """Batches of a step.
+
+        Raises:
+            UserError: that is not settled yet.
+        """
+        if self.accumulation == "auto":
+            raise UserError(
+                "optimizer: accumulation: auto: is for keras_s2s.training.train, which tries; give a number"
+            )
+        return self.accumulation
 
 
 def make_optimizer(config: OptimizerConfig, steps: int) -> keras.optimizers.Optimizer:
@@ -71,12 +85,12 @@ def make_optimizer(config: OptimizerConfig, steps: int) -> keras.optimizers.Opti
     """
     known = _known_options(_class_of(config.kind))
     options: dict[str, Any] = {name: _plain(value, known[name]) for name, value in config.options.items()}
-    if config.accumulation > 1:
-        options["gradient_accumulation_steps"] = config.accumulation
+    if config.batches > 1:
+        options["gradient_accumulation_steps"] = config.batches
     if config.average is not None:
         # Keras averages after every batch, also where the weights stayed as they were.
-        options |= {"use_ema": True, "ema_momentum": config.average ** (1 / config.accumulation)}
-    schedule = make_schedule(config.schedule, steps, config.accumulation)
+        options |= {"use_ema": True, "ema_momentum": config.average ** (1 / config.batches)}
+    schedule = make_schedule(config.schedule, steps, config.batches)
     try:
         return _class_of(config.kind)(learning_rate=schedule, global_clipnorm=config.clip_norm, **options)
     except (TypeError, ValueError) as error:

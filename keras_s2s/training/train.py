@@ -1,6 +1,7 @@
 """Training of a task's model: plain `compile` and `fit`, and a folder from which an interrupted run goes on."""
 
 import dataclasses
+import functools
 import math
 import shutil
 from collections.abc import Sequence
@@ -12,10 +13,8 @@ from rich.console import Console
 
 from keras_s2s.data import Batches, Examples, Task, encode, learn_alignments
 from keras_s2s.data.heads import Head
-from keras_s2s.errors import UserError
-from keras_s2s.losses import CRF, CTC, BagOfTokens, CrossEntropy, GuidedAlignment, RDrop, Total
 from keras_s2s.models import ModelConfig, Seq2Seq, build
-from keras_s2s.training import distribution, precision, progress, transfer
+from keras_s2s.training import budget, distribution, objective, precision, progress, transfer
 from keras_s2s.training.callbacks import DecodedMetrics, DevPerplexity, Judge
 from keras_s2s.training.checkpoints import Checkpoints, average
 from keras_s2s.training.config import TrainingConfig
@@ -63,22 +62,26 @@ def train(
     Raises:
         UserError: the data do not suit the model, or `loss_weights` its heads, or a file cannot be read or written.
     """
-    heads = _heads(config)
-    _check(training, heads)
+    heads = objective.heads_of(config)
+    objective.check(training, heads)
     strategy = distribution.strategy(training.devices)
     chief = distribution.is_chief(strategy)
     folder.mkdir(parents=True, exist_ok=True)
     keep_freed_memory()
     keras.utils.set_random_seed(training.seed)
-    made = _batches(config, task, training, heads)
+    say = Console(highlight=False, soft_wrap=True).print
+    examples = _examples(task, heads)
+    batches_of = functools.partial(_batches, config, task, examples, heads)
+    training = budget.settle(config, training, folder, batches_of, say)
+    made = batches_of(training)
     plan = _Plan.of(training, len(made))
     if chief:
-        Console(highlight=False, soft_wrap=True).print(progress.describe(made))
+        say(progress.describe(made))
     with distribution.scope(strategy):
         model = _first_model(config, task, training, start)
         optimizer = make_optimizer(training.optimizer, plan.steps)
     spec = made.dataset().element_spec
-    distribution.compile_for(strategy, model, spec, optimizer=optimizer, **_losses(training, heads))
+    distribution.compile_for(strategy, model, spec, optimizer=optimizer, **objective.losses_of(training, heads))
     judge: Judge = DevPerplexity(task) if config.encoder is None else DecodedMetrics(task)
     limits = (training.keep_best, training.keep_last, training.patience)
     kept = Checkpoints(folder, judge.metric, judge.higher_is_better, *limits, strategy)
@@ -127,7 +130,7 @@ class _Plan(NamedTuple):
 
     @classmethod
     def of(cls, training: TrainingConfig, batches: int) -> "_Plan":
-        accumulation = training.optimizer.accumulation
+        accumulation = training.optimizer.batches
         of_epoch = max(batches // accumulation, 1)
         interval = training.evaluate_every or of_epoch
         intervals = math.ceil(round(training.epochs * of_epoch / interval, 6))
@@ -144,10 +147,14 @@ class _Plan(NamedTuple):
         return self.interval * self.accumulation
 
 
-def _batches(config: ModelConfig, task: Task, training: TrainingConfig, heads: Sequence[Head]) -> Batches:
+def _examples(task: Task, heads: Sequence[Head]) -> Examples:
     examples = encode(task.train, task.source_tokenizer, task.target_tokenizer)
-    if "attention" in heads:
-        examples = _aligned(examples)
+    return _aligned(examples) if "attention" in heads else examples
+
+
+def _batches(
+    config: ModelConfig, task: Task, examples: Examples, heads: Sequence[Head], training: TrainingConfig
+) -> Batches:
     return Batches(
         examples,
         tokens=training.tokens,
@@ -177,47 +184,6 @@ def _first_model(config: ModelConfig, task: Task, training: TrainingConfig, star
         freeze(model, training.freeze)
     precision.use(model, training.precision)
     return model
-
-
-def _heads(config: ModelConfig) -> list[Head]:
-    parts: dict[Head, Any] = {
-        "logits": config.decoder,
-        "ctc": config.ctc,
-        "crf": config.crf,
-        "attention": config.guided_alignment or None,
-    }
-    return [name for name, part in parts.items() if part is not None]
-
-
-def _check(training: TrainingConfig, heads: Sequence[Head]) -> None:
-    if training.loss_weights and len(heads) == 1:
-        raise UserError(f"training: loss_weights: the model has one head, {heads[0]}, so there is nothing to weigh")
-    for name in training.loss_weights:
-        if name not in heads:
-            raise UserError(f"training: loss_weights: {name}: the model has no such head; it has {', '.join(heads)}")
-    for key in ("r_drop", "bag_of_tokens"):
-        if getattr(training, key) and "logits" not in heads:
-            raise UserError(f"training: {key}: needs a decoder, and the model has none; leave it out")
-    if training.subword_sampling and "attention" in heads:
-        raise UserError("training: subword_sampling: alignments are of whole pieces; leave out guided_alignment, or it")
-
-
-def _losses(training: TrainingConfig, heads: Sequence[Head]) -> dict[str, Any]:
-    """Arguments of `compile`."""
-    losses = {"logits": _of_logits(training), "ctc": CTC(), "crf": CRF(), "attention": GuidedAlignment()}
-    if len(heads) == 1:
-        return {"loss": losses[heads[0]]}
-    return {
-        "loss": {head: losses[head] for head in heads},
-        "loss_weights": {head: training.loss_weights.get(head, 1.0) for head in heads},
-    }
-
-
-def _of_logits(training: TrainingConfig) -> keras.losses.Loss:
-    loss: keras.losses.Loss = CrossEntropy(training.label_smoothing)
-    if training.r_drop:
-        loss = RDrop(training.label_smoothing, training.r_drop)
-    return Total([(loss, 1.0), (BagOfTokens(), training.bag_of_tokens)]) if training.bag_of_tokens else loss
 
 
 def _choose(kept: Checkpoints, judge: Judge, training: TrainingConfig, folder: Path) -> None:

@@ -134,3 +134,8 @@ def test_what_keras_refuses_is_said_in_one_line() -> None:
     config = OptimizerConfig(kind="sgd", options={"momentum": 3.0})
     with pytest.raises(UserError, match=r"^optimizer: sgd: options: `momentum` must be a float between \[0, 1\]"):
         make_optimizer(config, 10)
+
+
+def test_accumulation_must_be_settled() -> None:
+    with pytest.raises(UserError, match="give a number"):
+        make_optimizer(OptimizerConfig(accumulation="auto"), 10)

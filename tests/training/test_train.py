@@ -26,8 +26,8 @@ from keras_s2s.training import (
     load,
     train,
 )
+from keras_s2s.training.objective import losses_of
 from keras_s2s.training.schedules import ConstantConfig, CosineConfig
-from keras_s2s.training.train import _losses
 
 
 def adam(rate: float) -> OptimizerConfig:
@@ -288,7 +288,7 @@ def test_other_heads_learn(task: Task, config: ModelConfig, tmp_path: Path, head
 
 def test_losses_are_weighed(task: Task, config: ModelConfig) -> None:
     heads: list[Head] = ["logits", "crf"]
-    arguments = _losses(TRAINING.replace(loss_weights={"crf": 0.2}), heads)
+    arguments = losses_of(TRAINING.replace(loss_weights={"crf": 0.2}), heads)
     assert list(arguments["loss"]) == heads
     assert arguments["loss_weights"] == {"logits": 1.0, "crf": 0.2}
 

@@ -1,6 +1,6 @@
 """Pairs of text from files, tasks, and batches for `model.fit`.
 
-`Batches` and `batches` are loaded when first used (PEP 562): reading files needs no TensorFlow.
+`Batches`, `batches` and `source_inputs` are loaded when first used (PEP 562): reading files needs no TensorFlow.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -20,7 +20,7 @@ from keras_s2s.data.tfrecords import read_tfrecords
 from keras_s2s.text import encode_sources
 
 if TYPE_CHECKING:
-    from keras_s2s.data.batching import Batches, batches
+    from keras_s2s.data.batching import Batches, batches, source_inputs
 
 __all__ = [
     "Batches",
@@ -49,11 +49,12 @@ __all__ = [
     "read_tfrecords",
     "read_tsv",
     "read_weights",
+    "source_inputs",
 ]
 
 
 def __getattr__(name: str) -> Any:
-    if name in ("Batches", "batches"):
+    if name in ("Batches", "batches", "source_inputs"):
         from keras_s2s.data import batching
 
         return getattr(batching, name)

@@ -15,7 +15,7 @@ from keras_s2s.data.mixtures import Mixture
 from keras_s2s.data.pairs import Pairs
 from keras_s2s.errors import UserError
 from keras_s2s.text import Tokenizer
-from keras_s2s.text.padding import SOURCE_MULTIPLE
+from keras_s2s.text.padding import SOURCE_MULTIPLE, encode_sources
 from keras_s2s.text.tokenizer import BOS, EOS, PADDING
 
 _log = logging.getLogger(__name__)
@@ -68,6 +68,18 @@ def batches(
     )
     epochs = itertools.count()
     return _dataset(lambda: map(made.at, made.steps_of(next(epochs))), examples, heads, len(made))
+
+
+def source_inputs(sources: Sequence[Any], tokenizer: Tokenizer | None) -> dict[str, np.ndarray]:
+    """What a model reads of sources that are to be decoded: inputs as in the batches of `Batches`.
+
+    Args:
+        sources: texts, or features (S, F) each.
+        tokenizer: of texts; None for features.
+    """
+    if tokenizer is not None:
+        return {"source_ids": encode_sources(sources, tokenizer)}
+    return _read_frames(sources)
 
 
 class Batches:
@@ -227,8 +239,7 @@ def _padded(examples: Examples, heads: Sequence[Head]) -> Batch:
     inputs: dict[str, np.ndarray] = {}
     labels = _matrix(examples.labels)  # (B, T)
     if examples.has_features:
-        inputs["source_features"] = _frames(examples.sources)
-        inputs["source_lengths"] = examples.source_lengths.astype(np.int32)
+        inputs |= _read_frames(examples.sources)
     elif examples.sources is not None:
         inputs["source_ids"] = _matrix(examples.sources, multiple=SOURCE_MULTIPLE)
     if "logits" in heads:
@@ -256,12 +267,13 @@ def _matrix(rows: Sequence[Any], fill: int = PADDING, multiple: int = 1) -> np.n
     return matrix
 
 
-def _frames(sources: Sequence[np.ndarray]) -> np.ndarray:
-    """Features (S, F) of each source, filled up with zeros: (B, S, F) float32."""
-    frames = np.zeros((len(sources), max(map(len, sources)), sources[0].shape[1]), np.float32)
+def _read_frames(sources: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
+    """Features (S, F) of each source, filled up with zeros: (B, S, F) float32, and their lengths (B,) int32."""
+    lengths = np.fromiter(map(len, sources), np.int32, len(sources))
+    frames = np.zeros((len(sources), lengths.max(), sources[0].shape[1]), np.float32)
     for row, source in zip(frames, sources, strict=True):
         row[: len(source)] = source
-    return frames
+    return {"source_features": frames, "source_lengths": lengths}
 
 
 def _shifted(labels: np.ndarray) -> np.ndarray:

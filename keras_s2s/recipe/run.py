@@ -69,6 +69,10 @@ def export(recipe: Recipe) -> Path:
             f"{recipe.path}: a language model has no bundle of its own; train it, and name it in the "
             "combine.language_model of another recipe"
         )
+    if config.data.is_speech:
+        raise UserError(
+            f"{recipe.path}: a model that reads features has no bundle yet; train it, and load its .keras file"
+        )
     task, fingerprint = prepare(recipe, config)
     path, fingerprint = train_model(recipe, config, task, fingerprint)
     return _export(recipe, task, fingerprint, lambda: training.load(path))

@@ -1,14 +1,15 @@
 """Callbacks for `fit`: how a model is judged on the dev data."""
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 from keras import ops
 
-from keras_s2s.data import Task, batches, encode_sources
+from keras_s2s.data import Task, batches, source_inputs
 from keras_s2s.decoding import available, make_program
 from keras_s2s.errors import UserError
 from keras_s2s.evaluation import evaluate, find_metric
@@ -71,8 +72,6 @@ class DecodedMetrics(Judge):
     def __init__(self, task: Task) -> None:
         if not task.metrics:
             raise UserError("training: no metrics to choose the best model by; name one, such as exact_match")
-        if task.dev.has_features:
-            raise UserError("training: models that read features are not decoded in training yet; give texts")
         first, *_ = [find_metric(name) for name in task.metrics]
         super().__init__(task, first.name, first.higher_is_better)
         self.hypotheses: Sequence[str] = ()
@@ -88,22 +87,21 @@ class DecodedMetrics(Judge):
 
     def decode(self) -> list[str]:
         """The model's outputs for the dev sources, in order."""
-        assert self.task.source_tokenizer is not None
         sources = self.task.dev.sources
         order = sorted(range(len(sources)), key=lambda i: len(sources[i]))
         tokens: dict[int, Sequence[int]] = {}
         for start in range(0, len(order), _BATCH):
             some = order[start : start + _BATCH]
-            found = self._run(encode_sources([sources[i] for i in some], self.task.source_tokenizer))
+            found = self._run(source_inputs([sources[i] for i in some], self.task.source_tokenizer))
             tokens.update(zip(some, found["tokens"][:, 0].numpy().tolist(), strict=True))
         return self.task.target_tokenizer.decode([tokens[i] for i in range(len(order))])
 
-    def _run(self, source_ids: Any) -> dict[str, tf.Tensor]:
+    def _run(self, source: Mapping[str, np.ndarray]) -> dict[str, tf.Tensor]:
         limits = {
             "max_length_factor": self.task.max_length_factor,
             "max_length_extra": self.task.max_length_extra,
         }
-        given = {"source_ids": source_ids, **limits, **_SCORER}
+        given = {**source, **limits, **_SCORER}
         return self._program(*(tf.constant(given[spec.name], spec.dtype) for spec in self._program.input_signature))
 
 

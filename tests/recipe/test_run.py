@@ -306,6 +306,18 @@ def test_a_language_model_takes_another_recipe_s_tokenizer(kitchens: Kitchens) -
         recipe.export(recipe.load(kitchens.folder / "lm.yaml"))
 
 
+def test_a_model_that_reads_features_has_no_bundle_yet(kitchens: Kitchens) -> None:
+    kitchens.write("first")
+    file = kitchens.folder / "speech.yaml"
+    lines = ["extends: first.yaml", "name: speech", "data:"]
+    lines += [
+        f"  {split}: {{features: a.tsv, source: null, target: null, tsv: null}}" for split in ("train", "dev", "test")
+    ]
+    file.write_text("\n".join(lines))
+    with pytest.raises(UserError, match=r"speech\.yaml: a model that reads features has no bundle yet; train it, and"):
+        recipe.export(recipe.load(file))
+
+
 def test_a_tokenizer_that_changes_is_taken_again(kitchens: Kitchens) -> None:
     kitchens.write("first")
     language_model = kitchens.language_model()

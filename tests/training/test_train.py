@@ -333,3 +333,26 @@ def test_no_dev_data_show_before_training(task: Task, config: ModelConfig, tmp_p
     with pytest.raises(UserError, match=r"^training: no dev pairs"):
         train(config, empty, TRAINING, tmp_path, [diary])
     assert diary.steps == []
+
+
+def test_a_model_that_reads_features_is_judged_by_what_it_writes(tmp_path: Path) -> None:
+    draw = np.random.default_rng(1)
+    tones = draw.normal(size=(4, 3))
+
+    def spoken(word: str) -> np.ndarray:
+        return np.repeat([tones["abcd".index(letter)] for letter in word], 2, axis=0).astype("float32")
+
+    words = ["".join(draw.permutation(list("abcd"))[: draw.integers(1, 5)]) for _ in range(200)]
+    pairs = Pairs([spoken(word) for word in words], words)
+    letters = text.train(words, 20, kind="char")
+    task = Task("speech", pairs, pairs, None, None, letters, ("exact_match", "cer"))
+    size = letters.vocabulary_size
+    config = ModelConfig(
+        source_features=3, target_vocabulary=size, width=16, encoder=LSTMEncoderConfig(), ctc=CTCHeadConfig(), dropout=0
+    )
+    path = train(config, task, TrainingConfig(epochs=10, tokens=256, optimizer=adam(0.03)), tmp_path)
+    judge = DecodedMetrics(task)
+    judge.set_model(load(path))
+    values = judge.judge()
+    assert values["exact_match"] > 95
+    assert values["cer"] < 2

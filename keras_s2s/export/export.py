@@ -93,7 +93,7 @@ def export_bundle(
         decoding: the defaults of the bundle; a beam of 4, or what the model's head can do, if None.
         graphs: what can be asked of the bundle: strategies of `decoding.INPUTS`, each with features of
             `decoding.FEATURES` behind hyphens, such as "greedy", "beam-constrained", "align". By default "greedy" and
-            "beam", or the strategies of a CTC or CRF head.
+            "beam", or the strategies of a CTC or CRF head, and the one that `decoding` needs.
         groups: of the graphs of diverse beam search.
         shortlist: the target ids that each source id may need, for graphs with the feature "shortlist".
         task: a word for what the model does.
@@ -107,7 +107,7 @@ def export_bundle(
         VerificationError: two forms disagree; there is no bundle then.
         UserError: something cannot be exported so; everything that speaks against it is listed, before any work.
     """
-    graphs = tuple(default_graphs(model) if graphs is None else dict.fromkeys(graphs))
+    graphs = tuple(dict.fromkeys(default_graphs(model, decoding) if graphs is None else graphs))
     decoding = decoding or _default_decoding(graphs)
     check_request(Request(model, source_tokenizer, target_tokenizer, dev, test, metrics, decoding, graphs, shortlist))
     limits = parse(bundle.Limits, {"max_source_tokens": max_source_tokens}, "export")

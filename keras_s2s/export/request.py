@@ -43,10 +43,13 @@ class Request:
     shortlist: Lexicon | None
 
 
-def default_graphs(model: Any) -> list[str]:
-    """The graphs of a model if none are named: the plain searches of its decoder, else those of its heads."""
+def default_graphs(model: Any, decoding: Decoding | None = None) -> list[str]:
+    """The graphs if none are named: the plain searches of a decoder, else those of heads, and what `decoding` needs."""
     strategies = [name for name in _DEFAULTS if name in available(model)]
-    return [name for name in strategies if name in ("greedy", "beam")] or strategies
+    graphs = [name for name in strategies if name in ("greedy", "beam")] or strategies
+    if decoding is not None:
+        graphs.append(graph_name(decoding.strategy, decoding.features))
+    return graphs
 
 
 def check_request(request: Request) -> None:

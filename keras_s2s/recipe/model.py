@@ -30,7 +30,7 @@ def train_model(
     Returns:
         The model's `.keras` file, and the fingerprint of the stage.
     """
-    model = parse(ModelConfig, {**config.model.model_dump(), **_sizes(task)}, str(recipe.path))
+    model = model_config(recipe, config, task)
     start, start_fingerprint = _start(recipe, config)
     made_from = [
         model.model_dump(mode="json"),
@@ -46,6 +46,11 @@ def train_model(
 
     fingerprint = stage(folder, made_from, work, Console().print)
     return folder / training.CHECKPOINT, fingerprint
+
+
+def model_config(recipe: Recipe, config: RecipeConfig, task: Task) -> ModelConfig:
+    """The architecture of a recipe, with what its data decide."""
+    return parse(ModelConfig, {**config.model.model_dump(), **_sizes(task)}, str(recipe.path))
 
 
 def _sizes(task: Task) -> dict[str, int]:

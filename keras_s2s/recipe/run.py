@@ -11,12 +11,15 @@ from rich.markdown import Markdown
 
 from keras_s2s import bundle, training
 from keras_s2s import export as exporting
+from keras_s2s.bundle import strategy_and_features
 from keras_s2s.data import Lexicon, Task, learn_lexicon
+from keras_s2s.decoding import problems
 from keras_s2s.errors import UserError
+from keras_s2s.models import build
 from keras_s2s.recipe.combine import combined, train_members
-from keras_s2s.recipe.model import train_model
+from keras_s2s.recipe.model import model_config, train_model
 from keras_s2s.recipe.prepare import BUNDLES, folder_of, prepare
-from keras_s2s.recipe.schema import CombinedConfig, ExportConfig, Recipe
+from keras_s2s.recipe.schema import CombinedConfig, ExportConfig, Recipe, RecipeConfig
 from keras_s2s.recipe.stages import stage
 
 
@@ -74,8 +77,21 @@ def export(recipe: Recipe) -> Path:
             f"{recipe.path}: a model that reads features has no bundle yet; train it, and load its .keras file"
         )
     task, fingerprint = prepare(recipe, config)
+    _check_graphs(recipe, config, task)
     path, fingerprint = train_model(recipe, config, task, fingerprint)
     return _export(recipe, task, fingerprint, lambda: training.load(path))
+
+
+def _check_graphs(recipe: Recipe, config: RecipeConfig, task: Task) -> None:
+    """Looks, before training takes its time, whether the model can be decoded as it will be asked to.
+
+    Raises:
+        UserError: it cannot.
+    """
+    model = build(model_config(recipe, config, task))
+    for name in dict.fromkeys([config.graph, *config.export.graphs]):
+        if found := problems(model, *strategy_and_features(name)):
+            raise UserError(f"{recipe.path}: graph '{name}': {'; '.join(found)}")
 
 
 def _export(recipe: Recipe, task: Task, made_from: Any, model: Callable[[], Any]) -> Path:

@@ -6,7 +6,7 @@ from typing import Literal, Self
 
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, field_validator, model_validator
 
-from keras_s2s.bundle import Decoding, strategy_and_features
+from keras_s2s.bundle import Decoding, graph_name, strategy_and_features
 from keras_s2s.config import Config
 from keras_s2s.decoding import FEATURES, INPUTS
 from keras_s2s.evaluation import find_metric
@@ -89,6 +89,19 @@ class BundleConfig(Config):
         for name in metrics:
             find_metric(name)
         return metrics
+
+    @model_validator(mode="after")
+    def _decodes(self) -> Self:
+        graphs = self.export.graphs
+        if self.decoding is not None and graphs and self.graph not in graphs:
+            raise ValueError(f"export.graphs: decoding needs '{self.graph}', which is not among {', '.join(graphs)}")
+        return self
+
+    @property
+    def graph(self) -> str:
+        """The graph that `decoding` needs."""
+        assert self.decoding is not None
+        return graph_name(self.decoding.strategy, self.decoding.features)
 
 
 class RecipeConfig(BundleConfig):

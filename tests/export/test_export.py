@@ -221,6 +221,12 @@ def test_without_test_sentences_dev_is_measured(toy: Any, quick: dict[str, Echo]
     assert "40 dev sentences" in (tmp_path / "toy" / "report.md").read_text()
 
 
+def test_the_graph_that_the_defaults_need_is_there(toy: Any, quick: dict[str, Echo], tmp_path: Path) -> None:
+    decoding = DEFAULT_DECODING.replace(coverage_penalty=0.2)
+    export_bundle(toy.model, tmp_path / "toy", toy.tokenizer, toy.tokenizer, toy.dev, decoding=decoding)
+    assert set(bundle.read(tmp_path / "toy").manifest.graphs["fp32"]) == {"greedy", "beam", "beam-coverage"}
+
+
 def test_long_sources_are_cut_as_the_runtime_cuts_them(toy: Any, quick: dict[str, Echo], tmp_path: Path) -> None:
     export_bundle(toy.model, tmp_path / "toy", toy.tokenizer, toy.tokenizer, toy.dev, max_source_tokens=4)
     ids = toy.tokenizer.encode(toy.dev.sources)

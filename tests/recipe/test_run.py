@@ -318,6 +318,22 @@ def test_a_model_that_reads_features_has_no_bundle_yet(kitchens: Kitchens) -> No
         recipe.export(recipe.load(file))
 
 
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"decoding": {**RECIPE["decoding"], "strategy": "viterbi"}}, "graph 'viterbi': this model has no 'viterbi'"),
+        ({"export": {"graphs": ["greedy", "greedy-joint"]}}, "graph 'greedy-joint': 'joint' needs a model with"),
+    ],
+)
+def test_what_the_model_cannot_decode_shows_before_it_is_trained(
+    kitchens: Kitchens, changes: dict[str, Any], message: str
+) -> None:
+    path = kitchens.write("first", **changes)
+    with pytest.raises(UserError, match=f"^{re.escape(f'{path}: {message}')}"):
+        recipe.export(recipe.load(path))
+    assert not kitchens.work.tasks
+
+
 def test_a_tokenizer_that_changes_is_taken_again(kitchens: Kitchens) -> None:
     kitchens.write("first")
     language_model = kitchens.language_model()
@@ -418,9 +434,10 @@ def test_what_a_recipe_asks_of_its_bundle(kitchens: Kitchens, monkeypatch: pytes
 
     monkeypatch.setattr(module.exporting, "export_bundle", record)
     recipe.export(recipe.load(kitchens.write("first")))
-    recipe.export(recipe.load(kitchens.write("first", export={"graphs": ["greedy-shortlist"], "shortlist": True})))
+    graphs = ["greedy", "greedy-shortlist"]
+    recipe.export(recipe.load(kitchens.write("first", export={"graphs": graphs, "shortlist": True})))
     assert asked[0].keys() == asked[1].keys() - {"graphs", "shortlist"}
-    assert asked[1]["graphs"] == ("greedy-shortlist",)
+    assert asked[1]["graphs"] == tuple(graphs)
     (tokenizer,) = {task.target_tokenizer for task in kitchens.work.tasks}
     assert asked[1]["shortlist"].candidates.shape[0] == tokenizer.vocabulary_size
 

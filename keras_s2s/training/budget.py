@@ -110,7 +110,7 @@ def _measure(given: _Try) -> int:
     import tensorflow as tf
 
     before = memory.held()
-    memory.limit(before + given.limit)
+    memory.limit(given.limit)
     memory.keep_freed_memory()
     model = build(given.config)
     precision.use(model, given.training.precision)

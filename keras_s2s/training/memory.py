@@ -58,8 +58,9 @@ def most_held() -> int:
     return _kilobytes(Path("/proc/self/status"), "VmHWM")
 
 
-def limit(size: int) -> None:
-    """Lets this process have so many bytes of memory of its own; an allocation beyond them fails."""
+def limit(more: int) -> None:
+    """Lets this process take so many bytes more; an allocation beyond them fails."""
+    size = _kilobytes(Path("/proc/self/status"), "VmData") + more
     resource.setrlimit(resource.RLIMIT_DATA, (size, size))
 
 

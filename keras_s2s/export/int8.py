@@ -19,20 +19,32 @@ class Int8Operators(Float32Operators):
     """`Float32Operators` with products and tables in int8."""
 
     def _product(self, call: FusedCall, x: str, columns: str) -> str:
-        """x_q = round(x / s) with s = max|row| / 127; y = (x_q W_q) · scale of column · s."""
+        """x_q = round(x / s) with s = max|row| / 127; y = (x_q W_q) · scale of column · s.
+
+        Columns chosen at run time are unsigned: sums of signed ones overflow on an x86 without VNNI, which
+        `session_options` can mend for constant weights alone.
+        """
         kernel, transposed = call.weights["kernel"], call.attributes["transposed"]
         values, scales = self._quantized(kernel, transposed)
+        middle = self._middle()
+        zero_points = [middle]
         if columns:
-            values = self._node("Gather", [values, columns], axis=1)
+            values = self._unsigned(self._node("Gather", [values, columns], axis=1))
             scales = self._node("Gather", [scales, columns], axis=0)
+            zero_points.append(middle)
         largest = self._node("ReduceMax", [self._node("Abs", [x]), self._integers(-1)], keepdims=1)
         scale = self._node("Mul", [largest, self._number("step", 1 / _LEVELS)])
         scale = self._node("Max", [scale, self._number("least_scale", 1e-12)])
         steps = self._node("Div", [x, scale])
-        one, middle = self._number("one", 1.0), self._constant("middle", np.array(128, "uint8"))
+        one = self._number("one", 1.0)
         quantized = self._node("QuantizeLinear", [steps, one, middle])
-        product = self._node("MatMulIntegerToFloat", [quantized, values, one, scales, middle], domain=MICROSOFT)
+        product = self._node("MatMulIntegerToFloat", [quantized, values, one, scales, *zero_points], domain=MICROSOFT)
         return self._node("Mul", [product, scale])
+
+    def _unsigned(self, values: str) -> str:
+        """int8 as uint8 with 128 in the middle."""
+        bits = self._node("Cast", [values], to=TensorProto.UINT8)
+        return self._node("BitwiseXor", [bits, self._middle()])
 
     def embedding(self, call: FusedCall, ids: str) -> list[str]:
         """Rows of an int8 table, each times its own scale."""
@@ -59,6 +71,9 @@ class Int8Operators(Float32Operators):
             self._constant(name, steps.T if transposed else steps)
             self._constant(f"{name}/scale", scale.astype("float32").ravel())
         return name, f"{name}/scale"
+
+    def _middle(self) -> str:
+        return self._constant("middle", np.array(128, "uint8"))
 
     def _number(self, name: str, value: float) -> str:
         return self._constant(name, np.array(value, "float32"))

@@ -140,7 +140,7 @@ def write(models: Mapping[str, ModelProto], folder: Path) -> None:
     places: dict[bytes, tuple[int, int]] = {}
     with open(folder / WEIGHTS_FILE, "wb") as weights:
         for name, model in models.items():
-            for tensor in model.graph.initializer:
+            for tensor in (tensor for graph in all_graphs(model.graph) for tensor in graph.initializer):
                 data = numpy_helper.to_array(tensor).tobytes()
                 if len(data) < _INLINE_BYTES:
                     continue

@@ -11,9 +11,9 @@ _RANDOM = {"Bernoulli", "Dropout", "Multinomial"} | {
 
 
 def tidy(graph: GraphProto) -> None:
-    """Lets indices be negative, takes what a loop never changes out of it, and drops what nobody reads.
+    """Lets indices be negative, takes out of a loop what it never changes, and drops what nobody reads.
 
-    Inner loops come first, so that what no loop changes ends outside all of them.
+    Int8 weights go the other way. Inner loops come first, so that what no loop changes ends outside all of them.
     """
     zeros = {t.name for inner in all_graphs(graph) for t in inner.initializer if not numpy_helper.to_array(t).any()}
     for inner in all_graphs(graph):
@@ -21,6 +21,7 @@ def tidy(graph: GraphProto) -> None:
     for inner in all_graphs(graph):
         _hoist_invariants(inner)
         _move_invariants_out(inner)
+    _bring_int8_weights_in(graph)
     _remove_unused(graph)
 
 
@@ -112,6 +113,23 @@ def _taken_out(body: GraphProto, graph: GraphProto) -> list[onnx.NodeProto]:
     body.initializer.extend(initializers)
     replace_nodes(body, [node for node in body.node if not names & _makes(node)])
     return taken
+
+
+def _bring_int8_weights_in(graph: GraphProto) -> None:
+    """Gives each loop body the int8 matrices that it multiplies with.
+
+    On an x86 without VNNI onnxruntime makes only those products exact whose matrix stands in their own graph.
+    """
+    outer = {tensor.name: tensor for tensor in graph.initializer}
+    for number, body in enumerate(inner for inner in all_graphs(graph) if inner is not graph):
+        inside: dict[str, onnx.TensorProto] = {}
+        for node in body.node:
+            if node.op_type == "MatMulIntegerToFloat" and node.input[1] in outer:
+                tensor = onnx.TensorProto.FromString(outer[node.input[1]].SerializeToString())
+                tensor.name = f"{tensor.name}/{number}"
+                inside[tensor.name] = tensor
+                node.input[1] = tensor.name
+        body.initializer.extend(inside.values())
 
 
 def _reads(node: onnx.NodeProto) -> set[str]:

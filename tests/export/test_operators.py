@@ -14,6 +14,7 @@ from keras_s2s.export import onnx_graph
 from keras_s2s.export.lowering import Markers
 from keras_s2s.export.onnx_graph import OPERATORS
 from keras_s2s.layers import fused
+from keras_s2s.runtime.graph import session_options
 
 pytestmark = pytest.mark.filterwarnings("ignore:You are using a softmax over axis -1")
 
@@ -221,7 +222,9 @@ class Exported:
         signature = [tf.TensorSpec(shape, kind) for shape, kind in zip(case.shapes, kinds, strict=True)]
         program = tf.function(lambda *inputs: case.call(*inputs), input_signature=signature, autograph=False)
         self.graph = onnx_graph.expand(*onnx_graph.convert(program), precision)
-        self._session = onnxruntime.InferenceSession(self.graph.SerializeToString(), providers=["CPUExecutionProvider"])
+        self._session = onnxruntime.InferenceSession(
+            self.graph.SerializeToString(), session_options(), providers=["CPUExecutionProvider"]
+        )
 
     def __call__(self, inputs: Arrays) -> Arrays:
         names = [node.name for node in self._session.get_inputs()]

@@ -4,7 +4,7 @@ import functools
 import itertools
 import logging
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -13,6 +13,7 @@ from keras_s2s.data.examples import Examples, encode
 from keras_s2s.data.heads import Head, check_alignment, reachable
 from keras_s2s.data.mixtures import Mixture
 from keras_s2s.data.pairs import Pairs
+from keras_s2s.data.sampled_epoch import SampledEpoch
 from keras_s2s.errors import UserError
 from keras_s2s.text import Tokenizer
 from keras_s2s.text.padding import SOURCE_MULTIPLE, encode_sources
@@ -137,44 +138,47 @@ class Batches:
             kept = kept[reachable(examples.source_lengths[kept], [examples.labels[r] for r in kept], upsampling)]
         _check_budget(examples.costs[kept], self.tokens)
         self.kept, self.mixture = kept, mixture.among(kept) if mixture is not None else None
-        # Sorted by both, so that neither side has much padding.
-        self._keys = examples.costs * (examples.label_lengths.max() + 1) + examples.label_lengths
+        self._keys = examples.length_keys()
         self._first_steps = [0]
 
     def __len__(self) -> int:
         """Batches of the first epoch; those that follow have as many, unless they are a mixture."""
-        return len(self._plan(0))
+        return len(self._plan(0).batches)
 
     def steps_of(self, epoch: int) -> range:
         """The steps of an epoch, both counted from 0."""
         while len(self._first_steps) < epoch + 2:
-            batches = len(self._plan(len(self._first_steps) - 1))
+            batches = len(self._plan(len(self._first_steps) - 1).batches)
             self._first_steps.append(self._first_steps[-1] + batches)
         return range(self._first_steps[epoch], self._first_steps[epoch + 1])
 
     def at(self, step: int) -> Batch:
         """The batch of a step, counted from 0."""
-        examples = self.examples.take(self._rows(step))
         if self.subword_sampling:
-            examples = examples.sampled(self.subword_sampling, (self.seed, step))
+            epoch, number = self._find(step)
+            examples = self._sampled(epoch).at(number)
+        else:
+            examples = self.examples.take(self._rows(step))
+        if self.times > 1:
+            examples = examples.take(np.repeat(np.arange(len(examples.labels)), self.times))
         return _padded(examples, self.heads)
 
     def largest(self) -> list[Batch]:
         """Of the first epoch's batches those with the most ids, and with the longest pairs."""
         plan = self._plan(0)
-        longest = [int(self.examples.costs[rows].max()) for rows in plan]
-        most = [len(rows) * length for rows, length in zip(plan, longest, strict=True)]
+        longest = [int(self.examples.costs[plan.batches[number]].max()) for number in plan.order]
+        most = [len(plan.batches[number]) * length for number, length in zip(plan.order, longest, strict=True)]
         return [self.at(step) for step in sorted({int(np.argmax(most)), int(np.argmax(longest))})]
 
     def tokens_at(self, step: int) -> int:
         """Source and target ids in the batch of a step, without padding and sampling."""
         rows = self._rows(step)
-        return int(self.examples.source_lengths[rows].sum() + self.examples.label_lengths[rows].sum())
+        return self.times * int(self.examples.source_lengths[rows].sum() + self.examples.label_lengths[rows].sum())
 
     def padding(self) -> float:
         """The share of padding in the batches of the first epoch, on both sides together."""
         real = padded = 0
-        for rows in self._plan(0):
+        for rows in self._plan(0).batches:
             lengths = self.examples.source_lengths[rows], self.examples.label_lengths[rows]
             real += sum(int(side.sum()) for side in lengths)
             source = lengths[0].max()
@@ -185,15 +189,20 @@ class Batches:
         """The batches from a step on, without an end: give `fit` its `steps_per_epoch`."""
         return _dataset(lambda: map(self.at, itertools.count(first_step)), self.examples, self.heads)
 
-    def _rows(self, step: int) -> np.ndarray:
+    def _find(self, step: int) -> tuple[int, int]:
+        """The epoch of a step, and which of its batches comes then."""
         epoch = 0
         while step not in self.steps_of(epoch):
             epoch += 1
-        return np.repeat(self._plan(epoch)[step - self._first_steps[epoch]], self.times)
+        return epoch, int(self._plan(epoch).order[step - self._first_steps[epoch]])
+
+    def _rows(self, step: int) -> np.ndarray:
+        epoch, number = self._find(step)
+        return self._plan(epoch).batches[number]
 
     @functools.lru_cache(maxsize=4)  # noqa: B019 - as long-lived as the training
-    def _plan(self, epoch: int) -> list[np.ndarray]:
-        """The rows of each batch of an epoch.
+    def _plan(self, epoch: int) -> "_Plan":
+        """The batches of an epoch.
 
         Rows are shuffled, then sorted by length with a stable sort: which of the rows of equal lengths meet in a batch
         is chance.
@@ -202,7 +211,24 @@ class Batches:
         rows = draw.permutation(self.kept if self.mixture is None else self.mixture.rows(epoch, self.seed))
         rows = rows[np.argsort(self._keys[rows], kind="stable")]
         spans = _cut(self.examples.costs[rows], self.tokens, self.sentences)
-        return [rows[slice(*spans[i])] for i in draw.permutation(len(spans))]
+        return _Plan([rows[slice(*span)] for span in spans], draw.permutation(len(spans)))
+
+    @functools.lru_cache(maxsize=1)  # noqa: B019
+    def _sampled(self, epoch: int) -> SampledEpoch:
+        batches, seed = self._plan(epoch).batches, (self.seed, epoch)
+        return SampledEpoch(self.examples, batches, self.subword_sampling, seed, self.sentences)
+
+
+class _Plan(NamedTuple):
+    """The batches of an epoch.
+
+    Attributes:
+        batches: the rows of each, short ones first.
+        order: the number of the batch of each step.
+    """
+
+    batches: list[np.ndarray]
+    order: np.ndarray
 
 
 def _check_budget(costs: np.ndarray, tokens: int) -> None:

@@ -77,7 +77,11 @@ class Examples:
             None if self.texts is None else self.texts.take(rows),
         )
 
-    def sampled(self, alpha: float, seed: tuple[int, int]) -> "Examples":
+    def length_keys(self) -> np.ndarray:
+        """(N,): pairs sorted by these numbers have neighbours of similar lengths on both sides."""
+        return self.costs * (self.label_lengths.max() + 1) + self.label_lengths
+
+    def sampled(self, alpha: float, seed: tuple[int, ...]) -> "Examples":
         """The same texts cut into other pieces by chance, see `Tokenizer.sample`.
 
         Args:

@@ -85,6 +85,8 @@ def main() -> None:
     parser.add_argument("--opennmt")
     parser.add_argument("--form", nargs=2)
     options = parser.parse_args()
+    if options.steps <= WARM_UP:
+        parser.error(f"--steps {options.steps}: the first {WARM_UP} are not counted; give more")
     if options.form:
         return measure(Path(options.form[0]), options.form[1], options.steps)
     with tempfile.TemporaryDirectory() as folder:

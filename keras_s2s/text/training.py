@@ -44,7 +44,7 @@ def train(
             and accents (the order of several accents of one letter stays as it was written); a target's tokenizer
             with "nfd" makes decomposed outputs. "identity" leaves characters as they are, for text that is
             normalized already. Runs of spaces become one with any of them.
-        character_coverage: the share of the corpus's characters that get an id of their own; the rest is
+        character_coverage: the share of the corpus's characters that get an id of their own, 0.98 to 1; the rest is
             unknown.
         byte_fallback: whether an unknown character is read and written as its UTF-8 bytes, 256 ids more. For "bpe"
             and "unigram".
@@ -52,10 +52,12 @@ def train(
 
     Raises:
         UserError: the corpus has no text, or cannot give that many pieces, or needs more; byte fallback is asked of
-            another kind; a symbol is empty, stands there twice or has a space.
+            another kind; the coverage is out of range; a symbol is empty, stands there twice or has a space.
     """
     if vocabulary_size <= UNKNOWN + 1:
         raise UserError(f"tokenizer: vocabulary_size {vocabulary_size}: must be more than the 4 special ids")
+    if not 0.98 <= character_coverage <= 1:
+        raise UserError(f"tokenizer: character_coverage {character_coverage}: must be from 0.98 to 1")
     _check_options(kind, byte_fallback, symbols)
     # Read before training, so that an error in reading stays what it is.
     corpus = [well_formed(line) for line in lines]

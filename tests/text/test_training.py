@@ -45,6 +45,12 @@ def test_character_coverage_leaves_rare_characters_unknown() -> None:
     assert 3 not in train(lines, 50, kind="char").encode(["z"])[0]
 
 
+@pytest.mark.parametrize("coverage", [0.97, 1.01, float("nan")])
+def test_a_character_coverage_that_is_none_is_refused(coverage: float) -> None:
+    with pytest.raises(UserError, match="character_coverage .*: must be from 0.98 to 1"):
+        train(LINES, 50, character_coverage=coverage)
+
+
 def test_long_lines_are_learned_from() -> None:
     tokenizer = train(["x" * 10_000, "y"], 50, kind="char")
     assert tokenizer.encode(["xy"]) == tokenizer.encode(["x" + "y"])

@@ -10,22 +10,20 @@ import tensorflow as tf
 from keras_s2s.errors import UserError
 
 # The names of <malloc.h>.
-_M_TRIM_THRESHOLD, _M_MMAP_MAX, _M_ARENA_MAX = -1, -4, -8
+_M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4
 
 
 def keep_freed_memory() -> None:
     """Tells glibc to keep what is freed for the next step, rather than hand it back to the system.
 
     A step makes and frees about the same gigabytes of tensors as the one before. By default glibc maps every large one
-    anew, and the system clears it page by page: on some machines that takes longer than the products. The same goes for
-    the heaps of its threads, which it unmaps when they are empty, so threads that begin later share the first one's. It
-    holds for the whole process until its end. Other C libraries have no such switch, and are left as they are.
+    anew, and the system clears it page by page: on some machines that takes longer than the products. It holds for the
+    whole process until its end. Other C libraries have no such switch, and are left as they are.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:
         mallopt(_M_MMAP_MAX, 0)
         mallopt(_M_TRIM_THRESHOLD, -1)
-        mallopt(_M_ARENA_MAX, 1)
 
 
 def free() -> int:

@@ -4,9 +4,14 @@ Names are loaded when first used (PEP 562): a serving process that takes `Genera
 """
 
 import importlib
+import os
 from typing import Any
 
 __version__ = "0.1.0"
+
+# TensorFlow reads it when it is imported. Of itself it goes without oneDNN's operators on an x86 without VNNI, where a
+# step of training takes a sixth less time with them.
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
 _HOMES = {
     "Generator": "keras_s2s.runtime",

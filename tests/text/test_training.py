@@ -47,7 +47,7 @@ def test_character_coverage_leaves_rare_characters_unknown() -> None:
 
 @pytest.mark.parametrize("coverage", [0.97, 1.01, float("nan")])
 def test_a_character_coverage_that_is_none_is_refused(coverage: float) -> None:
-    with pytest.raises(UserError, match="character_coverage .*: must be from 0.98 to 1"):
+    with pytest.raises(UserError, match=r"character_coverage .*: must be from 0\.98 to 1"):
         train(LINES, 50, character_coverage=coverage)
 
 

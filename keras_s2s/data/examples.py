@@ -82,19 +82,31 @@ class Examples:
         return self.costs * (self.label_lengths.max() + 1) + self.label_lengths
 
     def sampled(self, alpha: float, seed: tuple[int, ...]) -> "Examples":
-        """The same texts cut into other pieces by chance, see `Tokenizer.sample`.
+        """The same texts cut into other pieces by chance, see `Tokenizer.sample`. Characters, words and features stay.
 
         Args:
             alpha: how often.
             seed: the same one gives the same pieces.
+
+        Raises:
+            UserError: no side has sub-words.
         """
         assert self.texts is not None
-        of_sources, of_targets = np.random.SeedSequence(seed).generate_state(2).tolist()
-        sources = self.sources
-        if self.texts.source_tokenizer is not None:
-            sampled = self.texts.source_tokenizer.sample(self.texts.sources, alpha, of_sources)
-            sources = [[*ids, EOS] for ids in sampled]
-        labels = [[*ids, EOS] for ids in self.texts.target_tokenizer.sample(self.texts.targets, alpha, of_targets)]
+        texts, of_sides = self.texts, np.random.SeedSequence(seed).generate_state(2).tolist()
+        sides = [
+            (self.sources, texts.sources, texts.source_tokenizer, of_sides[0]),
+            (self.labels, texts.targets, texts.target_tokenizer, of_sides[1]),
+        ]
+        if not any(tokenizer is not None and tokenizer.has_subwords for _, _, tokenizer, _ in sides):
+            raise UserError(
+                "sub-word sampling: no side has sub-words; take a tokenizer of bpe or unigram, or leave it out"
+            )
+        sources, labels = (
+            [[*ids, EOS] for ids in tokenizer.sample(written, alpha, of_side)]
+            if tokenizer is not None and tokenizer.has_subwords
+            else rows
+            for rows, written, tokenizer, of_side in sides
+        )
         return Examples(sources, labels, self.weights)
 
 

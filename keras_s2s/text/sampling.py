@@ -35,18 +35,15 @@ class Sampler:
         Raises:
             UserError: its pieces are characters or words, or one goes over a space, or one is marked as unused.
         """
-        # Who only encodes does without protobuf.
-        from sentencepiece.sentencepiece_model_pb2 import ModelProto, TrainerSpec  # type: ignore[attr-defined]
-
-        proto = ModelProto.FromString(model)
-        kind = proto.trainer_spec.model_type
-        if kind not in (TrainerSpec.BPE, TrainerSpec.UNIGRAM):
+        proto = _parsed(model)
+        if not _has_subwords(proto):
             raise UserError(
                 "sub-word sampling: a model of characters or words writes a text in one way; take bpe or unigram"
             )
         vocabulary = _Vocabulary(proto)
         self._unknown = vocabulary.unknown
-        self._draw: Draw = _BPEDropout(vocabulary) if kind == TrainerSpec.BPE else _UnigramSampling(vocabulary)
+        is_bpe = proto.trainer_spec.model_type == proto.trainer_spec.BPE
+        self._draw: Draw = _BPEDropout(vocabulary) if is_bpe else _UnigramSampling(vocabulary)
 
     def __call__(self, texts: Iterable[str], alpha: float, rng: np.random.Generator) -> list[list[int]]:
         """Returns the ids of one segmentation of each text, as `Tokenizer.sample` says.
@@ -60,6 +57,23 @@ class Sampler:
         drawn = iter(self._draw([*chain.from_iterable(words)], alpha, rng))
         rows = [[*chain.from_iterable(islice(drawn, len(row)))] for row in words]
         return [_without_runs(row, self._unknown) if self._unknown in row else row for row in rows]
+
+
+def has_subwords(model: bytes) -> bool:
+    """Whether a serialized SentencePiece model can write a text in several ways."""
+    return _has_subwords(_parsed(model))
+
+
+def _parsed(model: bytes) -> Any:
+    # Who only encodes does without protobuf.
+    from sentencepiece.sentencepiece_model_pb2 import ModelProto  # type: ignore[attr-defined]
+
+    return ModelProto.FromString(model)
+
+
+def _has_subwords(proto: Any) -> bool:
+    spec = proto.trainer_spec
+    return spec.model_type in (spec.BPE, spec.UNIGRAM)
 
 
 def _without_runs(row: list[int], unknown: int) -> list[int]:

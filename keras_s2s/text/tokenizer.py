@@ -11,7 +11,7 @@ import numpy as np
 from sentencepiece import SentencePieceProcessor
 
 from keras_s2s.errors import UserError
-from keras_s2s.text.sampling import Sampler
+from keras_s2s.text.sampling import Sampler, has_subwords
 
 PADDING, BOS, EOS, UNKNOWN = 0, 1, 2, 3
 
@@ -104,6 +104,11 @@ class Tokenizer:
             raise UserError(f"sub-word sampling: alpha {alpha}: must be 0 or more, and finite")
         rng = np.random.default_rng(seed % _SEEDS)
         return self._sampler(self._processor.normalize([well_formed(text) for text in texts]), alpha, rng)
+
+    @cached_property
+    def has_subwords(self) -> bool:
+        """Whether a text has several segmentations, so that `sample` can draw one."""
+        return has_subwords(self.model)
 
     @cached_property
     def _sampler(self) -> Sampler:

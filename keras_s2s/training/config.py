@@ -16,8 +16,8 @@ class TrainingConfig(Config):
     """Training in intervals: after each the dev data are decoded and a checkpoint is written.
 
     Args:
-        epochs: passes over the training data, rounded up to whole intervals.
-        evaluate_every: steps of an interval, a step being an update of the weights; null for those of an epoch.
+        epochs: passes over the training data, in intervals of the same number of steps.
+        evaluate_every: steps of an interval at most, a step being an update of the weights; null for those of an epoch.
         patience: intervals without a better dev metric after which training stops; null for never.
         keep_best: the checkpoints with the best dev metrics that are kept.
         keep_last: the latest ones that are kept.

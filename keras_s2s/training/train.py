@@ -132,8 +132,9 @@ class _Plan(NamedTuple):
     def of(cls, training: TrainingConfig, batches: int) -> "_Plan":
         accumulation = training.optimizer.batches
         of_epoch = max(batches // accumulation, 1)
-        interval = training.evaluate_every or of_epoch
-        intervals = math.ceil(round(training.epochs * of_epoch / interval, 6))
+        steps = training.epochs * of_epoch
+        intervals = math.ceil(round(steps / (training.evaluate_every or of_epoch), 6))
+        interval = math.ceil(round(steps / intervals, 6))
         return cls(intervals * interval, interval, accumulation)
 
     @property

@@ -238,6 +238,17 @@ def test_subword_sampling_says_the_same_in_other_pieces() -> None:
     assert np.count_nonzero(sampled[0][1]) > np.count_nonzero(plain.at(0)[1])
 
 
+def test_subword_sampling_leaves_characters_as_they_are() -> None:
+    words = ["".join(random.Random(i).choices("abcd", k=8)) for i in range(60)]
+    pieces, characters = train(words, 40, kind="bpe"), train(words, 40, kind="char")
+    encoded = encode(Pairs(words, words), characters, pieces)
+    inputs, labels, _ = Batches(encoded, subword_sampling=0.3).at(0)
+    assert np.count_nonzero(labels) > np.count_nonzero(Batches(encoded).at(0)[1])
+    assert pieces.decode(labels.tolist()) == characters.decode(inputs["source_ids"].tolist())
+    with pytest.raises(UserError, match=r"^sub-word sampling: no side has sub-words; take a tokenizer of bpe"):
+        Batches(encode(Pairs(words, words), characters, characters), subword_sampling=0.3).at(0)
+
+
 def test_a_mixture_decides_what_is_in_an_epoch(tokenizer: Tokenizer) -> None:
     pairs, mixture = mix({"a": Pairs(["a"] * 30, ["a"] * 30), "b": Pairs(["b"] * 10, ["b"] * 10)}, {"a": 1, "b": 1})
     made = Batches(encode(pairs, tokenizer, tokenizer), tokens=64, mixture=mixture)

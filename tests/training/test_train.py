@@ -1,7 +1,6 @@
 """A training that is a plain `fit`, can be interrupted, and gives a model back."""
 
 import errno
-import math
 import os
 import random
 from pathlib import Path
@@ -132,11 +131,12 @@ def test_a_finished_training_is_not_done_again(task: Task, config: ModelConfig, 
     assert not again.losses and path.read_bytes() == before
 
 
-def test_intervals_are_of_steps_and_the_last_one_is_whole(task: Task, config: ModelConfig, tmp_path: Path) -> None:
+def test_intervals_are_equal_and_make_up_the_epochs(task: Task, config: ModelConfig, tmp_path: Path) -> None:
     diary = Diary()
-    train(config, task, TRAINING.replace(epochs=1.5, evaluate_every=2), tmp_path, [diary])
     batches = len(Batches(encode(task.train, task.source_tokenizer, task.target_tokenizer), tokens=TRAINING.tokens))
-    assert diary.steps == list(range(2, 2 * math.ceil(1.5 * batches / 2) + 1, 2))
+    steps = 2 * batches
+    train(config, task, TRAINING.replace(epochs=2, evaluate_every=steps - 1), tmp_path, [diary])
+    assert diary.steps == [steps // 2, steps]
 
 
 def test_the_best_and_the_last_are_kept_and_averaged(task: Task, config: ModelConfig, tmp_path: Path) -> None:

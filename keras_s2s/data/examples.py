@@ -92,21 +92,14 @@ class Examples:
             UserError: no side has sub-words.
         """
         assert self.texts is not None
-        texts, of_sides = self.texts, np.random.SeedSequence(seed).generate_state(2).tolist()
-        sides = [
-            (self.sources, texts.sources, texts.source_tokenizer, of_sides[0]),
-            (self.labels, texts.targets, texts.target_tokenizer, of_sides[1]),
-        ]
-        if not any(tokenizer is not None and tokenizer.has_subwords for _, _, tokenizer, _ in sides):
+        texts = self.texts
+        of_sources, of_targets = np.random.SeedSequence(seed).generate_state(2).tolist()
+        sources = _sampled(self.sources, texts.sources, texts.source_tokenizer, alpha, of_sources)
+        labels = _sampled(self.labels, texts.targets, texts.target_tokenizer, alpha, of_targets)
+        if sources is self.sources and labels is self.labels:
             raise UserError(
                 "sub-word sampling: no side has sub-words; take a tokenizer of bpe or unigram, or leave it out"
             )
-        sources, labels = (
-            [[*ids, EOS] for ids in tokenizer.sample(written, alpha, of_side)]
-            if tokenizer is not None and tokenizer.has_subwords
-            else rows
-            for rows, written, tokenizer, of_side in sides
-        )
         return Examples(sources, labels, self.weights)
 
 
@@ -130,6 +123,13 @@ def encode(pairs: Pairs, source_tokenizer: Tokenizer | None, target_tokenizer: T
     weights = None if pairs.weights is None else np.array(pairs.weights, np.float32)
     texts = Texts(pairs.sources, pairs.targets, source_tokenizer, target_tokenizer)
     return Examples(sources, labels, weights, texts=texts)
+
+
+def _sampled(rows: Any, texts: Sequence[Any], tokenizer: Tokenizer | None, alpha: float, seed: int) -> Any:
+    """Ids of another segmentation of each text and EOS; the same rows where there is no other."""
+    if tokenizer is None or not tokenizer.has_subwords:
+        return rows
+    return [[*ids, EOS] for ids in tokenizer.sample(texts, alpha, seed)]
 
 
 def _lengths(rows: Sequence[Any]) -> np.ndarray:

@@ -16,6 +16,8 @@ import tempfile
 from pathlib import Path
 from statistics import median
 
+import keras_s2s  # noqa: F401  before Keras: it chooses how TensorFlow computes
+
 DATA = Path(os.environ["KERAS_S2S_DATA"]) / "multi30k" / "tok"
 FORMS = ("float32", "bfloat16")
 WARM_UP = 100

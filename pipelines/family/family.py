@@ -14,10 +14,10 @@ from collections.abc import Iterator
 from itertools import product
 from pathlib import Path
 
+import keras_s2s as s2s  # isort: skip
 import keras
 import onnx
 
-import keras_s2s as s2s
 from keras_s2s import bundle
 from keras_s2s.data import Pairs, batches, read_pairs
 from keras_s2s.evaluation import markdown_table

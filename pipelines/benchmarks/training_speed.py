@@ -3,9 +3,10 @@
 The Transformer of the Multi30k recipe on its data: 4+4 layers, D 128, feed-forward 256, joint BPE 10,000, dropout 0.1,
 label smoothing 0.1, batches of 4,096 tokens. Counted are source and target tokens, padding left out.
 
-Usage: python training_speed.py [--steps 300] [--rounds 3] [--opennmt PYTHON]
+Usage: python training_speed.py [--steps 300] [--rounds 3] [--forms float32 bfloat16] [--opennmt PYTHON]
 
-PYTHON is the interpreter of an environment with OpenNMT-tf 2.32. Each measurement is a process of its own.
+bfloat16 is of use where the processor has AVX512-BF16. PYTHON is the interpreter of an environment with
+OpenNMT-tf 2.32. Each measurement is a process of its own.
 """
 
 import argparse
@@ -84,16 +85,17 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--steps", type=int, default=300)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--forms", nargs="+", choices=FORMS, default=FORMS)
     parser.add_argument("--opennmt")
-    parser.add_argument("--form", nargs=2)
+    parser.add_argument("--measure", nargs=2)
     options = parser.parse_args()
     if options.steps <= WARM_UP:
         parser.error(f"--steps {options.steps}: the first {WARM_UP} are not counted; give more")
-    if options.form:
-        return measure(Path(options.form[0]), options.form[1], options.steps)
+    if options.measure:
+        return measure(Path(options.measure[0]), options.measure[1], options.steps)
     with tempfile.TemporaryDirectory() as folder:
         prepare(Path(folder))
-        commands = {form: [sys.executable, __file__, "--form", folder, form] for form in FORMS}
+        commands = {form: [sys.executable, __file__, "--measure", folder, form] for form in options.forms}
         for command in commands.values():
             command += ["--steps", str(options.steps)]
         if options.opennmt:

@@ -11,6 +11,7 @@ import statistics
 import time
 from pathlib import Path
 
+import keras_s2s  # noqa: F401  # isort: skip  before Keras: it chooses how TensorFlow computes
 import keras
 
 from keras_s2s import training

@@ -76,7 +76,7 @@ def _sum_of_rows(smoothing: float) -> Any:
     its own, so that nothing but the softmax is ever as large as the logits.
 
     The offset is one more column of the matrix, for which each x has a one. All products in the loop are of matrices as
-    they lie in memory: of transposed ones oneDNN makes a quarter less a second.
+    they lie in memory: of transposed ones oneDNN makes up to a sixth less a second.
     """
     of_label = 1 - smoothing
 

@@ -3,7 +3,7 @@
 Usage: python ablation.py [--seeds 1 2 3] [--only NAME ...]
 
 Each run is a training of `ablation.yaml` with other values. One that was interrupted goes on, and one that was finished
-is not repeated. BLEU is that of greedy search: of the best checkpoint, and of the mean of the last five.
+is not repeated. BLEU is that of greedy search: of the best checkpoint, and of the mean of the last ones.
 """
 
 import argparse
@@ -25,7 +25,7 @@ HALF = load(RECIPE).config.training.epochs / 2
 TECHNIQUES = {
     "nothing": {},
     "target-distribution-matching": {"training.bag_of_tokens": 0.1},
-    "r-drop": {"training.r_drop": 5.0, "training.epochs": HALF},
+    "r-drop": {"training.r_drop": 1.0, "training.epochs": HALF},
     "sub-word-sampling": {"training.subword_sampling": 0.1},
     "moving-average": {"training.optimizer.average": 0.999},
 }

@@ -5,6 +5,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_s2s.losses.of_logits import normaliser
 from keras_s2s.losses.spread import spread
 
 Tensor = Any
@@ -50,9 +51,10 @@ def _divergence(logits: Tensor, labels: Tensor) -> tuple[Tensor, Any]:
     same = ops.cast(labels[:, :, None] == labels[:, None, :], "float32")
     occurrences = ops.sum(same * weight[:, None, :], axis=2)  # of each label in its bag, (B, T)
     probabilities = ops.softmax(logits)
-    normaliser = ops.max(logits, axis=2) - ops.log(ops.max(probabilities, axis=2))
     columns = ops.broadcast_to(labels[:, None, :], ops.shape(same))
-    of_labels = ops.take_along_axis(logits, columns, axis=2) - normaliser[:, :, None]  # place t, label j: (B, T, T)
+    of_labels = (
+        ops.take_along_axis(logits, columns, axis=2) - normaliser(logits, probabilities)[:, :, None]
+    )  # place t, label j: (B, T, T)
     of_labels = ops.where(real[:, :, None], of_labels, -1e9)
     expected = ops.logsumexp(of_labels, axis=1)  # log of n times the expected share, (B, T)
     value = ops.sum(weight * (ops.log(ops.maximum(occurrences, 1.0)) - expected), axis=1)

@@ -6,6 +6,7 @@ import keras
 from keras import ops
 
 from keras_s2s.layers.product import Product, chunks, product_of
+from keras_s2s.losses import of_logits
 
 Tensor = Any
 
@@ -97,7 +98,8 @@ def _sum_of_rows(smoothing: float) -> Any:
             x, labels, weights = (values[i] for values in rows)  # (C, D+1), (C,), (C,)
             logits = ops.cast(ops.matmul(x, columns), "float32")  # (C, V)
             softmax = ops.softmax(logits)
-            value = value + ops.sum(weights * (_normaliser(logits, softmax) - of_label * _at(logits, labels)))
+            loss = of_logits.normaliser(logits, softmax) - of_label * of_logits.at(logits, labels)
+            value = value + ops.sum(weights * loss)
             softmax = ops.cast(softmax, x.dtype)
             by_columns = by_columns + ops.cast(ops.matmul(across[i], softmax), "float32")
             of_x = ops.cast(ops.matmul(softmax, matrix), "float32")
@@ -107,12 +109,12 @@ def _sum_of_rows(smoothing: float) -> Any:
         of_all = ops.while_loop(lambda i, *_: i < number, add_chunk, [ops.zeros((), "int32"), *nothing])
         _, value, by_columns, by_x = of_all
         by_x = by_x[: ops.shape(x)[0]]
-        sum_of_weighted = ops.sum(weighted, axis=0)
-        value = value - of_any * ops.sum(ops.matmul(ops.cast(table, "float32"), sum_of_weighted[:, None]))
+        sum_of_weighted, sum_of_table = ops.sum(weighted, axis=0), ops.sum(ops.cast(table, "float32"), axis=0)  # (D+1,)
+        value = value - of_any * ops.sum(sum_of_table * sum_of_weighted)
 
         def gradient(upstream: Tensor) -> tuple[Tensor | None, ...]:
-            exact = ops.cast(matrix, "float32")
-            target = of_label * ops.take(exact, labels, axis=0) + of_any * ops.sum(exact, axis=0)
+            of_labels = ops.cast(ops.take(matrix, labels, axis=0), "float32")
+            target = of_label * of_labels + of_any * sum_of_table[:width]
             by_table = ops.transpose(by_columns) - of_any * sum_of_weighted
             by_table = ops.scatter_update(by_table, labels[:, None], -of_label * weighted, reduction="add")
             by_table = upstream * by_table
@@ -127,22 +129,6 @@ def _sum_of_rows(smoothing: float) -> Any:
         return value, gradient
 
     return total
-
-
-def _smoothed(logits: Tensor, softmax: Tensor, labels: Tensor, smoothing: float) -> Tensor:
-    """The loss of each row: logits and their softmax (N, V), labels (N,) -> (N,)."""
-    loss = _normaliser(logits, softmax) - (1 - smoothing) * _at(logits, labels)
-    return loss - smoothing * ops.mean(logits, axis=1) if smoothing else loss
-
-
-def _normaliser(logits: Tensor, softmax: Tensor) -> Tensor:
-    """The logarithm of the sum of exponentials of each row, (N, V), (N, V) -> (N,), without another exponential."""
-    return ops.max(logits, axis=1) - ops.log(ops.max(softmax, axis=1))
-
-
-def _at(logits: Tensor, labels: Tensor) -> Tensor:
-    """The logits of labels: (N, V), (N,) -> (N,)."""
-    return ops.take_along_axis(logits, labels[:, None], axis=1)[:, 0]
 
 
 def _smoothed_cross_entropy(smoothing: float) -> Any:
@@ -160,6 +146,6 @@ def _smoothed_cross_entropy(smoothing: float) -> Any:
             places = ops.stack([ops.arange(ops.shape(labels)[0]), labels], axis=1)
             return ops.scatter_update(everywhere, places, (smoothing - 1) * upstream, reduction="add"), None
 
-        return _smoothed(logits, softmax, labels, smoothing), gradient
+        return of_logits.smoothed_cross_entropy(logits, softmax, labels, smoothing), gradient
 
     return loss

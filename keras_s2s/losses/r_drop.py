@@ -5,6 +5,8 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_s2s.losses.of_logits import smoothed_cross_entropy
+
 Tensor = Any
 
 
@@ -55,7 +57,7 @@ def _loss_of_pairs(smoothing: float, alpha: float) -> Any:
         x_labels, y_labels = (ops.reshape(labels[:, i], (-1,)) for i in range(2))
         p, q, difference = ops.softmax(x), ops.softmax(y), x - y
         p_mean, q_mean = ops.sum(p * difference, axis=1), ops.sum(q * difference, axis=1)
-        one, other = _cross_entropy(x, p, x_labels, smoothing), _cross_entropy(y, q, y_labels, smoothing)
+        one, other = (smoothed_cross_entropy(*of_row, smoothing) for of_row in ((x, p, x_labels), (y, q, y_labels)))
         length = ops.shape(labels)[2]
 
         def paired(of_x: Tensor, of_y: Tensor) -> Tensor:  # (N, ...), (N, ...) -> (B, 2, T, ...)
@@ -75,14 +77,6 @@ def _loss_of_pairs(smoothing: float, alpha: float) -> Any:
         return paired(one, other) + alpha / 4 * paired(p_mean - q_mean, p_mean - q_mean), gradient
 
     return loss
-
-
-def _cross_entropy(logits: Tensor, probabilities: Tensor, labels: Tensor, smoothing: float) -> Tensor:
-    """The smoothed cross entropy of each row: (N, V), (N, V), (N,) -> (N,)."""
-    # The largest logit and its probability give the normaliser without another exponential.
-    normaliser = ops.max(logits, axis=1) - ops.log(ops.max(probabilities, axis=1))
-    value = normaliser - (1 - smoothing) * ops.take_along_axis(logits, labels[:, None], axis=1)[:, 0]
-    return value - smoothing * ops.mean(logits, axis=1) if smoothing else value
 
 
 def _away_from_target(gradient: Tensor, labels: Tensor, upstream: Tensor, smoothing: float) -> Tensor:

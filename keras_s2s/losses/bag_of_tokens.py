@@ -52,9 +52,8 @@ def _divergence(logits: Tensor, labels: Tensor) -> tuple[Tensor, Any]:
     occurrences = ops.sum(same * weight[:, None, :], axis=2)  # of each label in its bag, (B, T)
     probabilities = ops.softmax(logits)
     columns = ops.broadcast_to(labels[:, None, :], ops.shape(same))
-    of_labels = (
-        ops.take_along_axis(logits, columns, axis=2) - normaliser(logits, probabilities)[:, :, None]
-    )  # place t, label j: (B, T, T)
+    log_of_sum = normaliser(logits, probabilities)[:, :, None]
+    of_labels = ops.take_along_axis(logits, columns, axis=2) - log_of_sum  # place t, label j: (B, T, T)
     of_labels = ops.where(real[:, :, None], of_labels, -1e9)
     expected = ops.logsumexp(of_labels, axis=1)  # log of n times the expected share, (B, T)
     value = ops.sum(weight * (ops.log(ops.maximum(occurrences, 1.0)) - expected), axis=1)

@@ -10,7 +10,7 @@ from keras_s2s.losses import of_logits
 
 Tensor = Any
 
-# So many rows of logits stay in a processor's cache until all that is wanted of them is known.
+# At most so many rows of logits stay in a processor's cache until all that is wanted of them is known.
 _ROWS = 512
 _LEAST = 1e-37
 
@@ -90,22 +90,24 @@ def _sum_of_rows(smoothing: float) -> Any:
         full = ops.concatenate([x, ops.ones_like(x[:, :1])], axis=1)  # (N, D+1)
         weighted = ops.cast(full, "float32") * weights[:, None]
 
-        rows = tuple(chunks(values, _ROWS) for values in (full, labels, weights))
-        across = ops.transpose(chunks(ops.cast(weighted, x.dtype), _ROWS), (0, 2, 1))  # (N/C, D+1, C)
+        count = ops.maximum(ops.shape(x)[0], 1)
+        size = _quotient(count, _quotient(count, _ROWS))  # C: all alike, so that the last chunk is full too
+        rows = tuple(chunks(values, size) for values in (full, labels, weights))
+        across = ops.transpose(chunks(ops.cast(weighted, x.dtype), size), (0, 2, 1))  # (N/C, D+1, C)
         number = ops.shape(across)[0]
 
         def add_chunk(i: Tensor, value: Tensor, by_columns: Tensor, by_x: Tensor) -> tuple[Tensor, ...]:
             x, labels, weights = (values[i] for values in rows)  # (C, D+1), (C,), (C,)
             logits = ops.cast(ops.matmul(x, columns), "float32")  # (C, V)
             softmax = ops.softmax(logits)
-            loss = of_logits.normaliser(logits, softmax) - of_label * of_logits.at(logits, labels)
+            loss = smoothing * of_logits.at(logits, labels) - of_logits.log_probability(logits, softmax, labels)
             value = value + ops.sum(weights * loss)
             softmax = ops.cast(softmax, x.dtype)
             by_columns = by_columns + ops.cast(ops.matmul(across[i], softmax), "float32")
             of_x = ops.cast(ops.matmul(softmax, matrix), "float32")
-            return i + 1, value, by_columns, ops.slice_update(by_x, (i * _ROWS, 0), of_x)
+            return i + 1, value, by_columns, ops.slice_update(by_x, (i * size, 0), of_x)
 
-        nothing = [ops.zeros(shape) for shape in ((), (width + 1, vocabulary), (number * _ROWS, width))]
+        nothing = [ops.zeros(shape) for shape in ((), (width + 1, vocabulary), (number * size, width))]
         of_all = ops.while_loop(lambda i, *_: i < number, add_chunk, [ops.zeros((), "int32"), *nothing])
         _, value, by_columns, by_x = of_all
         by_x = by_x[: ops.shape(x)[0]]
@@ -129,6 +131,11 @@ def _sum_of_rows(smoothing: float) -> Any:
         return value, gradient
 
     return total
+
+
+def _quotient(a: Tensor, b: Tensor) -> Tensor:
+    """a / b, rounded up."""
+    return -(-a // b)
 
 
 def _smoothed_cross_entropy(smoothing: float) -> Any:

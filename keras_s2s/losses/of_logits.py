@@ -6,6 +6,8 @@ from keras import ops
 
 Tensor = Any
 
+_INACCURATE = 1e-30
+
 
 def normaliser(logits: Tensor, softmax: Tensor) -> Tensor:
     """The logarithm of the sum of exponentials, by the largest logit and its probability: (..., V) each -> (...)."""
@@ -17,7 +19,20 @@ def at(logits: Tensor, labels: Tensor) -> Tensor:
     return ops.take_along_axis(logits, labels[:, None], axis=1)[:, 0]
 
 
+def log_probability(logits: Tensor, softmax: Tensor, labels: Tensor) -> Tensor:
+    """The logarithms of the labels' probabilities: (N, V) each, (N,) -> (N,).
+
+    Where none of them is so small that it is inaccurate, which is almost always, no row is read as a whole.
+    """
+    probability = at(softmax, labels)
+    return ops.cond(
+        ops.all(probability > _INACCURATE),
+        lambda: ops.log(probability),
+        lambda: at(logits, labels) - normaliser(logits, softmax),
+    )
+
+
 def smoothed_cross_entropy(logits: Tensor, softmax: Tensor, labels: Tensor, smoothing: float) -> Tensor:
     """The loss of each row, see `CrossEntropy`: logits and their softmax (N, V), labels (N,) -> (N,)."""
-    loss = normaliser(logits, softmax) - (1 - smoothing) * at(logits, labels)
-    return loss - smoothing * ops.mean(logits, axis=1) if smoothing else loss
+    loss = -log_probability(logits, softmax, labels)
+    return loss + smoothing * (at(logits, labels) - ops.mean(logits, axis=1)) if smoothing else loss

@@ -42,6 +42,13 @@ def test_padding_changes_nothing(smoothing: float) -> None:
     assert loss(padded, np.concatenate([LOGITS, more], axis=1)) == pytest.approx(loss(LABELS, LOGITS), rel=1e-6)
 
 
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_a_label_whose_probability_is_no_float_has_its_loss_too(smoothing: float) -> None:
+    logits = np.where(np.eye(6)[LABELS] > 0, LOGITS - 200, LOGITS).astype("float32")
+    got = CrossEntropy(smoothing)(LABELS, logits, sample_weight=WEIGHTS)
+    np.testing.assert_allclose(got, slow_loss(LABELS, logits, WEIGHTS, smoothing), rtol=1e-5)
+
+
 def test_each_token_has_its_own_loss() -> None:
     got = CrossEntropy(0.1).call(LABELS, LOGITS)
     expected = [

@@ -29,13 +29,16 @@ _ELSEWHERE = {
     "gradient_accumulation_steps": "accumulation",
 }
 _NO_OPTIONS = ("self", "name", "kwargs", "loss_scale_factor", "exclude_layers")
+# Layers with a row or column a token. Muon is not for them (Jordan et al. 2024); embeddings it knows by itself.
+_OF_TOKENS = ["logits", "classes", "emission", "transition"]
 
 
 class OptimizerConfig(Config):
     """An optimiser of Keras and what surrounds it.
 
     Args:
-        kind: name of its class, such as adam, adamw, sgd, lion or adafactor.
+        kind: name of its class, such as adam, adamw, sgd, lion or adafactor. "muon" makes the steps of matrices
+            orthogonal (Jordan et al. 2024; Liu et al. 2025), and is Adam for embeddings, output layers and vectors.
         options: arguments of its class, such as `beta_2: 0.98` or `weight_decay: 0.01`.
         schedule: of the learning rate.
         clip_norm: gradients of a larger norm, all weights together, are scaled down to it; null for never.
@@ -85,6 +88,8 @@ def make_optimizer(config: OptimizerConfig, steps: int) -> keras.optimizers.Opti
     """
     known = _known_options(_class_of(config.kind))
     options: dict[str, Any] = {name: _plain(value, known[name]) for name, value in config.options.items()}
+    if config.kind == "muon":
+        options["exclude_layers"] = _OF_TOKENS
     if config.batches > 1:
         options["gradient_accumulation_steps"] = config.batches
     if config.average is not None:

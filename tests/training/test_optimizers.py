@@ -8,6 +8,7 @@ import pytest
 
 from keras_s2s import UserError
 from keras_s2s.config import parse
+from keras_s2s.models import CRFHeadConfig, CTCHeadConfig, LSTMDecoderConfig, LSTMEncoderConfig, ModelConfig, build
 from keras_s2s.training.optimizers import OptimizerConfig, averaged_weights, make_optimizer
 from keras_s2s.training.schedules import ConstantConfig
 
@@ -45,6 +46,33 @@ def test_options_reach_the_optimiser() -> None:
     optimizer: Any = make_optimizer(OptimizerConfig(kind="adamw", options=options), 100)
     assert (optimizer.beta_2, optimizer.epsilon, optimizer.weight_decay) == (0.98, 1e-9, 0.01)
     assert optimizer.amsgrad is True
+
+
+def test_a_step_of_muon_is_orthogonal() -> None:
+    inputs = keras.Input((3,))
+    trained = keras.Model(inputs, keras.layers.Dense(2, use_bias=False)(inputs))
+    options: Any = {"weight_decay": 0.0}
+    trained.compile(
+        loss="mse", optimizer=make_optimizer(OptimizerConfig(kind="muon", options=options, schedule=RATE), 9)
+    )
+    before = kernel_of(trained)
+    trained.fit(X, np.concatenate([Y, X[:, :1]], axis=1), batch_size=8, verbose=0)
+    stretch = np.linalg.svd((kernel_of(trained) - before) / (0.1 * 0.2 * 3**0.5))[1]
+    # Newton and Schulz' iteration brings singular values near 1, not to it.
+    assert np.all((stretch > 0.6) & (stretch < 1.3))
+
+
+@pytest.mark.parametrize(
+    "parts", [{"decoder": LSTMDecoderConfig()}, {"ctc": CTCHeadConfig()}, {"crf": CRFHeadConfig()}]
+)
+def test_muon_leaves_to_adam_what_has_a_place_for_each_token(parts: dict[str, Any]) -> None:
+    sizes = {"width": 8, "source_vocabulary": 11, "target_vocabulary": 13}
+    weights = build(ModelConfig(encoder=LSTMEncoderConfig(), **sizes, **parts)).trainable_variables
+    optimizer: Any = make_optimizer(OptimizerConfig(kind="muon"), 9)
+    optimizer.build(weights)
+    of_muon = [w for w, velocity in zip(weights, optimizer.adam_velocities, strict=True) if velocity is None]
+    assert of_muon
+    assert {11, 13, 14}.isdisjoint(size for w in of_muon for size in w.shape)
 
 
 def test_gradients_are_clipped_by_their_norm_together() -> None:

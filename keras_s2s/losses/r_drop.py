@@ -1,11 +1,14 @@
 """R-Drop: two passes of a sentence through dropout should say the same."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import keras
 from keras import ops
 
+from keras_s2s.layers.product import product_of
 from keras_s2s.losses.of_logits import smoothed_cross_entropy
+from keras_s2s.losses.of_product import Between, mean_loss
 
 Tensor = Any
 
@@ -18,7 +21,9 @@ class RDrop(keras.losses.Loss):
     each token. A token of either row has its own smoothed cross entropy, see `CrossEntropy`, and half of the pair's
     alpha/2 (KL(p, q) + KL(q, p)), so that both rows together have the sum of the paper's equation 4.
 
-    Labels are (2B, T) ids, logits (2B, T, V). Give weights (2B, T) that are 0 at padding.
+    Labels are (2B, T) ids, logits (2B, T, V). Give weights (2B, T) that are 0 at padding. Of logits that know what they
+    are the product of (`layers.product`), only those with a weight are computed, as by `CrossEntropy`; the labels and
+    weights of row 2i stand for those of row 2i+1 too.
 
     Args:
         smoothing: of the cross entropy, from 0 to below 1.
@@ -28,6 +33,15 @@ class RDrop(keras.losses.Loss):
     def __init__(self, smoothing: float = 0.0, alpha: float = 5.0, name: str = "r_drop") -> None:
         super().__init__(name=name, reduction="mean_with_sample_weight")
         self.smoothing, self.alpha = smoothing, alpha
+
+    def __call__(self, labels: Tensor, logits: Tensor, sample_weight: Tensor | None = None) -> Tensor:
+        """Labels (2B, T), logits (2B, T, V) and weights (2B, T) -> the mean."""
+        product = product_of(logits)
+        if product is None or sample_weight is None:
+            return super().__call__(labels, logits, sample_weight)
+        passes = ops.stack([product.x[::2], product.x[1::2]])  # (2, B, T, D)
+        product, between = product._replace(x=passes), _divergence(self.alpha)
+        return mean_loss(product, labels[::2], sample_weight[::2], self.smoothing, between)
 
     def call(self, labels: Tensor, logits: Tensor) -> Tensor:
         """(2B, T), (2B, T, V) -> (2B, T)."""
@@ -40,6 +54,21 @@ class RDrop(keras.losses.Loss):
     def get_config(self) -> dict[str, Any]:
         """The smoothing, alpha and the name."""
         return {"smoothing": self.smoothing, "alpha": self.alpha, "name": self.name}
+
+
+def _divergence(alpha: float) -> Between:
+    """alpha/2 (KL(p, q) + KL(q, p)) of both passes together; for the equations see `_loss_of_pairs`."""
+    half = alpha / 2
+
+    def between(logits: Sequence[Tensor], softmaxes: Sequence[Tensor]) -> tuple[Tensor, Sequence[Tensor]]:
+        (x, y), (p, q) = logits, softmaxes
+        pull = half * (x - y)
+        p_mean, q_mean = ops.sum(p * pull, axis=1), ops.sum(q * pull, axis=1)
+        by_x = p * (pull + (1 + half - p_mean)[:, None]) - half * q
+        by_y = q * ((1 + half + q_mean)[:, None] - pull) - half * p
+        return p_mean - q_mean, [by_x, by_y]
+
+    return between
 
 
 def _loss_of_pairs(smoothing: float, alpha: float) -> Any:

@@ -5,7 +5,6 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_s2s.layers.product import Product, remember
 from keras_s2s.losses import CrossEntropy
 
 RNG = np.random.default_rng(1)
@@ -99,31 +98,3 @@ def test_it_survives_being_saved() -> None:
     assert loss.smoothing == 0.1
     got = loss(LABELS, LOGITS, sample_weight=WEIGHTS)
     np.testing.assert_allclose(got, slow_loss(LABELS, LOGITS, WEIGHTS, 0.1), rtol=1e-5)
-
-
-@pytest.mark.parametrize("rows", [12, 700])
-@pytest.mark.parametrize("smoothing", [0.0, 0.1])
-def test_of_a_product_value_and_gradient_are_the_same(smoothing: float, rows: int) -> None:
-    x, matrix, bias = (tf.Variable(RNG.normal(size=size), dtype="float32") for size in ((2, rows, 3), (6, 3), (6,)))
-    labels = RNG.integers(0, 6, (2, rows))
-    weights = np.where(labels > 0, RNG.uniform(0.5, 2, labels.shape), 0).astype("float32")
-
-    def gradients(remembers: bool) -> tuple[float, list[np.ndarray]]:
-        with tf.GradientTape() as tape:
-            factors = [tf.convert_to_tensor(value) for value in (x, matrix, bias)]
-            logits = tf.einsum("btd,vd->btv", *factors[:2]) + factors[2]
-            if remembers:
-                remember(logits, Product(*factors))
-            loss = 3 * CrossEntropy(smoothing)(labels, logits, sample_weight=weights)
-        return float(loss), [np.array(value) for value in tape.gradient(loss, [x, matrix, bias])]
-
-    (loss, got), (expected_loss, expected) = gradients(True), gradients(False)
-    assert loss == pytest.approx(expected_loss, rel=1e-5)
-    for one, other in zip(got, expected, strict=True):
-        np.testing.assert_allclose(one, other, atol=2e-6)
-
-
-def test_a_batch_without_labels_has_no_loss() -> None:
-    factors = [tf.ones((2, 3, 4)), tf.ones((6, 4)), tf.zeros(6)]
-    logits = remember(tf.ones((2, 3, 6)), Product(*factors))
-    assert float(CrossEntropy(0.1)(np.zeros((2, 3), int), logits, sample_weight=np.zeros((2, 3)))) == 0

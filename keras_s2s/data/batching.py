@@ -16,7 +16,7 @@ from keras_s2s.data.pairs import Pairs
 from keras_s2s.data.sampled_epoch import SampledEpoch
 from keras_s2s.errors import UserError
 from keras_s2s.text import Tokenizer
-from keras_s2s.text.padding import SOURCE_MULTIPLE, encode_sources
+from keras_s2s.text.padding import encode_sources
 from keras_s2s.text.tokenizer import BOS, EOS, PADDING
 
 _log = logging.getLogger(__name__)
@@ -89,8 +89,7 @@ class Batches:
     Pairs of similar length share a batch; which pairs they are and the order of batches change with every epoch. The
     corpus is held in memory.
 
-    A batch is `(inputs, labels, weights)`: inputs `source_ids` (B, S) int32, S a multiple of 4, or `source_features`
-    (B, S, F) float32 and `source_lengths` (B,) int32, and for the head "logits" `target_ids` (B, T) int32; labels
+    A batch is `(inputs, labels, weights)`: inputs `source_ids` (B, S) int32, or `source_features` (B, S, F) float32 and `source_lengths` (B,) int32, and for the head "logits" `target_ids` (B, T) int32; labels
     (B, T) int32; weights (B, T) float32, 0 at padding and the pair's weight elsewhere. Of several heads each has labels
     and weights by its name; those of "attention" are places in the source, or -1, where the weight is 0.
 
@@ -181,8 +180,7 @@ class Batches:
         for rows in self._plan(0).batches:
             lengths = self.examples.source_lengths[rows], self.examples.label_lengths[rows]
             real += sum(int(side.sum()) for side in lengths)
-            source = lengths[0].max()
-            padded += len(rows) * int(source + -source % SOURCE_MULTIPLE + lengths[1].max())
+            padded += len(rows) * int(lengths[0].max() + lengths[1].max())
         return 1 - real / padded
 
     def dataset(self, first_step: int = 0) -> tf.data.Dataset:
@@ -267,7 +265,7 @@ def _padded(examples: Examples, heads: Sequence[Head]) -> Batch:
     if examples.has_features:
         inputs |= _read_frames(examples.sources)
     elif examples.sources is not None:
-        inputs["source_ids"] = _matrix(examples.sources, multiple=SOURCE_MULTIPLE)
+        inputs["source_ids"] = _matrix(examples.sources)
     if "logits" in heads:
         inputs["target_ids"] = _shifted(labels)
     weights = (labels != PADDING).astype(np.float32)
@@ -284,11 +282,10 @@ def _padded(examples: Examples, heads: Sequence[Head]) -> Batch:
     return inputs, of_heads, weights_of_heads
 
 
-def _matrix(rows: Sequence[Any], fill: int = PADDING, multiple: int = 1) -> np.ndarray:
-    """Rows of ids, filled up to the longest one: (B, L) int32, L a multiple of `multiple`."""
+def _matrix(rows: Sequence[Any], fill: int = PADDING) -> np.ndarray:
+    """Rows of ids, filled up to the longest one: (B, L) int32."""
     lengths = np.fromiter(map(len, rows), np.int64, len(rows))
-    longest = int(lengths.max())
-    matrix = np.full((len(rows), longest + -longest % multiple), fill, np.int32)
+    matrix = np.full((len(rows), int(lengths.max())), fill, np.int32)
     matrix[np.arange(matrix.shape[1]) < lengths[:, None]] = np.fromiter(itertools.chain.from_iterable(rows), np.int32)
     return matrix
 

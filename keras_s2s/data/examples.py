@@ -9,7 +9,6 @@ import numpy as np
 from keras_s2s.data.pairs import Pairs
 from keras_s2s.errors import UserError
 from keras_s2s.text import Tokenizer
-from keras_s2s.text.padding import SOURCE_MULTIPLE
 from keras_s2s.text.tokenizer import EOS
 
 Rows = Sequence[Sequence[int]]
@@ -42,7 +41,7 @@ class Examples:
         texts: what they were encoded from; needed for `sampled` alone.
         source_lengths: (N,) ids or frames; zeros for a language model.
         label_lengths: (N,).
-        costs: (N,) padded length of a pair in a batch of no longer ones.
+        costs: (N,) the length of the longer side.
     """
 
     sources: Any
@@ -60,7 +59,7 @@ class Examples:
         sources = np.zeros_like(labels) if self.sources is None else _lengths(self.sources)
         object.__setattr__(self, "label_lengths", labels)
         object.__setattr__(self, "source_lengths", sources)
-        object.__setattr__(self, "costs", np.maximum(sources + -sources % SOURCE_MULTIPLE, labels))
+        object.__setattr__(self, "costs", np.maximum(sources, labels))
 
     @property
     def has_features(self) -> bool:
@@ -78,8 +77,14 @@ class Examples:
         )
 
     def length_keys(self) -> np.ndarray:
-        """(N,): pairs sorted by these numbers have neighbours of similar lengths on both sides."""
-        return self.costs * (self.label_lengths.max() + 1) + self.label_lengths
+        """(N,): pairs sorted by these numbers have neighbours of similar lengths on both sides.
+
+        Among pairs of one cost first the target grows to that length, then the source shrinks. Every other cost goes
+        that way backwards, so that it begins with such pairs as the one before it ended with.
+        """
+        longest = int(self.costs.max(initial=0))
+        place = longest + self.label_lengths - self.source_lengths
+        return self.costs * (2 * longest + 1) + np.where(self.costs % 2, place, 2 * longest - place)
 
     def sampled(self, alpha: float, seed: tuple[int, ...]) -> "Examples":
         """The same texts cut into other pieces by chance, see `Tokenizer.sample`. Characters, words and features stay.

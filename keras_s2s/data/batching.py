@@ -89,9 +89,10 @@ class Batches:
     Pairs of similar length share a batch; which pairs they are and the order of batches change with every epoch. The
     corpus is held in memory.
 
-    A batch is `(inputs, labels, weights)`: inputs `source_ids` (B, S) int32, or `source_features` (B, S, F) float32 and `source_lengths` (B,) int32, and for the head "logits" `target_ids` (B, T) int32; labels
-    (B, T) int32; weights (B, T) float32, 0 at padding and the pair's weight elsewhere. Of several heads each has labels
-    and weights by its name; those of "attention" are places in the source, or -1, where the weight is 0.
+    A batch is `(inputs, labels, weights)`: inputs `source_ids` (B, S) int32, or `source_features` (B, S, F) float32 and
+    `source_lengths` (B,) int32, and for the head "logits" `target_ids` (B, T) int32; labels (B, T) int32; weights
+    (B, T) float32, 0 at padding and the pair's weight elsewhere. Of several heads each has labels and weights by its
+    name; those of "attention" are places in the source, or -1, where the weight is 0.
 
     Args:
         examples: the corpus, encoded.

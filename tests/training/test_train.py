@@ -108,6 +108,7 @@ def test_an_interrupted_training_goes_on_as_if_nothing_had_been(
 ) -> None:
     training = TRAINING.replace(
         optimizer=OptimizerConfig(schedule=CosineConfig(learning_rate=0.01), **OPTIMIZERS[optimizer]),
+        epochs=4,
         evaluate_every=3,
         subword_sampling=0.0,
     )

@@ -71,7 +71,7 @@ def test_a_training_that_goes_on_keeps_its_number(settle: Any, monkeypatch: pyte
 @pytest.mark.usefixtures("needs_100_bytes_an_id")
 def test_one_pair_may_be_too_large(settle: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(memory, "free", lambda: 200)
-    with pytest.raises(UserError, match="batches of 30 ids need more than"):
+    with pytest.raises(UserError, match="batches of 14 ids need more than"):
         settle()
 
 

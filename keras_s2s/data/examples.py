@@ -82,7 +82,7 @@ class Examples:
         Among pairs of one cost first the target grows to that length, then the source shrinks. Every other cost goes
         that way backwards, so that it begins with such pairs as the one before it ended with.
         """
-        longest = int(self.costs.max(initial=0))
+        longest = self.costs.max()
         place = longest + self.label_lengths - self.source_lengths
         return self.costs * (2 * longest + 1) + np.where(self.costs % 2, place, 2 * longest - place)
 

@@ -62,13 +62,32 @@ def _divergence(alpha: float) -> Between:
 
     def between(logits: Sequence[Tensor], softmaxes: Sequence[Tensor]) -> tuple[Tensor, Sequence[Tensor]]:
         (x, y), (p, q) = logits, softmaxes
-        pull = half * (x - y)
-        p_mean, q_mean = ops.sum(p * pull, axis=1), ops.sum(q * pull, axis=1)
-        by_x = p * (pull + (1 + half - p_mean)[:, None]) - half * q
-        by_y = q * ((1 + half + q_mean)[:, None] - pull) - half * p
-        return p_mean - q_mean, [by_x, by_y]
+        difference = x - y
+        means = p_mean, q_mean = ops.sum(p * difference, axis=1), ops.sum(q * difference, axis=1)
+        return half * (p_mean - q_mean), _by_logits(p, q, difference, means, half, 1.0, 1.0)
 
     return between
+
+
+def _by_logits(
+    p: Tensor, q: Tensor, difference: Tensor, means: tuple[Tensor, Tensor], both: Any, by_one: Any, by_other: Any
+) -> tuple[Tensor, Tensor]:
+    """The gradients (N, V) by x and by y, but for the targets' part; for the equations see `_loss_of_pairs`.
+
+    Args:
+        p: (N, V), as q and the difference.
+        q: of the other pass.
+        difference: x - y.
+        means: of the difference, by p and by q, (N,) each.
+        both: what the divergence counts: a number or (N, 1).
+        by_one: what the cross entropy of p counts, likewise.
+        by_other: that of q.
+    """
+    p_mean, q_mean = means
+    pull = both * difference
+    by_x = p * (pull + (both * (1 - p_mean[:, None]) + by_one)) - both * q
+    by_y = q * ((both * (1 + q_mean[:, None]) + by_other) - pull) - both * p
+    return by_x, by_y
 
 
 def _loss_of_pairs(smoothing: float, alpha: float) -> Any:
@@ -85,7 +104,7 @@ def _loss_of_pairs(smoothing: float, alpha: float) -> Any:
         x, y = (ops.reshape(logits[:, i], (-1, vocabulary)) for i in range(2))  # (N, V) each, N = B·T
         x_labels, y_labels = (ops.reshape(labels[:, i], (-1,)) for i in range(2))
         p, q, difference = ops.softmax(x), ops.softmax(y), x - y
-        p_mean, q_mean = ops.sum(p * difference, axis=1), ops.sum(q * difference, axis=1)
+        means = p_mean, q_mean = ops.sum(p * difference, axis=1), ops.sum(q * difference, axis=1)
         one, other = (smoothed_cross_entropy(*of_row, smoothing) for of_row in ((x, p, x_labels), (y, q, y_labels)))
         length = ops.shape(labels)[2]
 
@@ -95,9 +114,7 @@ def _loss_of_pairs(smoothing: float, alpha: float) -> Any:
         def gradient(upstream: Tensor) -> tuple[Tensor, None]:  # (B, 2, T)
             by_one, by_other = (ops.reshape(upstream[:, i], (-1, 1)) for i in range(2))
             both = alpha / 4 * (by_one + by_other)
-            pull = both * difference
-            by_x = p * (pull + (both * (1 - p_mean[:, None]) + by_one)) - both * q
-            by_y = q * ((both * (1 + q_mean[:, None]) + by_other) - pull) - both * p
+            by_x, by_y = _by_logits(p, q, difference, means, both, by_one, by_other)
             return paired(
                 _away_from_target(by_x, x_labels, by_one, smoothing),
                 _away_from_target(by_y, y_labels, by_other, smoothing),

@@ -7,7 +7,7 @@ import numpy as np
 from keras_s2s.text.tokenizer import EOS, PADDING, Tokenizer
 
 # Attention kernels give a row the same result in any batch only if the padded length is a multiple of this.
-SOURCE_MULTIPLE = 4
+_MULTIPLE = 4
 
 
 def encode_sources(texts: Sequence[str], tokenizer: Tokenizer) -> np.ndarray:
@@ -22,7 +22,7 @@ def pad(rows: Sequence[Sequence[int]]) -> np.ndarray:
         (N, S) int32, padded with 0, S the longest row rounded up to a multiple of 4; (0, 0) without rows.
     """
     longest = max(map(len, rows), default=0)
-    matrix = np.full((len(rows), longest + -longest % SOURCE_MULTIPLE), PADDING, np.int32)
+    matrix = np.full((len(rows), longest + -longest % _MULTIPLE), PADDING, np.int32)
     for padded, ids in zip(matrix, rows, strict=True):
         padded[: len(ids)] = ids
     return matrix

@@ -38,7 +38,7 @@ ALLOWED = {
     "layers": set(),
     "dynamic": set(),
     "losses": {"dynamic", "layers"},
-    "decoding": {"dynamic"},
+    "decoding": {"dynamic", "layers"},
     "data": {"text"},
     "models": {"layers", "audio", "dynamic"},
     "evaluation": {"text"},

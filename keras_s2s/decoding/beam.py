@@ -7,7 +7,8 @@ from keras import ops
 
 from keras_s2s.decoding.scoring import Scorer
 from keras_s2s.decoding.search import BOS, EOS, Carry, Choice, Hypotheses, NextScores, Search, Tensor
-from keras_s2s.decoding.step import State, repeat_rows, select
+from keras_s2s.decoding.step import State, repeat_rows
+from keras_s2s.layers.fused import select, top_k
 
 _IMPOSSIBLE = -float("inf")
 
@@ -125,8 +126,7 @@ class BeamSearch:
         ranked = following.scores if handicap is None else following.scores - handicap
         # The 2K best of a row suffice, and normalising after that spares a pass over V.
         width = ops.minimum(2 * self.size, ops.shape(ranked)[1])
-        best, tokens = ops.top_k(ranked, width)  # (R, W)
-        tokens = ops.cast(tokens, "int32")
+        best, tokens = top_k(ranked, width)  # (R, W)
         scores = best if handicap is None else select(following.scores, tokens)
         sentence = ops.arange(ops.shape(best)[0]) // self.size
         at_limit = ops.take(beam.length >= beam.limit, sentence)[:, None]  # (R, 1)

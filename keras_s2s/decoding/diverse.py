@@ -6,7 +6,8 @@ from keras import ops
 
 from keras_s2s.decoding.beam import Beam, BeamSearch, Candidates, best_finished
 from keras_s2s.decoding.search import EOS, Carry, Choice, Hypotheses, NextScores, Search, Tensor
-from keras_s2s.decoding.step import State, repeat_rows, select
+from keras_s2s.decoding.step import State, repeat_rows
+from keras_s2s.layers.fused import select
 
 _FIELDS = ("scores", "lengths", "tokens", "token_scores")
 

@@ -8,6 +8,7 @@ from keras import ops
 
 from keras_s2s.decoding.step import Source, State, StepOutput, Tensor, apart, as_step, together
 from keras_s2s.errors import UserError
+from keras_s2s.layers.fused import logsumexp
 
 
 class Ensemble:
@@ -73,7 +74,7 @@ class Ensemble:
             scores = largest + ops.log(sum(ops.exp(x - largest) for x in weighted))
             return scores, ops.zeros_like(outputs[0].log_normalizer)
         scores = self._mean(each)
-        return scores, ops.logsumexp(scores, axis=-1)
+        return scores, logsumexp(scores)
 
     def _mean(self, values: Sequence[Tensor]) -> Tensor:
         return sum(w * x for w, x in zip(self.weights, values, strict=True))

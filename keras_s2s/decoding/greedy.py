@@ -6,6 +6,7 @@ from keras import ops
 
 from keras_s2s.decoding.rows import IndependentRows
 from keras_s2s.decoding.search import NextScores, Search, Tensor
+from keras_s2s.layers.fused import top_k
 
 
 @dataclass(frozen=True)
@@ -14,4 +15,4 @@ class Greedy(IndependentRows):
 
     def pick(self, search: Search, following: NextScores) -> Tensor:
         """The best token."""
-        return ops.cast(ops.top_k(following.scores, 1)[1][:, 0], "int32")
+        return ops.squeeze(top_k(following.scores, 1)[1], axis=1)

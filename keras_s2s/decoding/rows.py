@@ -6,7 +6,8 @@ from keras import ops
 
 from keras_s2s.decoding.scoring import Scorer
 from keras_s2s.decoding.search import EOS, PADDING, Carry, Choice, Hypotheses, NextScores, Search, Tensor
-from keras_s2s.decoding.step import State, repeat_rows, select
+from keras_s2s.decoding.step import State, repeat_rows
+from keras_s2s.layers.fused import select
 
 
 @dataclass(frozen=True)
@@ -23,9 +24,8 @@ class IndependentRows:
 
     def start(self, state: State, sentences: Tensor) -> tuple[State, Carry]:
         """Nothing but BOS."""
-        one = isinstance(self.n_best, int) and self.n_best == 1
         rows = sentences * self.n_best
-        return state if one else repeat_rows(state, sentences, self.n_best), {
+        return state if self._is_one() else repeat_rows(state, sentences, self.n_best), {
             "lengths": ops.zeros((rows,), dtype="int32"),
             "scores": ops.zeros((rows,), dtype="float32"),
             "ended": ops.zeros((rows,), dtype="bool"),
@@ -40,7 +40,7 @@ class IndependentRows:
         carry = search.carry
         at_limit = self._of_rows(search.length >= search.limit, search)
         token = ops.where(at_limit, EOS, self.pick(search, following))
-        score = select(following.scores, token[:, None])[:, 0]
+        score = ops.squeeze(select(following.scores, token[:, None]), axis=1)
         score = ops.where(at_limit, following.end, score) - following.log_normalizer
         score = ops.where(carry["ended"], 0.0, score)
         goes_on = ops.logical_and(ops.logical_not(carry["ended"]), token != EOS)
@@ -49,7 +49,8 @@ class IndependentRows:
             "scores": carry["scores"] + score,
             "ended": ops.logical_not(goes_on),
         }
-        done = ops.all(self._by_sentence(after["ended"], search), axis=1)
+        ended = after["ended"]
+        done = ended if self._is_one() else ops.all(self._by_sentence(ended, search), axis=1)
         return Choice(ops.where(goes_on, token, PADDING), score, None, done, after)
 
     def finish(self, search: Search) -> Hypotheses:
@@ -58,14 +59,18 @@ class IndependentRows:
         scores = self.scorer(carry["scores"], carry["lengths"] + 1)
         found = [*(search.history[name][:, 1:] for name in ("tokens", "token_scores")), carry["lengths"], scores]
         tokens, token_scores, lengths, scores = (self._by_sentence(x, search) for x in found)
-        if isinstance(self.n_best, int) and self.n_best == 1:
+        if self._is_one():
             return Hypotheses(tokens, lengths, scores, token_scores)
         scores, order = ops.top_k(scores, self.n_best)
         return Hypotheses(select(tokens, order), select(lengths, order), scores, select(token_scores, order))
 
+    def _is_one(self) -> bool:
+        """Whether rows are sentences."""
+        return isinstance(self.n_best, int) and self.n_best == 1
+
     def _of_rows(self, values: Tensor, search: Search) -> Tensor:
         """(B,) -> (R,)."""
-        if isinstance(self.n_best, int) and self.n_best == 1:
+        if self._is_one():
             return values
         return ops.take(values, ops.arange(ops.shape(search.ids)[0]) // self.n_best)
 

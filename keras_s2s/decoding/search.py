@@ -151,8 +151,8 @@ def finish(strategy: Strategy, search: Search) -> Hypotheses:
 
 
 def _processed(output: StepOutput, processors: Sequence[Processor], search: Search) -> NextScores:
-    scores = output.scores[:, 0]
-    model = NextScores(scores, output.log_normalizer[:, 0], scores[:, EOS], output.coverage)
+    scores = ops.reshape(output.scores, (-1, ops.shape(output.scores)[-1]))  # of the one place that there is
+    model = NextScores(scores, ops.reshape(output.log_normalizer, (-1,)), scores[:, EOS], output.coverage)
     for processor in processors:
         scores = processor(scores, model, search)
     return model._replace(scores=scores)

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, Protocol
 from keras import ops
 
 from keras_s2s.errors import UserError
+from keras_s2s.layers import fused
 
 Tensor = Any
 Source = Mapping[str, Tensor]
@@ -82,7 +83,7 @@ class ModelStep:
         """See `Step`. `columns` (C,) narrows V to these ids."""
         hidden, state, *looked = self.model.decoder(ids, state, return_attention=attention)
         logits = self.model.head(hidden, columns=columns)
-        return StepOutput(logits, ops.logsumexp(logits, axis=-1), *looked), state
+        return StepOutput(logits, fused.logsumexp(logits), *looked), state
 
 
 def as_step(model: Any) -> Step:
@@ -120,10 +121,3 @@ def repeat_rows(state: State, sentences: Tensor, times: Tensor) -> State:
 def select_rows(state: State, rows: Tensor) -> State:
     """Row r of the new state is row `rows[r]` of the old one. Memory stays as it is."""
     return {**state, "rows": {name: ops.take(value, rows, axis=0) for name, value in state["rows"].items()}}
-
-
-def select(x: Tensor, index: Tensor) -> Tensor:
-    """Picks along the second axis, sentence by sentence: x (B, N, ...), index (B, M) -> (B, M, ...)."""
-    shape = tuple(ops.shape(x))
-    first = ops.arange(shape[0])[:, None] * shape[1]
-    return ops.take(ops.reshape(x, (-1, *shape[2:])), first + index, axis=0)

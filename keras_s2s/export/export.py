@@ -13,15 +13,18 @@ from keras_s2s import bundle
 from keras_s2s.bundle import Decoding, Strategy, graph_name, strategy_and_features
 from keras_s2s.config import parse
 from keras_s2s.export import onnx_graph, saved_model
+from keras_s2s.export.calibrate import calibrate
 from keras_s2s.export.checks import SOME, Check, checks, search_name
 from keras_s2s.export.forms import Form, keras_form, onnx_form, programs_of, saved_model_form, saved_model_texts
 from keras_s2s.export.measure import Measured, ParallelText, bytes_of, bytes_of_weights, measure
+from keras_s2s.export.quantize import quantize
 from keras_s2s.export.report import draw_attention, write_report
 from keras_s2s.export.request import Lexicon, Request, check_request, default_graphs
 from keras_s2s.export.verify import BATCH, verify, verify_numbers, verify_texts
 from keras_s2s.models import describe
-from keras_s2s.runtime.feeds import Sentence
+from keras_s2s.runtime.feeds import Sentence, feeds
 from keras_s2s.text import Tokenizer
+from keras_s2s.text.padding import pad
 from keras_s2s.text.tokenizer import EOS
 
 DEFAULT_DECODING = Decoding(
@@ -36,7 +39,10 @@ DEFAULT_DECODING = Decoding(
 MINIMUM_ONNXRUNTIME = "1.21"
 VERIFIED_SENTENCES = 1000
 SHORTLIST = "shortlist.npz"
+PRECISIONS = ("fp32", "int8")
 
+# Small, for what a beam is given in all of its steps is held at once.
+_CALIBRATION_BATCH = 8
 _PACKAGES = (
     "keras_s2s",
     "tensorflow",
@@ -120,7 +126,10 @@ def export_bundle(
         saved_model.save(
             model, programs, default, source_tokenizer, target_tokenizer, decoding, max_source_tokens, saved
         )
-        _write_graphs(programs, folder, progress)
+        rows = _rows(source_tokenizer, dev.sources[:VERIFIED_SENTENCES], max_source_tokens)
+        targets = [[*ids, EOS] for ids in target_tokenizer.encode(list(dev.targets[:SOME]))]
+        batches = _batches(rows, targets, decoding, target_tokenizer.vocabulary_size)
+        _write_graphs(programs, default, batches, folder, progress)
         if shortlist is not None:
             np.savez_compressed(folder / SHORTLIST, candidates=shortlist.candidates, always=shortlist.always)
 
@@ -128,12 +137,10 @@ def export_bundle(
         forms = {
             "keras": keras_form(programs, vocabulary),
             "saved_model": saved_model_form(saved, vocabulary),
-            **{p: onnx_form(folder / "onnx" / p, graphs, vocabulary) for p in onnx_graph.OPERATORS},
+            **{p: onnx_form(folder / "onnx" / p, graphs, vocabulary) for p in PRECISIONS},
         }
-        rows = _rows(source_tokenizer, dev.sources[:VERIFIED_SENTENCES], max_source_tokens)
         asked = checks(graphs, rows, decoding, vocabulary)
         comparisons = verify(model, forms, asked, lambda what: progress(f"verifying: {what}"))
-        targets = [[*ids, EOS] for ids in target_tokenizer.encode(list(dev.targets[:SOME]))]
         for graph in ("score", "align"):
             if graph in graphs:
                 comparisons += verify_numbers(forms, graph, rows[:SOME], targets)
@@ -239,14 +246,37 @@ def _write_tokenizer(folder: Path, path: str, tokenizer: Tokenizer) -> bundle.To
     )
 
 
-def _write_graphs(programs: Mapping[str, Any], folder: Path, progress: Callable[[str], None]) -> None:
-    converted = {}
+def _write_graphs(
+    programs: Mapping[str, Any],
+    default: str,
+    batches: Sequence[Mapping[str, np.ndarray]],
+    folder: Path,
+    progress: Callable[[str], None],
+) -> None:
+    """Writes the graphs of each precision; int8 is calibrated on `batches`, by the graph `default` if that has all."""
+    graphs = {}
     for name, program in programs.items():
         progress(f"ONNX, {name}")
-        converted[name] = onnx_graph.convert(program)
-    for precision in onnx_graph.OPERATORS:
-        graphs = {name: onnx_graph.expand(*graph, precision) for name, graph in converted.items()}
-        onnx_graph.write(graphs, folder / "onnx" / precision)
+        graphs[name] = onnx_graph.expand(*onnx_graph.convert(program))
+    onnx_graph.write(graphs, folder / "onnx" / "fp32")
+    progress("calibrating int8")
+    steps = calibrate([graphs[default], *graphs.values()], batches)
+    onnx_graph.write({name: quantize(graph, steps) for name, graph in graphs.items()}, folder / "onnx" / "int8")
+
+
+def _batches(
+    rows: Sequence[Sequence[int]], targets: Sequence[Sequence[int]], decoding: Decoding, vocabulary: int
+) -> list[Mapping[str, np.ndarray]]:
+    """Inputs of all graphs, with sentences of like length together."""
+    order = sorted(range(min(len(targets), SOME)), key=lambda index: len(rows[index]))
+    groups = [order[start : start + _CALIBRATION_BATCH] for start in range(0, len(order), _CALIBRATION_BATCH)]
+    return [
+        {
+            **feeds([Sentence(rows[index]) for index in group], decoding, vocabulary),
+            "target_ids": pad([targets[index] for index in group]),
+        }
+        for group in groups
+    ]
 
 
 def _rows(tokenizer: Tokenizer, texts: Sequence[str], longest: int) -> list[list[int]]:
@@ -266,8 +296,7 @@ def _sizes(model: Any, folder: Path) -> dict[str, tuple[str, int]]:
 def _contents(folder: Path, names: Sequence[str]) -> dict[str, Any]:
     """The graphs, the shortlist, and the other files that are loaded, for the manifest."""
     graphs = {
-        precision: {name: _file(folder, f"onnx/{precision}/{name}.onnx") for name in names}
-        for precision in onnx_graph.OPERATORS
+        precision: {name: _file(folder, f"onnx/{precision}/{name}.onnx") for name in names} for precision in PRECISIONS
     }
     shortlist = _file(folder, SHORTLIST) if (folder / SHORTLIST).exists() else None
     files = {path: bundle.sha256(folder / path) for path in _other_files(folder)}

@@ -5,12 +5,14 @@ the converter ever sees them.
 """
 
 import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
+from onnx import TensorProto
 
 DOMAIN = "keras_s2s"
 OPAQUE = "FusedCall"
@@ -43,10 +45,14 @@ class Markers:
         self.calls: dict[str, FusedCall] = {}
         self._numbers = itertools.count()
 
-    def _mark(self, call: FusedCall, inputs: list[Tensor], shapes: list[tuple]) -> list[Tensor]:
+    def _mark(
+        self, call: FusedCall, inputs: list[Tensor], shapes: list[tuple], dtypes: Sequence[Any] = ()
+    ) -> list[Tensor]:
+        """`dtypes` of the outputs, float32 if there are none."""
         key = f"{call.operator}_{next(self._numbers)}"
         self.calls[key] = call
-        outputs = tf.numpy_function(_never_run, [*inputs, tf.constant(key)], [tf.float32] * len(shapes), False, key)
+        dtypes = dtypes or [tf.float32] * len(shapes)
+        outputs = tf.numpy_function(_never_run, [*inputs, tf.constant(key)], dtypes, False, key)
         # As an operator the shape outlives the conversion of the trace to a graph of TensorFlow.
         return [tf.ensure_shape(output, shape) for output, shape in zip(outputs, shapes, strict=True)]
 
@@ -78,6 +84,23 @@ class Markers:
     def rms_norm(self, x: Tensor, scale: Any, epsilon: float) -> Tensor:
         """See `layers.fused.rms_norm`."""
         return self._mark(FusedCall("rms_norm", {"scale": scale}, {"epsilon": epsilon}), [x], [x.shape])[0]
+
+    def logsumexp(self, x: Tensor) -> Tensor:
+        """See `layers.fused.logsumexp`."""
+        call = FusedCall("logsumexp", attributes={"shape": x.shape})
+        return self._mark(call, [x], [x.shape[:-1]])[0]
+
+    def top_k(self, x: Tensor, k: int | Tensor) -> list[Tensor]:
+        """See `layers.fused.top_k`."""
+        call = FusedCall("top_k", attributes={"vocabulary": x.shape[-1], "one": isinstance(k, int) and k == 1})
+        size = k if isinstance(k, int) else None
+        shapes = [(x.shape[0], size)] * 2
+        return self._mark(call, [x, tf.convert_to_tensor(k, tf.int32)], shapes, [tf.float32, tf.int32])
+
+    def select(self, x: Tensor, index: Tensor) -> Tensor:
+        """See `layers.fused.select`."""
+        shape = (*index.shape, *x.shape[2:])
+        return self._mark(FusedCall("select"), [x, index], [shape], [x.dtype])[0]
 
     def attention(self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor, bias: Tensor | None = None) -> Tensor:
         """See `layers.fused.attention`. A mask that differs by query becomes a part of the bias."""
@@ -143,8 +166,23 @@ def _select(ctx: Any, node: Any, name: str, args: Any) -> None:
     ctx.make_node("Where", inputs, outputs=outputs, shapes=shapes, dtypes=dtypes, skip_conversion=True)
 
 
+def _all(ctx: Any, node: Any, name: str, args: Any) -> None:
+    """The least of zeros and ones, in place of the converter's four nodes more."""
+    source, axes = node.input
+    outputs, shapes, keeps = list(node.output), node.output_shapes, int(node.get_attr_value("keep_dims") or 0)
+    ctx.remove_node(node.name)
+    numbers = ctx.make_node("Cast", [source], attr={"to": TensorProto.INT32}).output[0]
+    vector = ctx.make_const(f"{node.name}/vector", np.array([-1], "int64")).name
+    axes = ctx.make_node("Cast", [axes], attr={"to": TensorProto.INT64}).output[0]
+    axes = ctx.make_node("Reshape", [axes, vector]).output[0]  # of one axis it is a scalar
+    least = ctx.make_node("ReduceMin", [numbers, axes], attr={"keepdims": keeps}).output[0]
+    to_bool = {"to": TensorProto.BOOL}
+    ctx.make_node("Cast", [least], outputs=outputs, attr=to_bool, shapes=shapes, dtypes=[TensorProto.BOOL])
+
+
 HANDLERS: dict[str, tuple[Any, list]] = {
     "PyFunc": (_replace_marker, []),
     "PyFuncStateless": (_replace_marker, []),
     "SelectV2": (_select, []),
+    "All": (_all, []),
 }

@@ -13,16 +13,15 @@ import tf2onnx
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 from tf2onnx import optimizer
 
-from keras_s2s.export.int8 import Int8Operators
 from keras_s2s.export.lowering import DOMAIN, HANDLERS, FusedCall, Markers
-from keras_s2s.export.operators import MICROSOFT, Float32Operators
+from keras_s2s.export.nodes import MICROSOFT
+from keras_s2s.export.operators import Operators
 from keras_s2s.export.passes import all_graphs, replace_nodes, tidy
 from keras_s2s.layers import fused
 
 OPSET = 18
 IR_VERSION = 8
 WEIGHTS_FILE = "weights.bin"
-OPERATORS: Mapping[str, type[Float32Operators]] = {"fp32": Float32Operators, "int8": Int8Operators}
 
 # Tensors below this many bytes stay in the graph's own file.
 _INLINE_BYTES = 1024
@@ -108,19 +107,18 @@ class _Complaints(logging.Handler):
         self.messages.append(record.getMessage().splitlines()[0])
 
 
-def expand(model: ModelProto, calls: Mapping[str, FusedCall], precision: str) -> ModelProto:
-    """Puts ONNX operators of a precision in the place of opaque nodes."""
+def expand(model: ModelProto, calls: Mapping[str, FusedCall]) -> ModelProto:
+    """Puts ONNX operators, in float32, in the place of opaque nodes."""
     result = ModelProto()
     result.CopyFrom(model)
     used = [calls[_key(node)] for graph in all_graphs(model.graph) for node in graph.node if node.domain == DOMAIN]
-    operators = OPERATORS[precision](used)
+    operators = Operators(used)
     for graph in all_graphs(result.graph):
         nodes = []
         for node in graph.node:
             if node.domain == DOMAIN:
                 outputs = operators.expand(calls[_key(node)], list(node.input))
-                nodes += _renamed(operators.nodes, dict(zip(outputs, node.output, strict=True)))
-                operators.nodes = []
+                nodes += _renamed(operators.take(), dict(zip(outputs, node.output, strict=True)))
             else:
                 nodes.append(node)
         replace_nodes(graph, nodes)
@@ -140,7 +138,9 @@ def write(models: Mapping[str, ModelProto], folder: Path) -> None:
     places: dict[bytes, tuple[int, int]] = {}
     with open(folder / WEIGHTS_FILE, "wb") as weights:
         for name, model in models.items():
-            for tensor in (tensor for graph in all_graphs(model.graph) for tensor in graph.initializer):
+            written = ModelProto()
+            written.CopyFrom(model)
+            for tensor in (tensor for graph in all_graphs(written.graph) for tensor in graph.initializer):
                 data = numpy_helper.to_array(tensor).tobytes()
                 if len(data) < _INLINE_BYTES:
                     continue
@@ -150,7 +150,7 @@ def write(models: Mapping[str, ModelProto], folder: Path) -> None:
                     places[data] = (weights.tell(), len(data))
                     weights.write(data)
                 _make_external(tensor, *places[data])
-            onnx.save(model, folder / f"{name}.onnx")
+            onnx.save(written, folder / f"{name}.onnx")
 
 
 def _make_external(tensor: TensorProto, offset: int, length: int) -> None:

@@ -1,18 +1,17 @@
-"""Each fused operator as ONNX nodes, in fp32."""
+"""Each fused operator as ONNX nodes, in float32."""
 
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from onnx import NodeProto, TensorProto, helper, numpy_helper
+from onnx import TensorProto
 
 from keras_s2s.export.lowering import FusedCall
+from keras_s2s.export.nodes import MICROSOFT, Nodes
 
-MICROSOFT = "com.microsoft"
 
-
-class Float32Operators:
+class Operators(Nodes):
     """Expands fused calls into nodes.
 
     Every method is named after its operator and returns the names of its outputs; nodes are gathered in `nodes` until
@@ -20,70 +19,125 @@ class Float32Operators:
 
     Args:
         calls: all that will be expanded, so that a table's storage can fit all its uses.
-
-    Attributes:
-        nodes: made since they were last taken.
-        initializers: by name.
     """
 
     def __init__(self, calls: Sequence[FusedCall]) -> None:
-        self.nodes: list[NodeProto] = []
-        self.initializers: dict[str, TensorProto] = {}
+        super().__init__("fused")
         self._names = _names(calls)
         self._products = {self._name(call.weights["kernel"]) for call in calls if call.operator == "linear"}
-        self._count = 0
 
     def expand(self, call: FusedCall, inputs: Sequence[str]) -> list[str]:
         """Makes the nodes of one call and returns the names of its outputs."""
+        self.prefix = call.operator
         return getattr(self, call.operator)(call, *inputs)
 
     def linear(self, call: FusedCall, x: str, columns: str = "") -> list[str]:
         """MatMul, Add, activation; of the product's columns only those that are wanted."""
-        y = self._product(call, x, columns)
+        kernel = self._variable(call.weights["kernel"], transposed=call.attributes["transposed"])
+        y = self.node("MatMul", [x, self.node("Gather", [kernel, columns], axis=1) if columns else kernel])
         if "bias" in call.weights:
             bias = self._variable(call.weights["bias"])
-            y = self._node("Add", [y, self._node("Gather", [bias, columns], axis=0) if columns else bias])
+            y = self.node("Add", [y, self.node("Gather", [bias, columns], axis=0) if columns else bias])
         activation = call.attributes["activation"]
         return [getattr(self, f"_{activation}")(y) if activation else y]
 
-    def _product(self, call: FusedCall, x: str, columns: str) -> str:
-        kernel = self._variable(call.weights["kernel"], transposed=call.attributes["transposed"])
-        return self._node("MatMul", [x, self._node("Gather", [kernel, columns], axis=1) if columns else kernel])
-
     def _relu(self, x: str) -> str:
-        return self._node("Relu", [x])
+        return self.node("Relu", [x])
 
     def _tanh(self, x: str) -> str:
-        return self._node("Tanh", [x])
+        return self.node("Tanh", [x])
 
     def _gelu(self, x: str) -> str:
-        return self._node("Gelu", [x], domain=MICROSOFT)
+        return self.node("Gelu", [x], domain=MICROSOFT)
 
     def _silu(self, x: str) -> str:
-        return self._node("Mul", [x, self._node("Sigmoid", [x])])
+        return self.node("Mul", [x, self.node("Sigmoid", [x])])
 
     def embedding(self, call: FusedCall, ids: str) -> list[str]:
-        """Gather. A table that is a product's matrix too is stored once, as the product wants it: (D, V)."""
+        """Gather. A table that is a product's matrix too is stored once, as the product wants it: (D, V).
+
+        Its rows are looked up in what onnxruntime makes of it as it loads the graph.
+        """
         table = call.weights["table"]
         if self._name(table) not in self._products:
-            return [self._node("Gather", [self._variable(table), ids], axis=0)]
-        columns = self._node("Gather", [self._variable(table, transposed=True), ids], axis=1)  # (D, N, T)
-        return [self._node("Transpose", [columns], perm=[1, 2, 0])]
+            return [self.node("Gather", [self._variable(table), ids], axis=0)]
+        rows = self.node("Transpose", [self._variable(table, transposed=True)], perm=[1, 0])
+        return [self.node("Gather", [rows, ids], axis=0)]
 
     def layer_norm(self, call: FusedCall, x: str) -> list[str]:
         """LayerNormalization."""
         weights = [self._variable(call.weights[name]) for name in ("scale", "offset")]
-        return [self._node("LayerNormalization", [x, *weights], axis=-1, epsilon=call.attributes["epsilon"])]
+        return [self.node("LayerNormalization", [x, *weights], axis=-1, epsilon=call.attributes["epsilon"])]
 
     def rms_norm(self, call: FusedCall, x: str) -> list[str]:
         """SimplifiedLayerNormalization of onnxruntime, which needs no newer release than the other operators."""
         scale = self._variable(call.weights["scale"])
-        return [self._node("SimplifiedLayerNormalization", [x, scale], axis=-1, epsilon=call.attributes["epsilon"])]
+        return [self.node("SimplifiedLayerNormalization", [x, scale], axis=-1, epsilon=call.attributes["epsilon"])]
+
+    def logsumexp(self, call: FusedCall, x: str) -> list[str]:
+        """max(x) - max(log_softmax(x)): a kernel of its own is quicker than exponentials and their sum.
+
+        In a step of a search both are looked for in the blocks of `top_k`, which knows their largest values.
+        """
+        shape, last = call.attributes["shape"], self.integers(-1)
+        logarithms = self.node("LogSoftmax", [x], axis=-1)
+        size = _block_size(shape[-1])
+        if size is None or len(shape) != 3 or shape[1] != 1:
+            largest = self.node("ReduceMax", [x, last], keepdims=0)
+            return [self.node("Sub", [largest, self.node("ReduceMax", [logarithms, last], keepdims=0)])]
+        _, of_blocks = self._blocks(x, shape[-1], size)
+        chosen = self.node("ArgMax", [of_blocks], axis=1, keepdims=1)  # (N, 1)
+        blocks = self.node("Reshape", [logarithms, self.integers(-1, shape[-1] // size, size)])
+        block = self.node("GatherND", [blocks, self.node("Unsqueeze", [chosen, last])], batch_dims=1)
+        largest = self.node("ReduceMax", [of_blocks, last], keepdims=1)
+        return [self.node("Sub", [largest, self.node("ReduceMax", [block, last], keepdims=0)])]  # (N, 1)
+
+    def _blocks(self, x: str, vocabulary: int, size: int) -> tuple[str, str]:
+        """x of N·V numbers as (N, V / size, size), and the largest of each block."""
+        blocks = self.node("Reshape", [x, self.integers(-1, vocabulary // size, size)])
+        return blocks, self.node("ReduceMax", [blocks, self.integers(-1)], keepdims=0)
+
+    def top_k(self, call: FusedCall, x: str, k: str) -> list[str]:
+        """TopK over a vocabulary; over a large one, among the blocks whose largest values are the largest ones.
+
+        TopK compares number after number, while the largest value of a block is found many at a time. Blocks are taken
+        in the order in which they stand, so that of equal values the first comes first, as without blocks.
+        """
+        vocabulary = call.attributes["vocabulary"]
+        size = _block_size(vocabulary)
+        k = self.node("Unsqueeze", [self.node("Cast", [k], to=TensorProto.INT64), self.integers(0)])
+        if size is None:
+            values, places = self.many("TopK", [x, k], 2)
+            return [values, self.node("Cast", [places], to=TensorProto.INT32)]
+        blocks, largest = self._blocks(x, vocabulary, size)
+        if call.attributes["one"]:
+            chosen = self.node("ArgMax", [largest], axis=1, keepdims=1)  # (N, 1)
+            block = self.node("GatherND", [blocks, self.node("Unsqueeze", [chosen, self.integers(-1)])], batch_dims=1)
+            block = self.node("Squeeze", [block, self.integers(1)])
+            values = self.node("ReduceMax", [block, self.integers(-1)], keepdims=1)
+            places = self.node("ArgMax", [block], axis=1, keepdims=1)
+        else:
+            some = self.node("Min", [k, self.integers(vocabulary // size)])
+            _, chosen = self.many("TopK", [largest, some], 2)  # (N, C)
+            chosen, _ = self.many("TopK", [chosen, some], 2, largest=0)
+            found = self.node("GatherND", [blocks, self.node("Unsqueeze", [chosen, self.integers(-1)])], batch_dims=1)
+            found = self.node("Reshape", [found, self.integers(0, -1)])  # (N, C · size)
+            values, places = self.many("TopK", [found, k], 2)
+            of_block = self.node("Div", [places, self.integers(size)])
+            chosen = self.node("GatherElements", [chosen, of_block], axis=1)
+            places = self.node("Mod", [places, self.integers(size)])
+        places = self.node("Add", [self.node("Mul", [chosen, self.integers(size)]), places])
+        return [values, self.node("Cast", [places], to=TensorProto.INT32)]
+
+    def select(self, call: FusedCall, x: str, index: str) -> list[str]:
+        """GatherND, row by row."""
+        places = self.node("Unsqueeze", [self.node("Cast", [index], to=TensorProto.INT64), self.integers(-1)])
+        return [self.node("GatherND", [x, places], batch_dims=1)]
 
     def attention(self, call: FusedCall, query: str, key: str, value: str, *mask_and_bias: str) -> list[str]:
         """MultiHeadAttention of onnxruntime; mask (N, S) int32, bias (N or 1, H or 1, T, S)."""
         inputs = [query, key, value, "", *([] if call.attributes["masked"] else [""]), *mask_and_bias]
-        return [self._node("MultiHeadAttention", inputs, domain=MICROSOFT, num_heads=call.attributes["heads"])]
+        return [self.node("MultiHeadAttention", inputs, domain=MICROSOFT, num_heads=call.attributes["heads"])]
 
     def lstm(self, call: FusedCall, x: str, h: str, c: str, lengths: str = "") -> list[str]:
         """LSTM; gates in ONNX's order i o f c, Keras has i f c o."""
@@ -116,37 +170,24 @@ class Float32Operators:
         kernel, recurrent, bias = weights
         path = self._name(call.weights["kernel"])
         inputs = [
-            self._node("Transpose", [x], perm=[1, 0, 2]),
-            self._constant(f"{path}/W", kernel.T[None]),
-            self._constant(f"{path}/R", recurrent.T[None]),
-            self._constant(f"{path}/B", bias[None]),
+            self.node("Transpose", [x], perm=[1, 0, 2]),
+            self.constant(f"{path}/W", kernel.T[None]),
+            self.constant(f"{path}/R", recurrent.T[None]),
+            self.constant(f"{path}/B", bias[None]),
             lengths,
-            *(self._node("Unsqueeze", [part, self._integers(0)]) for part in state),
+            *(self.node("Unsqueeze", [part, self.integers(0)]) for part in state),
         ]
         attributes |= {
             "hidden_size": recurrent.shape[0],
             "direction": "reverse" if call.attributes["backwards"] else "forward",
         }
-        y, *after = self._nodes(operator, inputs, 1 + len(state), **attributes)
-        y = self._node("Transpose", [self._node("Squeeze", [y, self._integers(1)])], perm=[1, 0, 2])
-        after = [self._node("Squeeze", [part, self._integers(0)]) for part in after]
+        y, *after = self.many(operator, inputs, 1 + len(state), **attributes)
+        y = self.node("Transpose", [self.node("Squeeze", [y, self.integers(1)])], perm=[1, 0, 2])
+        after = [self.node("Squeeze", [part, self.integers(0)]) for part in after]
         if lengths:  # ONNX gives a row of length 0 a state of zeros, and not the one that it began with.
-            some = self._node("Cast", [self._node("Unsqueeze", [lengths, self._integers(-1)])], to=TensorProto.BOOL)
-            after = [self._node("Where", [some, new, old]) for new, old in zip(after, state, strict=True)]
+            some = self.node("Cast", [self.node("Unsqueeze", [lengths, self.integers(-1)])], to=TensorProto.BOOL)
+            after = [self.node("Where", [some, new, old]) for new, old in zip(after, state, strict=True)]
         return [y, *after]
-
-    def _node(self, operator: str, inputs: Sequence[str], domain: str = "", **attributes: Any) -> str:
-        return self._nodes(operator, inputs, 1, domain, **attributes)[0]
-
-    def _nodes(
-        self, operator: str, inputs: Sequence[str], outputs: int, domain: str = "", **attributes: Any
-    ) -> list[str]:
-        self._count += 1
-        names = [f"fused_{self._count}_{i}" for i in range(outputs)]
-        self.nodes.append(
-            helper.make_node(operator, inputs, names, f"fused_{self._count}", domain=domain, **attributes)
-        )
-        return names
 
     def _name(self, variable: Any) -> str:
         return self._names[id(variable)]
@@ -156,15 +197,14 @@ class Float32Operators:
         if name in self.initializers:
             return name
         value = variable.numpy()
-        return self._constant(name, value.T if transposed else value)
+        return self.constant(name, value.T if transposed else value)
 
-    def _integers(self, *values: int) -> str:
-        return self._constant("integers_" + "_".join(map(str, values)), np.array(values, "int64"))
 
-    def _constant(self, name: str, value: np.ndarray) -> str:
-        if name not in self.initializers:
-            self.initializers[name] = numpy_helper.from_array(np.ascontiguousarray(value), name)
-        return name
+def _block_size(vocabulary: int | None) -> int | None:
+    """Into blocks of what size a vocabulary is cut, or None if it is not."""
+    if vocabulary is None or vocabulary < 1024:
+        return None
+    return next((size for size in range(256, 31, -1) if vocabulary % size == 0), None)
 
 
 def _names(calls: Sequence[FusedCall]) -> dict[int, str]:

@@ -5,6 +5,8 @@ from collections.abc import Iterator, Mapping
 import onnx
 from onnx import AttributeProto, GraphProto, numpy_helper
 
+from keras_s2s.export.slices import constants, reshape_at_once, simplify_slices
+
 _RANDOM = {"Bernoulli", "Dropout", "Multinomial"} | {
     f"Random{kind}{like}" for kind in ("Normal", "Uniform") for like in ("", "Like")
 }
@@ -13,15 +15,19 @@ _RANDOM = {"Bernoulli", "Dropout", "Multinomial"} | {
 def tidy(graph: GraphProto) -> None:
     """Lets indices be negative, takes out of a loop what it never changes, and drops what nobody reads.
 
-    Int8 weights go the other way. Inner loops come first, so that what no loop changes ends outside all of them.
+    Inner loops come first, so that what no loop changes ends outside all of them.
     """
     zeros = {t.name for inner in all_graphs(graph) for t in inner.initializer if not numpy_helper.to_array(t).any()}
     for inner in all_graphs(graph):
         _trust_indices(inner, zeros)
+    known = constants(all_graphs(graph))
+    for inner in all_graphs(graph):
+        for name, other in simplify_slices(inner, known).items():
+            _read_instead(inner, name, other)
+        reshape_at_once(inner, known)
     for inner in all_graphs(graph):
         _hoist_invariants(inner)
         _move_invariants_out(inner)
-    _bring_int8_weights_in(graph)
     _remove_unused(graph)
 
 
@@ -39,6 +45,30 @@ def replace_nodes(graph: GraphProto, nodes: list[onnx.NodeProto]) -> None:
     kept = [onnx.NodeProto.FromString(node.SerializeToString()) for node in nodes]
     del graph.node[:]
     graph.node.extend(kept)
+
+
+def _remove_unused(graph: GraphProto) -> None:
+    """Drops nodes and initializers on which no output depends."""
+    for inner in all_graphs(graph):
+        needed = {output.name for output in inner.output}
+        kept = []
+        for node in reversed(inner.node):
+            if needed & set(node.output):
+                kept.append(node)
+                needed |= _reads(node)
+        replace_nodes(inner, kept[::-1])
+    used = {name for inner in all_graphs(graph) for node in inner.node for name in node.input}
+    used |= {output.name for inner in all_graphs(graph) for output in inner.output}
+    for inner in all_graphs(graph):
+        initializers = [tensor for tensor in inner.initializer if tensor.name in used]
+        del inner.initializer[:]
+        inner.initializer.extend(initializers)
+
+
+def loops_of(graph: GraphProto) -> Iterator[tuple[onnx.NodeProto, GraphProto]]:
+    """The loops that stand in a graph itself, and their bodies."""
+    for loop in (node for node in graph.node if node.op_type == "Loop"):
+        yield loop, next(a.g for a in loop.attribute if a.name == "body")
 
 
 def _trust_indices(graph: GraphProto, zeros: set[str]) -> None:
@@ -65,8 +95,7 @@ def _hoist_invariants(graph: GraphProto) -> None:
     """
     made = {name: node for node in graph.node for name in node.output}
     results = {output.name for output in graph.output}
-    for loop in (node for node in graph.node if node.op_type == "Loop"):
-        body = next(a.g for a in loop.attribute if a.name == "body")
+    for loop, body in loops_of(graph):
         inner = {name: node for node in body.node for name in node.output}
         for i in reversed(range(len(loop.input) - 2)):
             name = body.input[i + 2].name
@@ -115,23 +144,6 @@ def _taken_out(body: GraphProto, graph: GraphProto) -> list[onnx.NodeProto]:
     return taken
 
 
-def _bring_int8_weights_in(graph: GraphProto) -> None:
-    """Gives each loop body the int8 matrices that it multiplies with.
-
-    On an x86 without VNNI onnxruntime makes only those products exact whose matrix stands in their own graph.
-    """
-    outer = {tensor.name: tensor for tensor in graph.initializer}
-    for number, body in enumerate(inner for inner in all_graphs(graph) if inner is not graph):
-        inside: dict[str, onnx.TensorProto] = {}
-        for node in body.node:
-            if node.op_type == "MatMulIntegerToFloat" and node.input[1] in outer:
-                tensor = onnx.TensorProto.FromString(outer[node.input[1]].SerializeToString())
-                tensor.name = f"{tensor.name}/{number}"
-                inside[tensor.name] = tensor
-                node.input[1] = tensor.name
-        body.initializer.extend(inside.values())
-
-
 def _reads(node: onnx.NodeProto) -> set[str]:
     return {*node.input, *_read_inside(node)} - {""}
 
@@ -156,24 +168,6 @@ def _origin(name: str, made: Mapping[str, onnx.NodeProto], through: tuple[str, .
     while name in made and made[name].op_type in through:
         name = made[name].input[0]
     return name
-
-
-def _remove_unused(graph: GraphProto) -> None:
-    """Drops nodes and initializers on which no output depends."""
-    for inner in all_graphs(graph):
-        needed = {output.name for output in inner.output}
-        kept = []
-        for node in reversed(inner.node):
-            if needed & set(node.output):
-                kept.append(node)
-                needed |= _reads(node)
-        replace_nodes(inner, kept[::-1])
-    used = {name for inner in all_graphs(graph) for node in inner.node for name in node.input}
-    used |= {output.name for inner in all_graphs(graph) for output in inner.output}
-    for inner in all_graphs(graph):
-        initializers = [tensor for tensor in inner.initializer if tensor.name in used]
-        del inner.initializer[:]
-        inner.initializer.extend(initializers)
 
 
 def _read_inside(node: onnx.NodeProto) -> set[str]:

@@ -21,6 +21,13 @@ def fold(rows: Tensor, sentences: Tensor) -> Tensor:
     return ops.reshape(rows, (sentences, -1, rows.shape[-1]))
 
 
+def unfold(folded: Tensor, rows: Tensor) -> Tensor:
+    """What was folded, as `rows` (B·K, T, ...) lie: (B, K·T, E) -> (B·K, T, E)."""
+    length = rows.shape[1]
+    shape = ops.shape(rows)[:2] if length is None else (-1, length)
+    return ops.reshape(folded, (*shape, folded.shape[-1] or ops.shape(folded)[-1]))
+
+
 def causal_mask(position: Tensor, past: Tensor, length: Tensor) -> Tensor:
     """What each of `length` new tokens may look at: valid cached tokens, its forerunners, itself.
 
@@ -35,8 +42,10 @@ def causal_mask(position: Tensor, past: Tensor, length: Tensor) -> Tensor:
         (R, T, P+T) bool.
     """
     column = ops.arange(past + length)[None, None, :]
-    newest = past + ops.arange(length)[None, :, None]
     oldest = (past - position)[:, None, None]
+    if isinstance(length, int) and length == 1:  # nothing stands behind it
+        return column >= oldest
+    newest = past + ops.arange(length)[None, :, None]
     return ops.logical_and(column >= oldest, column <= newest)
 
 
@@ -121,13 +130,13 @@ class CrossAttention(keras.layers.Layer):
         """x (R, T, D), key and value (B, H, S, D/H), mask (B, S) -> (R, T, D)."""
         folded = fold(self.query(x), ops.shape(mask)[0])  # (B, K·T, D)
         context = fused.attention(folded, key, value, mask[:, None, :])
-        return self.output_projection(ops.reshape(context, ops.shape(x)))
+        return self.output_projection(unfold(context, x))
 
     def weights_of(self, x: Tensor, key: Tensor, mask: Tensor) -> Tensor:
         """The attention itself, mean over heads: (R, T, S)."""
         folded = fold(self.query(x), ops.shape(mask)[0])
         weights = ops.mean(fused.attention_weights(folded, key, mask[:, None, :]), axis=1)  # (B, K·T, S)
-        return ops.reshape(weights, (*tuple(ops.shape(x))[:2], -1))
+        return unfold(weights, x)
 
 
 class AdditiveAttention(keras.layers.Layer):
@@ -200,14 +209,11 @@ def _mixed(energy: Tensor, values: Tensor, mask: Tensor, query: Tensor) -> tuple
     """Of energies (B, K·T, S) the context (R, T, D) and the weights (R, T, S)."""
     weights = ops.softmax(ops.where(mask[:, None, :], ops.cast(energy, "float32"), -1e9))
     context = ops.matmul(ops.cast(weights, values.dtype), values)  # (B, K·T, D)
-    rows, length = tuple(ops.shape(query))[:2]
-    return (
-        ops.reshape(context, (rows, length, values.shape[-1])),
-        ops.reshape(weights, (rows, length, ops.shape(values)[1])),
-    )
+    return unfold(context, query), unfold(weights, query)
 
 
 def _join_heads(x: Tensor) -> Tensor:
     """(N, H, T, d) -> (N, T, H·d)."""
-    rows, heads, _, width = tuple(ops.shape(x))
-    return ops.reshape(ops.transpose(x, (0, 2, 1, 3)), (rows, -1, heads * width))
+    _, heads, length, width = x.shape
+    shape = (ops.shape(x)[0], -1) if length is None else (-1, length)
+    return ops.reshape(ops.transpose(x, (0, 2, 1, 3)), (*shape, heads * width))

@@ -167,9 +167,41 @@ def gru(layer: keras.layers.GRU, x: Tensor, state: tuple[Tensor], mask: Tensor |
     return (ops.flip(y, axis=1) if layer.go_backwards else y), h
 
 
+@_fused
+def logsumexp(x: Tensor) -> Tensor:
+    """The logarithm of the sum of exponentials over the last axis: (..., V) -> (...)."""
+    return ops.logsumexp(x, axis=-1)
+
+
+@_fused
+def top_k(x: Tensor, k: int | Tensor) -> tuple[Tensor, Tensor]:
+    """The k largest of each row, in order, and where they stand; of equal ones the first comes first.
+
+    Args:
+        x: (N, V) float32.
+        k: at most V; it may be a scalar tensor.
+
+    Returns:
+        values (N, k) and places (N, k) int32.
+    """
+    values, places = ops.top_k(x, k)
+    return values, ops.cast(places, "int32")
+
+
+@_fused
+def select(x: Tensor, index: Tensor) -> Tensor:
+    """Picks along the second axis, row by row: x (B, N, ...), index (B, M) -> (B, M, ...)."""
+    shape = _shape(x)
+    first = ops.arange(shape[0])[:, None] * shape[1]
+    return ops.take(ops.reshape(x, (-1, *shape[2:])), first + index, axis=0)
+
+
 def split_heads(x: Tensor, heads: int) -> Tensor:
     """(N, T, D) -> (N, H, T, D/H)."""
-    return ops.transpose(ops.reshape(x, (_shape(x)[0], -1, heads, x.shape[-1] // heads)), (0, 2, 1, 3))
+    length, width = x.shape[1], x.shape[-1] // heads
+    if length == 1:  # nothing to turn round
+        return ops.reshape(x, (-1, heads, 1, width))
+    return ops.transpose(ops.reshape(x, (_shape(x)[0], -1, heads, width)), (0, 2, 1, 3))
 
 
 def _shape(x: Tensor) -> tuple:

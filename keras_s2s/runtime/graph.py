@@ -40,18 +40,13 @@ class Graph:
 
 
 def session_options(threads: int | None = None) -> onnxruntime.SessionOptions:
-    """What onnxruntime must be told to run a graph of ours.
-
-    On an x86 without VNNI its products of uint8 and int8 add pairs in 16 bits, which overflow; told to be exact it
-    takes products of uint8 and uint8 there, with the same results as elsewhere. Processors with VNNI, and others, lose
-    nothing.
+    """What onnxruntime is told.
 
     Args:
         threads: how many threads one operator may use; None leaves it to onnxruntime.
     """
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
-    options.add_session_config_entry("session.x64quantprecision", "1")
     if threads is not None:
         options.intra_op_num_threads = threads
     return options

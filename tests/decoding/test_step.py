@@ -3,7 +3,7 @@
 import numpy as np
 
 from keras_s2s.decoding import as_step
-from keras_s2s.decoding.step import repeat_rows, select, select_rows
+from keras_s2s.decoding.step import repeat_rows, select_rows
 from keras_s2s.models import LSTMDecoderConfig, LSTMEncoderConfig, ModelConfig, build
 
 STATE = {
@@ -25,13 +25,6 @@ def test_selected_rows_may_repeat_and_memory_stays() -> None:
     assert np.asarray(state["rows"]["cache"]).tolist() == [[[2, 3]], [[2, 3]], [[0, 1]]]
     assert state["memory"] is STATE["memory"]
     assert STATE["rows"]["position"].tolist() == [5, 6]
-
-
-def test_select_picks_within_each_sentence() -> None:
-    x = np.arange(12).reshape(2, 3, 2)
-    index = np.array([[2, 0], [1, 1]])
-    assert np.asarray(select(x, index)).tolist() == [[[4, 5], [0, 1]], [[8, 9], [8, 9]]]
-    assert np.asarray(select(x[:, :, 0], index)).tolist() == [[4, 0], [8, 8]]
 
 
 def test_the_step_of_a_model_gives_its_log_probabilities() -> None:

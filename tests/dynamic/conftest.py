@@ -37,7 +37,7 @@ def in_onnx() -> Callable[..., Callable[..., list[np.ndarray]]]:
         names = [f"input_{n}" for n in range(len(specs))]
         signature = [tf.TensorSpec(spec.shape, spec.dtype, name) for spec, name in zip(specs, names, strict=True)]
         program = tf.function(function, input_signature=signature, autograph=False)
-        graph = onnx_graph.expand(*onnx_graph.convert(program), "fp32")
+        graph = onnx_graph.expand(*onnx_graph.convert(program))
         session = onnxruntime.InferenceSession(graph.SerializeToString(), providers=["CPUExecutionProvider"])
         outputs = [output.name for output in session.get_outputs()]
         return lambda *arrays: session.run(outputs, dict(zip(names, map(np.asarray, arrays), strict=True)))

@@ -153,7 +153,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> dict[str, Echo]:
     """An export without conversion: forms of our own, empty graphs."""
     forms = {name: Echo() for name in ("keras", "saved_model", "fp32", "int8")}
 
-    def write_graphs(programs: Any, folder: Path, progress: Any) -> None:
+    def write_graphs(programs: Any, default: str, batches: Any, folder: Path, progress: Any) -> None:
         for precision in ("fp32", "int8"):
             (folder / "onnx" / precision).mkdir(parents=True)
             for name in programs:

@@ -81,7 +81,7 @@ def compare(parts: dict[str, Any], name: str) -> None:
         "ctc_weight": np.array(0.3, "float32"),
     }
     expected = program(*(tf.constant(inputs[spec.name], spec.dtype) for spec in program.input_signature))
-    graph = onnx_graph.expand(*onnx_graph.convert(program), "fp32")
+    graph = onnx_graph.expand(*onnx_graph.convert(program))
     loops = sum(node.op_type == "Loop" for inner in onnx_graph.all_graphs(graph.graph) for node in inner.node)
     assert name == "score" or loops == 1
     session = onnxruntime.InferenceSession(graph.SerializeToString(), providers=["CPUExecutionProvider"])

@@ -306,26 +306,3 @@ def test_a_loop_that_another_never_changes_leaves_it() -> None:
     result = tidied(model)
     assert operators(result.graph) == ["Constant", "Mul", "Loop", "Loop"]
     same(model, result, **LOOP_INPUTS)
-
-
-def test_int8_weights_stand_in_the_loops_that_multiply_with_them() -> None:
-    source = """loop (int64 rounds, uint8[1, 2] x) => (float[1, 2] sum, int8[2, 2] weights_too)
-        <int8[2, 2] weights = {1, -2, 3, -4}, int8[2, 2] others = {5, 6, 7, 8}, bool go = {1},
-         float one = {1}, uint8 middle = {128}, float[1, 2] nothing = {0, 0}> {
-            sum = Loop (rounds, go, nothing) <body = round (int64 i, bool on, float[1, 2] before) =>
-                (bool more, float[1, 2] after) {
-                more = Identity(on)
-                scale = ReduceMax <keepdims = 0> (before)
-                y = com.microsoft.MatMulIntegerToFloat(x, weights, scale, one, middle)
-                z = com.microsoft.MatMulIntegerToFloat(x, others, scale, one, middle)
-                both = Add(y, z)
-                after = Add(both, one)
-            }>
-            weights_too = Identity(weights)
-        }"""
-    header = HEADER.replace('"" : 18', '"" : 18, "com.microsoft" : 1')
-    model = parser.parse_model(header + source)
-    result = tidied(model)
-    assert {tensor.name.split("/")[0] for tensor in body(result).initializer} == {"weights", "others"}
-    assert {"weights"} == {"weights", "others"} & stored(result.graph)
-    same(model, result, rounds=np.array(3), x=np.array([[129, 127]], "uint8"))

@@ -23,7 +23,7 @@ class InONNX:
     def __init__(self, function: Callable[..., Any], signature: Sequence[tuple[tuple, str]]) -> None:
         specs = [tf.TensorSpec(shape, kind) for shape, kind in signature]
         program = tf.function(lambda *inputs: function(*inputs), input_signature=specs, autograph=False)
-        self.model: ModelProto = onnx_graph.expand(*onnx_graph.convert(program), "fp32")
+        self.model: ModelProto = onnx_graph.expand(*onnx_graph.convert(program))
         self._session = onnxruntime.InferenceSession(self.model.SerializeToString(), providers=["CPUExecutionProvider"])
 
     def __call__(self, *inputs: np.ndarray) -> list[np.ndarray]:

@@ -135,6 +135,33 @@ def test_split_heads() -> None:
     assert np.asarray(fused.split_heads(x, 3)).tolist() == [[[[0, 1], [6, 7]], [[2, 3], [8, 9]], [[4, 5], [10, 11]]]]
 
 
+def test_select_picks_within_each_sentence() -> None:
+    x = np.arange(12).reshape(2, 3, 2)
+    index = np.array([[2, 0], [1, 1]])
+    assert np.asarray(fused.select(x, index)).tolist() == [[[4, 5], [0, 1]], [[8, 9], [8, 9]]]
+    assert np.asarray(fused.select(x[:, :, 0], index)).tolist() == [[4, 0], [8, 8]]
+
+
+def test_split_heads_of_one_place() -> None:
+    x = np.arange(12).reshape(2, 1, 6)
+    assert np.asarray(fused.split_heads(x, 3)).tolist() == [
+        [[[0, 1]], [[2, 3]], [[4, 5]]],
+        [[[6, 7]], [[8, 9]], [[10, 11]]],
+    ]
+
+
+def test_top_k_takes_the_first_of_equal_ones() -> None:
+    values, places = fused.top_k(np.array([[1, 3, 2, 3], [0, 0, 0, 0]], "float32"), 3)
+    assert np.asarray(values).tolist() == [[3, 3, 2], [0, 0, 0]]
+    assert np.asarray(places).tolist() == [[1, 3, 2], [0, 1, 2]]
+
+
+def test_logsumexp() -> None:
+    x = normal(2, 3, 5)
+    close(fused.logsumexp(x), np.log(np.exp(x).sum(axis=-1)))
+    close(fused.logsumexp(np.array([[1000.0, -np.inf]], "float32")), np.array([1000]))
+
+
 def slow_lstm(layer: Any, x: np.ndarray, h: np.ndarray, c: np.ndarray, lengths: list[int]) -> Any:
     """Row by row and step by step, with Keras's order of gates: i, f, g, o."""
     w, u, b = layer.get_weights()

@@ -1,0 +1,105 @@
+"""What the products of a graph are given on a user's text, and the steps of activations that fit it."""
+
+import tempfile
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from onnx import ModelProto, TensorProto, helper
+
+from keras_s2s.export import onnx_graph
+from keras_s2s.export.passes import loops_of
+from keras_s2s.export.products import products
+from keras_s2s.runtime.graph import Graph
+
+Arrays = Mapping[str, np.ndarray]
+
+_SAMPLE = 1 << 16  # activations of a product that are kept of a batch
+_CLIPS = np.linspace(1.0, 0.2, 41)  # shares of the largest activation that are tried
+
+
+@dataclass(frozen=True)
+class Steps:
+    """How activations become uint8: round(x / step) + zero, cut to 0 and 255."""
+
+    step: float
+    zero: int
+
+
+def calibrate(graphs: Iterable[ModelProto], batches: Iterable[Arrays]) -> dict[str, Steps]:
+    """Runs graphs until all their products have been seen, and chooses the steps of each one's activations.
+
+    Args:
+        graphs: in float32, with their weights in them.
+        batches: inputs of all graphs together; each takes those that it has.
+
+    Returns:
+        The steps by the name of the product's matrix.
+    """
+    batches, found = list(batches), dict[str, Steps]()
+    for model in graphs:
+        weights = {product.weight for product in products(model)}
+        if weights - found.keys():
+            found |= {name: least_squares(values) for name, values in _activations(model, batches).items()}
+    return found
+
+
+def least_squares(values: np.ndarray) -> Steps:
+    """The steps with the least square error on a sample. Where nothing is negative, all 256 are for what is not."""
+    zero, levels = (128, 127) if values.min() < 0 else (0, 255)
+    largest = max(float(np.abs(values).max()), 1e-12)
+    steps = largest * _CLIPS / levels
+    return Steps(float(min(steps, key=lambda step: _error(values, step, zero))), zero)
+
+
+def _error(values: np.ndarray, step: float, zero: int) -> float:
+    quantized = (np.clip(np.round(values / step) + zero, 0, 255) - zero) * step
+    return float(np.square(quantized - values).mean())
+
+
+def _activations(model: ModelProto, batches: Iterable[Arrays]) -> dict[str, np.ndarray]:
+    """A sample of what each product is given, by the name of its matrix."""
+    tapped, taps = _tapped(model)
+    samples: dict[str, list[np.ndarray]] = {}
+    random = np.random.default_rng(0)
+    with tempfile.TemporaryDirectory() as folder:
+        onnx_graph.write({"tapped": tapped}, Path(folder) / "graphs")
+        graph = Graph(Path(folder) / "graphs" / "tapped.onnx")
+        for batch in batches:
+            outputs = graph(batch)
+            for output, weights in taps.items():
+                sample = _sample(outputs[output], random)
+                for weight in weights:
+                    samples.setdefault(weight, []).append(sample)
+    return {weight: np.concatenate(parts) for weight, parts in samples.items()}
+
+
+def _sample(values: np.ndarray, random: np.random.Generator) -> np.ndarray:
+    """Some of the values, with the least and the largest among them."""
+    values = values.ravel()
+    if values.size <= _SAMPLE:
+        return values
+    return np.concatenate([random.choice(values, _SAMPLE), [values.min(), values.max()]])
+
+
+def _tapped(model: ModelProto) -> tuple[ModelProto, dict[str, set[str]]]:
+    """A graph that also gives what its products are given, and the matrices that each of these outputs is for.
+
+    A loop gives that of all its rounds.
+    """
+    result = ModelProto()
+    result.CopyFrom(model)
+    loops = {name: (loop, body) for loop, body in loops_of(result.graph) for node in body.node for name in node.output}
+    taps: dict[str, set[str]] = {}
+    for product in products(result):
+        name, given = product.node.input[0], product.node.output[0]
+        if given in loops:
+            loop, body = loops[given]
+            if name not in {output.name for output in body.output}:
+                body.output.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, None))
+                loop.output.append(f"{name}/rounds")
+            name = f"{name}/rounds"
+        taps.setdefault(name, set()).add(product.weight)
+    result.graph.output.extend(helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in taps)
+    return result, taps

@@ -1,0 +1,59 @@
+"""A graph in the making: nodes with names of their own, and constants that are stored once."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from onnx import NodeProto, TensorProto, helper, numpy_helper
+
+MICROSOFT = "com.microsoft"
+
+
+class Nodes:
+    """Gathers nodes and initializers.
+
+    Args:
+        name: what names of nodes and of their outputs begin with.
+
+    Attributes:
+        nodes: made since they were last taken.
+        initializers: by name.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.nodes: list[NodeProto] = []
+        self.initializers: dict[str, TensorProto] = {}
+        self.prefix, self._count = name, 0
+
+    def take(self) -> list[NodeProto]:
+        """The nodes made since the last time."""
+        nodes, self.nodes = self.nodes, []
+        return nodes
+
+    def node(self, operator: str, inputs: Sequence[str], domain: str = "", **attributes: Any) -> str:
+        """Makes a node with one output, and gives the output's name."""
+        return self.many(operator, inputs, 1, domain, **attributes)[0]
+
+    def many(
+        self, operator: str, inputs: Sequence[str], outputs: int, domain: str = "", **attributes: Any
+    ) -> list[str]:
+        """Makes a node with several outputs, and gives their names."""
+        self._count += 1
+        name = f"{self.prefix}_{self._count}"
+        names = [f"{name}_{i}" for i in range(outputs)]
+        self.nodes.append(helper.make_node(operator, inputs, names, name, domain=domain, **attributes))
+        return names
+
+    def constant(self, name: str, value: np.ndarray) -> str:
+        """An initializer; one that is there already stays what it is."""
+        if name not in self.initializers:
+            self.initializers[name] = numpy_helper.from_array(np.ascontiguousarray(value), name)
+        return name
+
+    def integers(self, *values: int) -> str:
+        """A vector of int64."""
+        return self.constant("integers_" + "_".join(map(str, values)), np.array(values, "int64"))
+
+    def number(self, value: float) -> str:
+        """A scalar of float32."""
+        return self.constant(f"number_{value:g}", np.array(value, "float32"))

@@ -1,0 +1,87 @@
+"""Slices of a converted graph: what an index of Keras becomes, in fewer nodes."""
+
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+from onnx import GraphProto, NodeProto, helper, numpy_helper
+
+Values = Mapping[str, np.ndarray]
+
+_RESHAPES = ("Reshape", "Squeeze", "Unsqueeze")
+_WHOLE = 10**9  # the converter's end of an axis that is taken whole, or more
+
+
+def simplify_slices(graph: GraphProto, values: Values) -> dict[str, str]:
+    """Makes one Gather of a slice of one place that is squeezed, and drops slices that take everything.
+
+    Args:
+        graph: changed in place.
+        values: of constants, by name.
+
+    Returns:
+        What is to be read in the place of an output that is no longer there.
+    """
+    made = {name: node for node in graph.node for name in node.output}
+    instead: dict[str, str] = {}
+    for node in graph.node:
+        if node.op_type == "Slice":
+            taken = _taken(node, values)
+            if taken is not None and not taken:
+                instead[node.output[0]] = node.input[0]
+        elif node.op_type == "Squeeze" and (sliced := made.get(node.input[0])) is not None:
+            _squeeze_as_gather(graph, node, sliced, values)
+    return {name: _last(name, instead) for name in instead}
+
+
+def _taken(node: NodeProto, values: Values) -> dict[int, int] | None:
+    """Which place of which axes a slice takes, all others being taken whole; None for any other slice."""
+    if len(node.input) < 4 or not all(name in values for name in node.input[1:]):
+        return None
+    starts, ends, axes, *steps = (values[name].tolist() for name in node.input[1:])
+    if any(step != 1 for step in (steps[0] if steps else ())):
+        return None
+    taken = {}
+    for start, end, axis in zip(starts, ends, axes, strict=True):
+        if start >= 0 and end == start + 1:
+            taken[axis] = start
+        elif start != 0 or end < _WHOLE:
+            return None
+    return taken
+
+
+def _squeeze_as_gather(graph: GraphProto, node: NodeProto, sliced: NodeProto, values: Values) -> None:
+    if sliced.op_type != "Slice" or len(node.input) < 2 or node.input[1] not in values:
+        return
+    taken, axes = _taken(sliced, values), values[node.input[1]].tolist()
+    if taken is None or len(taken) != 1 or [*taken] != axes:
+        return
+    ((axis, place),) = taken.items()
+    name = f"{node.output[0]}/place"
+    graph.initializer.append(numpy_helper.from_array(np.array(place, "int64"), name))
+    node.CopyFrom(helper.make_node("Gather", [sliced.input[0], name], node.output, node.name, axis=axis))
+
+
+def reshape_at_once(graph: GraphProto, values: Values) -> None:
+    """A reshape to sizes that are all known, but for one, does not care what shape it begins with."""
+    made = {name: node for node in graph.node for name in node.output}
+    for node in graph.node:
+        if node.op_type == "Reshape" and node.input[1] in values and 0 not in values[node.input[1]]:
+            while (before := made.get(node.input[0])) is not None and before.op_type in _RESHAPES:
+                node.input[0] = before.input[0]
+
+
+def _last(name: str, instead: Mapping[str, str]) -> str:
+    while name in instead:
+        name = instead[name]
+    return name
+
+
+def constants(graphs: Iterator[GraphProto]) -> dict[str, np.ndarray]:
+    """The values of initializers and constant nodes, by name."""
+    found: dict[str, np.ndarray] = {}
+    for graph in graphs:
+        found |= {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
+        for node in (node for node in graph.node if node.op_type == "Constant"):
+            for attribute in (attribute for attribute in node.attribute if attribute.name == "value"):
+                found[node.output[0]] = numpy_helper.to_array(attribute.t)
+    return found

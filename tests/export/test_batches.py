@@ -1,0 +1,82 @@
+"""What int8 says of a sentence depends on nothing else: not on other sentences, padding, the batch, or threads."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from keras_s2s.bundle import Decoding
+from keras_s2s.export import onnx_graph
+from keras_s2s.export.calibrate import calibrate
+from keras_s2s.export.forms import programs_of
+from keras_s2s.export.quantize import quantize
+from keras_s2s.models import ModelConfig, SSRUDecoderConfig, TransformerDecoderConfig, TransformerEncoderConfig, build
+from keras_s2s.runtime.feeds import Sentence, feeds
+from keras_s2s.runtime.graph import Candidates, Graph, candidates
+
+pytestmark = pytest.mark.filterwarnings("ignore:You are using a softmax over axis -1")
+
+# Large enough for blocks of the vocabulary.
+VOCABULARY = 1280
+SENTENCES = 1000
+DECODERS: dict[str, Any] = {"transformer": TransformerDecoderConfig, "ssru": SSRUDecoderConfig}
+RNG = np.random.default_rng(8)
+ROWS = [[*RNG.integers(4, VOCABULARY, size=length).tolist(), 2] for length in RNG.integers(0, 14, size=SENTENCES)]
+
+
+def options(strategy: str) -> Decoding:
+    beam_size = 4 if strategy == "beam" else 1
+    limits = {"max_length_factor": 1.0, "max_length_extra": 3}
+    return Decoding(strategy=strategy, beam_size=beam_size, n_best=1, length_penalty=1.0, **limits)
+
+
+@pytest.fixture(scope="module", params=DECODERS)
+def folder(request: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The int8 graphs of a model with weights so large that outputs are of every length."""
+    shape = {"layers": 2, "heads": 4, "feed_forward": 96}
+    model = build(
+        ModelConfig(
+            source_vocabulary=VOCABULARY,
+            target_vocabulary=VOCABULARY,
+            width=64,
+            encoder=TransformerEncoderConfig(**shape),
+            decoder=DECODERS[request.param](**shape),
+        )
+    )
+    rng = np.random.default_rng(9)
+    for weight in model.trainable_variables:
+        scale = 0.3 if "norm" in weight.path else 1.5 * weight.shape[0] ** -0.5
+        weight.assign(weight + rng.normal(scale=scale, size=weight.shape))
+    bias = model.head.bias.numpy()
+    bias[2] += 2.0
+    model.head.bias.assign(bias)
+    programs = programs_of(model, ["greedy", "beam"], groups=1)
+    graphs = {name: onnx_graph.expand(*onnx_graph.convert(program)) for name, program in programs.items()}
+    steps = calibrate(graphs.values(), [feeds([Sentence(row) for row in ROWS[:32]], options("greedy"), VOCABULARY)])
+    path = tmp_path_factory.mktemp("int8") / "graphs"
+    onnx_graph.write({name: quantize(graph, steps) for name, graph in graphs.items()}, path)
+    return path
+
+
+def decoded(graph: Graph, strategy: str, batch_size: int, order: np.ndarray) -> list[Candidates]:
+    """The candidates of each sentence, decoded in that order."""
+    found: dict[int, Candidates] = {}
+    for start in range(0, SENTENCES, batch_size):
+        indices = order[start : start + batch_size].tolist()
+        inputs = feeds([Sentence(ROWS[index]) for index in indices], options(strategy), VOCABULARY)
+        found.update(zip(indices, candidates(graph(inputs)), strict=True))
+    return [found[index] for index in range(SENTENCES)]
+
+
+@pytest.mark.parametrize("strategy", ["greedy", "beam"])
+def test_a_sentence_is_the_same_in_any_batch_with_any_threads(folder: Path, strategy: str) -> None:
+    graphs = {threads: Graph(folder / f"{strategy}.onnx", threads) for threads in (1, 2)}
+    alone = decoded(graphs[1], strategy, 1, np.arange(SENTENCES))
+    lengths = {len(best.tokens) for best, *_ in alone}
+    assert len(lengths) > 6
+    assert len({best.tokens for best, *_ in alone}) > SENTENCES / 4
+    for threads, batch_size in ((1, 8), (1, 64), (2, 64)):
+        order = np.random.default_rng(batch_size).permutation(SENTENCES)
+        # Candidates hold scores as they are, so equal ones are equal to the byte.
+        assert decoded(graphs[threads], strategy, batch_size, order) == alone

@@ -1,0 +1,185 @@
+"""Int8 graphs of hand-written ones, against whole numbers in numpy, and the steps that are chosen for them."""
+
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from onnx import numpy_helper, parser
+
+from keras_s2s.export.calibrate import Steps, calibrate, least_squares
+from keras_s2s.export.quantize import quantize
+from keras_s2s.runtime.graph import session_options
+
+HEADER = '<ir_version: 8, opset_import: ["" : 18, "com.microsoft" : 1]>\n'
+RNG = np.random.default_rng(7)
+Weights = dict[str, np.ndarray]
+
+PRODUCT = "f (float[N,I] x) => (float[N,O] y) { xw = MatMul(x, w)  y = Add(xw, b) }"
+NO_BIAS = "f (float[N,I] x) => (float[N,O] y) { y = MatMul(x, w) }"
+# The third round multiplies with another matrix than the first two add to.
+LOOP = """f (float[N,O] x, int64 rounds) => (float[N,O] y) {
+    y = Loop(rounds, go, x) <body = one (int64 i, bool before, float[N,O] state) => (bool after, float[N,O] next) {
+        after = Identity(before)
+        sw = MatMul(state, w)
+        next = Add(b, sw)
+    }>
+}"""
+COLUMNS = """f (float[N,I] x, int32[C] ids) => (float[N,C] y) {
+    some = Gather <axis = 1> (w, ids)  few = Gather <axis = 0> (b, ids)
+    xw = MatMul(x, some)  y = Add(xw, few)
+}"""
+
+
+def read(source: str, **weights: np.ndarray) -> onnx.ModelProto:
+    model = parser.parse_model(HEADER + source)
+    model.graph.initializer.extend(numpy_helper.from_array(value, name) for name, value in weights.items())
+    return model
+
+
+def run(model: onnx.ModelProto, **inputs: Any) -> np.ndarray:
+    session = onnxruntime.InferenceSession(model.SerializeToString(), session_options())
+    return session.run(None, inputs)[0]
+
+
+def normal(*shape: int) -> np.ndarray:
+    return RNG.normal(size=shape).astype("float32")
+
+
+def weights(inputs: int = 8, outputs: int = 5) -> Weights:
+    """Columns of very different size."""
+    return {"w": normal(inputs, outputs) * np.exp(normal(outputs)), "b": normal(outputs)}
+
+
+def whole(w: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Weights in whole numbers from -63 to 63, and the scale of each column."""
+    scale = np.abs(w).max(axis=0) / 63
+    return np.round(w / scale).astype("int32"), scale
+
+
+def expected(x: np.ndarray, w: np.ndarray, b: np.ndarray, steps: Steps) -> np.ndarray:
+    values, scale = whole(w)
+    quantized = np.clip(np.round(x / np.float32(steps.step)) + steps.zero, 0, 255).astype("int32") - steps.zero
+    return (quantized @ values) * (scale * steps.step) + b
+
+
+@pytest.mark.parametrize("steps", [Steps(0.02, 128), Steps(0.01, 0)])
+def test_a_product_of_whole_numbers(steps: Steps) -> None:
+    stored, x = weights(), normal(3, 8)
+    y = run(quantize(read(PRODUCT, **stored), {"w": steps}), x=x)
+    np.testing.assert_allclose(y, expected(x, **stored, steps=steps), rtol=1e-5, atol=1e-5)
+    y = run(quantize(read(NO_BIAS, w=stored["w"]), {"w": steps}), x=x)
+    np.testing.assert_allclose(y, expected(x, stored["w"], np.zeros(5), steps), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("zero", [0, 128])
+def test_the_largest_products_do_not_overflow(zero: int) -> None:
+    w = np.ones((64, 4), "float32") * [1, -1, 1, -1]
+    model = quantize(read(NO_BIAS, w=w.astype("float32")), {"w": Steps(1.0, zero)})
+    x = np.full((5, 64), 255 - zero, "float32")
+    np.testing.assert_allclose(run(model, x=x), x @ w, rtol=1e-6)
+
+
+def test_steps_of_rows() -> None:
+    stored, x = weights(), normal(3, 8) * [[1], [100], [0]]
+    y = run(quantize(read(PRODUCT, **stored), None), x=x.astype("float32"))
+    for row, result in zip(x, y, strict=True):
+        steps = Steps(max(np.abs(row).max() / 127, 1e-12), 128)
+        np.testing.assert_allclose(result, expected(row, **stored, steps=steps), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("steps", [{"w": Steps(0.02, 128)}, None], ids=["constant", "of rows"])
+def test_a_row_does_not_depend_on_others(steps: Any) -> None:
+    model, x = quantize(read(PRODUCT, **weights(64, 48)), steps), normal(33, 64)
+    together = run(model, x=x)
+    for row in range(0, 33, 8):
+        assert np.array_equal(run(model, x=x[row : row + 1]), together[row : row + 1])
+    x[1:] *= 1000
+    assert np.array_equal(run(model, x=x)[0], together[0])
+
+
+def test_a_product_in_a_loop() -> None:
+    stored, x = weights(5, 5), normal(3, 5)
+    steps = Steps(0.05, 128)
+    model = quantize(read(LOOP, **stored, go=np.array(True)), {"w": steps})
+    y = x
+    for rounds in range(4):
+        np.testing.assert_allclose(run(model, x=x, rounds=np.array(rounds)), y, rtol=1e-4, atol=1e-4)
+        y = expected(y, **stored, steps=steps).astype("float32")
+
+
+def test_some_columns_of_a_product() -> None:
+    stored, x, ids, steps = weights(), normal(3, 8), np.array([4, 0, 2], "int32"), Steps(0.02, 128)
+    y = run(quantize(read(COLUMNS, **stored), {"w": steps}), x=x, ids=ids)
+    np.testing.assert_allclose(y, expected(x, **stored, steps=steps)[:, ids], rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("tied", [False, True])
+def test_rows_of_a_table(tied: bool) -> None:
+    table, ids = weights(7, 4)["w"], np.array([[0, 6, 3]], "int32")
+    rows = "rows = Transpose <perm = [1, 0]> (table)  xw = MatMul(x, table)  z = Identity(xw)" if tied else ""
+    source = f"f (int32[N,T] ids, float[N,I] x) => (float[N,T,D] y, float[N,O] z) {{ {rows} y = Gather(rows, ids) }}"
+    model = read(source.replace("rows,", "rows," if tied else "table,"), table=table.T.copy() if tied else table)
+    if not tied:
+        model.graph.node.extend(parser.parse_graph("g (float[N,I] x) => (float[N,I] z) { z = Identity(x) }").node)
+    for node in model.graph.node:
+        node.name = f"embedding_{node.op_type}"
+    y = run(quantize(model, {"table": Steps(1.0, 128)}), ids=ids, x=normal(1, 4))
+    values, scale = whole(table.T)
+    np.testing.assert_allclose(y, (values * 1.0).T[ids] * scale[ids][..., None], rtol=1e-6)
+
+
+def test_other_products_and_look_ups_stay() -> None:
+    source = """f (float[N,I] x, float[I,O] other, int64[N] ids) => (float[N,O] y, float[N,I] z)
+        { y = MatMul(x, other)  z = Gather(w, ids) }"""
+    model = read(source, w=normal(4, 8))
+    assert [node.op_type for node in quantize(model, {}).graph.node] == ["MatMul", "Gather"]
+
+
+def test_an_add_that_others_see_before_stays() -> None:
+    source = "f (float[N,I] x) => (float[N,O] y, float[N,O] xw) { xw = MatMul(x, w)  y = Add(xw, b) }"
+    stored, x = weights(), normal(3, 8)
+    model = quantize(read(source, **stored), {"w": Steps(0.02, 128)})
+    assert [node.op_type for node in model.graph.node] == ["QuantizeLinear", "MatMulIntegerToFloat", "Add"]
+    np.testing.assert_allclose(run(model, x=x), expected(x, **stored, steps=Steps(0.02, 128)), rtol=1e-5, atol=1e-5)
+
+
+def test_steps_have_the_least_square_error() -> None:
+    values = np.append(normal(10000), [40.0]).astype("float32")
+    chosen = least_squares(values)
+
+    def error(step: float) -> float:
+        return float(np.square(np.clip(np.round(values / step), -128, 127) * step - values).mean())
+
+    assert chosen.zero == 128
+    assert chosen.step < 40 / 127  # clipping one value is better than coarse steps for all
+    assert error(chosen.step) <= min(error(40 * share / 127) for share in (1.0, 0.8, 0.6, 0.4, 0.2))
+
+
+def test_where_nothing_is_negative_all_steps_are_above_zero() -> None:
+    chosen = least_squares(np.linspace(0, 2.55, 256, dtype="float32"))
+    assert chosen.zero == 0
+    assert chosen.step == pytest.approx(0.01, rel=1e-3)
+    assert least_squares(np.zeros(4, "float32")).step > 0
+
+
+def test_calibration_sees_what_products_are_given_in_every_round() -> None:
+    stored, x = weights(5, 5), normal(6, 5)
+    model = read(LOOP, **stored, go=np.array(True))
+    rounds = [x]
+    for _ in range(2):
+        rounds.append(rounds[-1] @ stored["w"] + stored["b"])
+    found = calibrate([model], [{"x": x[:4], "rounds": np.array(3)}, {"x": x[4:], "rounds": np.array(3)}])
+    assert found.keys() == {"w"}
+    theirs = least_squares(np.concatenate(rounds).ravel())
+    assert (found["w"].zero, found["w"].step) == (theirs.zero, pytest.approx(theirs.step, rel=1e-4))
+
+
+def test_calibration_takes_other_graphs_for_what_the_first_has_not() -> None:
+    first, second = read(NO_BIAS, w=normal(8, 5)), read(NO_BIAS.replace("w", "v"), v=normal(8, 5))
+    x = normal(4, 8)
+    assert calibrate([first, first, second], [{"x": x}]) == {
+        "w": least_squares(x.ravel()),
+        "v": least_squares(x.ravel()),
+    }

@@ -1,0 +1,110 @@
+"""Slices and reshapes of small graphs: what is left of them, and that they give what they gave."""
+
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import tensorflow as tf
+from onnx import parser
+
+from keras_s2s.export import onnx_graph
+from keras_s2s.export.passes import tidy
+
+HEADER = '<ir_version: 8, opset_import: ["" : 18]>\n'
+X = np.arange(24, dtype="float32").reshape(2, 3, 4)
+WHOLE = "int64[3] from = {0, 0, 0}, int64[3] to = {1000000000, 1000000000, 2147483647}, int64[3] axes = {0, 1, 2}"
+
+
+def tidied(body: str, constants: str) -> tuple[onnx.ModelProto, onnx.ModelProto]:
+    model = parser.parse_model(f"{HEADER} f (float[A,B,C] x) => (float[D,E] y) <{constants}> {{ {body} }}")
+    result = onnx.ModelProto()
+    result.CopyFrom(model)
+    tidy(result.graph)
+    return model, result
+
+
+def run(model: onnx.ModelProto) -> np.ndarray:
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    return onnxruntime.InferenceSession(model.SerializeToString(), options).run(None, {"x": X})[0]
+
+
+def operators(model: onnx.ModelProto) -> list[str]:
+    return [node.op_type for node in model.graph.node]
+
+
+def test_slices_that_take_everything_go() -> None:
+    before, after = tidied("a = Slice(x, from, to, axes)  b = Slice(a, from, to, axes)  y = Neg(b)", WHOLE)
+    assert operators(after) == ["Neg"]
+    assert np.array_equal(run(before), run(after))
+
+
+def test_a_slice_that_is_a_result_keeps_its_name() -> None:
+    before, after = tidied("y = Slice(x, from, to, axes)", WHOLE)
+    assert np.array_equal(run(before), run(after))
+
+
+@pytest.mark.parametrize("place", [0, 1])
+@pytest.mark.parametrize("whole", [False, True])
+def test_a_place_that_is_squeezed_is_gathered(place: int, whole: bool) -> None:
+    """`whole` names the other axes, too."""
+    starts, ends, axes = (place,), (place + 1,), (1,)
+    if whole:
+        starts, ends, axes = (0, place, 0), (2147483647, place + 1, 2147483647), (0, 1, 2)
+    constants = ", ".join(
+        f"int64[{len(values)}] {name} = {{{', '.join(map(str, values))}}}"
+        for name, values in {"from": starts, "to": ends, "axes": axes, "one": (1,)}.items()
+    )
+    before, after = tidied("a = Slice(x, from, to, axes)  y = Squeeze(a, one)", constants)
+    assert operators(after) == ["Gather"]
+    assert np.array_equal(run(before), run(after))
+
+
+@pytest.mark.parametrize(
+    "constants",
+    [
+        "int64[1] from = {0}, int64[1] to = {2}, int64[1] axes = {1}, int64[1] steps = {1}",
+        "int64[1] from = {1}, int64[1] to = {1000000000}, int64[1] axes = {1}, int64[1] steps = {1}",
+        "int64[1] from = {0}, int64[1] to = {1000000000}, int64[1] axes = {1}, int64[1] steps = {2}",
+        "int64[1] from = {-2}, int64[1] to = {-1}, int64[1] axes = {1}, int64[1] steps = {1}",
+    ],
+)
+def test_other_slices_stay(constants: str) -> None:
+    before, after = tidied("a = Slice(x, from, to, axes, steps)  y = Neg(a)", constants)
+    assert operators(after) == ["Slice", "Neg"]
+    assert np.array_equal(run(before), run(after))
+
+
+def test_a_reshape_to_known_sizes_looks_through_others() -> None:
+    constants = "int64[1] last = {3}, int64[2] flat = {-1, 8}, int64[3] other = {4, 3, 2}"
+    body = "a = Unsqueeze(x, last)  b = Squeeze(a, last)  c = Reshape(b, other)  y = Reshape(c, flat)"
+    before, after = tidied(body, constants)
+    assert operators(after) == ["Reshape"]
+    assert np.array_equal(run(before), run(after))
+
+
+def test_a_reshape_that_copies_a_size_stays() -> None:
+    before, after = tidied(
+        "a = Reshape(x, other)  y = Reshape(a, flat)", "int64[2] flat = {0, -1}, int64[3] other = {4, 3, 2}"
+    )
+    assert operators(after) == ["Reshape", "Reshape"]
+    assert np.array_equal(run(before), run(after))
+
+
+@pytest.mark.parametrize("axis", [None, 0, 1, [0, 1]])
+@pytest.mark.parametrize("keepdims", [False, True])
+def test_whether_all_are_true(axis: Any, keepdims: bool) -> None:
+    @tf.function(input_signature=[tf.TensorSpec((None, None), tf.bool, name="x")], autograph=False)
+    def program(x: Any) -> dict[str, Any]:
+        return {"y": tf.reduce_all(x, axis, keepdims)}
+
+    graph = onnx_graph.expand(*onnx_graph.convert(program))
+    session = onnxruntime.InferenceSession(graph.SerializeToString())
+    for x in ([[True, True], [True, False]], [[True, True, True]], [[False], [False]]):
+        (y,) = session.run(None, {"x": np.array(x)})
+        assert np.array_equal(
+            y, np.all(x, axis=None if axis is None else tuple(np.atleast_1d(axis)), keepdims=keepdims)
+        )
+        assert y.dtype == bool

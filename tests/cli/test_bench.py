@@ -1,0 +1,47 @@
+"""`keras-s2s bench`: the rows that were asked for, with numbers that can be."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    (tmp_path / "source").write_text("abc d e f\nabc\n\nde\n")
+    return tmp_path / "source"
+
+
+def test_json(command: Callable, echo_bundle: Path, source: Path) -> None:
+    options = ["--batch-size", 2, "--beam-size", 1, "--beam-size", 4, "--threads", 1, "--seconds", 0, "--json"]
+    code, out, err = command("bench", echo_bundle, "--source", source, *options)
+    assert (code, err) == (0, "")
+    result = json.loads(out)
+    assert (result["bundle"], result["name"]) == (str(echo_bundle), "echo")
+    rows = result["timings"]
+    assert [(row["precision"], row["beam_size"]) for row in rows] == [("fp32", 1), ("fp32", 4)]
+    for row in rows:
+        assert (row["threads"], row["batch_size"], row["calls"]) == (1, 2, 3)
+        assert 0 < row["p50"] <= row["p95"] <= row["p99"]
+        assert row["load_seconds"] > 0
+        assert row["megabytes"] > 10
+        # The first text warms up; three calls of two read on from there, and again from the first.
+        written = [3, 0, 2, 9, 3, 0]
+        assert row["tokens_per_second"] / row["texts_per_second"] == pytest.approx(sum(written) / 6 + 1)
+
+
+def test_a_table(process: Callable, echo_bundle: Path, source: Path) -> None:
+    done = process("bench", echo_bundle, "--source", source, "--batch-size", 1, "--threads", 1, "--seconds", 0)
+    assert (done.returncode, done.stderr) == (0, b"")
+    lines = done.stdout.decode().splitlines()
+    assert lines[0] == "echo"
+    assert [line.split()[:4] for line in lines[3:]] == [["fp32", "1", "1", "1"], ["fp32", "1", "1", "4"]]
+
+
+def test_mistakes(command: Callable, echo_bundle: Path, tmp_path: Path, source: Path) -> None:
+    (tmp_path / "empty").write_text("\n\n")
+    code, _, err = command("bench", echo_bundle, "--source", tmp_path / "empty")
+    assert (code, err) == (2, f"keras-s2s: {tmp_path / 'empty'}: no texts; give some as they will come\n")
+    code, _, err = command("bench", echo_bundle, "--source", source, "--precision", "int4")
+    assert (code, err) == (2, f"keras-s2s: {echo_bundle}: no graphs of precision 'int4'; it has fp32\n")

@@ -27,7 +27,7 @@ TECHNIQUES = {
     "target-distribution-matching": {"training.bag_of_tokens": 0.1},
     "r-drop": {"training.r_drop": 1.0, "training.epochs": HALF},
     "sub-word-sampling": {"training.subword_sampling": 0.1},
-    "moving-average": {"training.optimizer.average": 0.999},
+    "moving-average": {"training.optimizer.average": 0.99},
 }
 
 

@@ -1,0 +1,99 @@
+"""Writes the models that `speed.py` compares: our graphs, and CTranslate2's models of the same weights."""
+
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import keras_s2s  # noqa: F401  # isort: skip  before Keras: it chooses how TensorFlow computes
+import ctranslate2_model
+import keras
+import numpy as np
+
+from keras_s2s import training
+from keras_s2s.bundle import Decoding
+from keras_s2s.data import read_lines
+from keras_s2s.export import onnx_graph
+from keras_s2s.export.calibrate import calibrate
+from keras_s2s.export.forms import programs_of
+from keras_s2s.export.quantize import quantize
+from keras_s2s.models import ModelConfig, TransformerDecoderConfig, TransformerEncoderConfig, build
+from keras_s2s.recipe import load
+from keras_s2s.recipe.prepare import folder_of
+from keras_s2s.runtime.feeds import Sentence, feeds
+from keras_s2s.text import Tokenizer
+
+VOCABULARY, SOURCE = 32000, 20
+# Layers of the encoder and of the decoder, D, size of the feed-forward part.
+SHAPES = {"tiny": (6, 2, 256, 1536), "base": (6, 6, 512, 2048)}
+GRAPHS = ("greedy", "beam")
+
+
+def random_model(shape: str) -> Any:
+    """A model with random weights that never ends of itself."""
+    encoder, decoder, width, feed_forward = SHAPES[shape]
+    keras.utils.set_random_seed(1)
+    options: dict[str, Any] = {"heads": 8, "feed_forward": feed_forward}
+    model = build(
+        ModelConfig(
+            width=width,
+            encoder=TransformerEncoderConfig(layers=encoder, **options),
+            decoder=TransformerDecoderConfig(layers=decoder, **options),
+            source_vocabulary=VOCABULARY,
+            target_vocabulary=VOCABULARY,
+        )
+    )
+    bias = np.zeros(VOCABULARY, "float32")
+    bias[:4] = -1e4
+    model.head.bias.assign(bias)
+    return model
+
+
+def random_rows(count: int) -> list[list[int]]:
+    """Source ids, without EOS."""
+    return np.random.default_rng(2).integers(4, VOCABULARY, (count, SOURCE)).tolist()
+
+
+def write(model: Any, rows: list[list[int]], decoding: Decoding, folder: Path) -> None:
+    """Writes both engines' models, and how long each took.
+
+    Args:
+        model: ours.
+        rows: source ids, to calibrate on.
+        decoding: with greedy search.
+        folder: made.
+    """
+    work = {"ours": lambda: _write_ours(model, rows, decoding, folder)}
+    for name, precision in (("theirs, float32", "float32"), ("theirs", "int8")):
+        path = folder / "ctranslate2" / precision
+        work[name] = lambda path=path, precision=precision: ctranslate2_model.write(model, path, precision)
+    (folder / "conversion.json").write_text(json.dumps({name: _timed(write) for name, write in work.items()}))
+
+
+def _write_ours(model: Any, rows: list[list[int]], decoding: Decoding, folder: Path) -> None:
+    programs = programs_of(model, GRAPHS, groups=1)
+    graphs = {name: onnx_graph.expand(*onnx_graph.convert(program)) for name, program in programs.items()}
+    onnx_graph.write(graphs, folder / "onnx" / "fp32")
+    batches = [[Sentence(row) for row in rows[start : start + 8]] for start in range(0, len(rows), 8)]
+    steps = calibrate(graphs.values(), [feeds(b, decoding, model.config.target_vocabulary) for b in batches])
+    onnx_graph.write({name: quantize(graph, steps) for name, graph in graphs.items()}, folder / "onnx" / "int8")
+
+
+def _timed(work: Callable[[], None]) -> float:
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
+
+
+def trained(recipe: Path) -> tuple[Any, list[list[int]], list[list[int]]]:
+    """A recipe's trained model, dev and test sources as ids, each with EOS."""
+    loaded = load(recipe)
+    folder = folder_of(loaded)
+    tokenizer = Tokenizer.load(folder / "tokenizer" / "source.model")
+    data = loaded.config.data
+
+    def ids(split: Any) -> list[list[int]]:
+        return [[*row, 2] for row in tokenizer.encode(read_lines(split))]
+
+    return training.load(folder / "model" / "best.keras"), ids(data.dev.source), ids(data.test.source)

@@ -41,7 +41,8 @@ def calibrate(graphs: Iterable[ModelProto], batches: Iterable[Arrays]) -> dict[s
     for model in graphs:
         weights = {product.weight for product in products(model)}
         if weights - found.keys():
-            found |= {name: least_squares(values) for name, values in _activations(model, batches).items()}
+            of_model = {name: least_squares(values) for name, values in _activations(model, batches).items()}
+            found = of_model | found  # what an earlier graph has said stays
     return found
 
 

@@ -129,7 +129,7 @@ def export_bundle(
         rows = _rows(source_tokenizer, dev.sources[:VERIFIED_SENTENCES], max_source_tokens)
         targets = [[*ids, EOS] for ids in target_tokenizer.encode(list(dev.targets[:SOME]))]
         batches = _batches(rows, targets, decoding, target_tokenizer.vocabulary_size)
-        _write_graphs(programs, default, batches, folder, progress)
+        write_graphs(programs, default, batches, folder, progress)
         if shortlist is not None:
             np.savez_compressed(folder / SHORTLIST, candidates=shortlist.candidates, always=shortlist.always)
 
@@ -246,7 +246,7 @@ def _write_tokenizer(folder: Path, path: str, tokenizer: Tokenizer) -> bundle.To
     )
 
 
-def _write_graphs(
+def write_graphs(
     programs: Mapping[str, Any],
     default: str,
     batches: Sequence[Mapping[str, np.ndarray]],

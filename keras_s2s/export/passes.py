@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 
 import onnx
-from onnx import AttributeProto, GraphProto, numpy_helper
+from onnx import AttributeProto, GraphProto
 
 from keras_s2s.export.slices import constants, reshape_at_once, simplify_slices
 
@@ -17,10 +17,10 @@ def tidy(graph: GraphProto) -> None:
 
     Inner loops come first, so that what no loop changes ends outside all of them.
     """
-    zeros = {t.name for inner in all_graphs(graph) for t in inner.initializer if not numpy_helper.to_array(t).any()}
+    known = constants(all_graphs(graph))
+    zeros = {name for name, value in known.items() if not value.any()}
     for inner in all_graphs(graph):
         _trust_indices(inner, zeros)
-    known = constants(all_graphs(graph))
     for inner in all_graphs(graph):
         for name, other in simplify_slices(inner, known).items():
             _read_instead(inner, name, other)

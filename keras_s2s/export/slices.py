@@ -1,5 +1,6 @@
 """Slices of a converted graph: what an index of Keras becomes, in fewer nodes."""
 
+import math
 from collections.abc import Iterator, Mapping
 
 import numpy as np
@@ -8,6 +9,7 @@ from onnx import GraphProto, NodeProto, helper, numpy_helper
 Values = Mapping[str, np.ndarray]
 
 _RESHAPES = ("Reshape", "Squeeze", "Unsqueeze")
+_SMALL = 64  # numbers
 _WHOLE = 10**9  # the converter's end of an axis that is taken whole, or more
 
 
@@ -77,10 +79,11 @@ def _last(name: str, instead: Mapping[str, str]) -> str:
 
 
 def constants(graphs: Iterator[GraphProto]) -> dict[str, np.ndarray]:
-    """The values of initializers and constant nodes, by name."""
+    """The values of small initializers, which no weight matrix is, and of constant nodes, by name."""
     found: dict[str, np.ndarray] = {}
     for graph in graphs:
-        found |= {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
+        small = (tensor for tensor in graph.initializer if math.prod(tensor.dims) <= _SMALL)
+        found |= {tensor.name: numpy_helper.to_array(tensor) for tensor in small}
         for node in (node for node in graph.node if node.op_type == "Constant"):
             for attribute in (attribute for attribute in node.attribute if attribute.name == "value"):
                 found[node.output[0]] = numpy_helper.to_array(attribute.t)

@@ -159,7 +159,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> dict[str, Echo]:
             for name in programs:
                 (folder / "onnx" / precision / f"{name}.onnx").write_text("graph")
 
-    monkeypatch.setattr(module, "_write_graphs", write_graphs)
+    monkeypatch.setattr(module, "write_graphs", write_graphs)
     monkeypatch.setattr(module.saved_model, "save", lambda *given: given[-1].mkdir())
     monkeypatch.setattr(module, "keras_form", lambda *given: forms["keras"])
     monkeypatch.setattr(module, "saved_model_form", lambda *given: forms["saved_model"])

@@ -14,10 +14,8 @@ import numpy as np
 from keras_s2s import training
 from keras_s2s.bundle import Decoding
 from keras_s2s.data import read_lines
-from keras_s2s.export import onnx_graph
-from keras_s2s.export.calibrate import calibrate
+from keras_s2s.export.export import write_graphs
 from keras_s2s.export.forms import programs_of
-from keras_s2s.export.quantize import quantize
 from keras_s2s.models import ModelConfig, TransformerDecoderConfig, TransformerEncoderConfig, build
 from keras_s2s.recipe import load
 from keras_s2s.recipe.prepare import folder_of
@@ -73,11 +71,9 @@ def write(model: Any, rows: list[list[int]], decoding: Decoding, folder: Path) -
 
 def _write_ours(model: Any, rows: list[list[int]], decoding: Decoding, folder: Path) -> None:
     programs = programs_of(model, GRAPHS, groups=1)
-    graphs = {name: onnx_graph.expand(*onnx_graph.convert(program)) for name, program in programs.items()}
-    onnx_graph.write(graphs, folder / "onnx" / "fp32")
     batches = [[Sentence(row) for row in rows[start : start + 8]] for start in range(0, len(rows), 8)]
-    steps = calibrate(graphs.values(), [feeds(b, decoding, model.config.target_vocabulary) for b in batches])
-    onnx_graph.write({name: quantize(graph, steps) for name, graph in graphs.items()}, folder / "onnx" / "int8")
+    inputs = [feeds(batch, decoding, model.config.target_vocabulary) for batch in batches]
+    write_graphs(programs, decoding.strategy, inputs, folder, lambda what: None)
 
 
 def _timed(work: Callable[[], None]) -> float:

@@ -10,13 +10,7 @@ SPECIAL = ("<blank>", "<s>", "</s>", "<unk>")
 
 
 class Engine:
-    """A model, greedy and with a beam.
-
-    Args:
-        folder: as `prepare` wrote it.
-        precision: "float32" or "int8".
-        threads: of one operator.
-    """
+    """A model in CTranslate2; see `ours.Engine`."""
 
     def __init__(self, folder: Path, precision: str, threads: int) -> None:
         path = str(folder / "ctranslate2" / precision)

@@ -17,7 +17,7 @@ from keras_s2s.export.calibrate import calibrate
 from keras_s2s.export.checks import SOME, Check, checks, search_name
 from keras_s2s.export.forms import Form, keras_form, onnx_form, programs_of, saved_model_form, saved_model_texts
 from keras_s2s.export.measure import Measured, ParallelText, bytes_of, bytes_of_weights, measure
-from keras_s2s.export.quantize import quantize
+from keras_s2s.export.quantize import int8
 from keras_s2s.export.report import draw_attention, write_report
 from keras_s2s.export.request import Lexicon, Request, check_request, default_graphs
 from keras_s2s.export.verify import BATCH, verify, verify_numbers, verify_texts
@@ -261,7 +261,7 @@ def write_graphs(
     onnx_graph.write(graphs, folder / "onnx" / "fp32")
     progress("calibrating int8")
     steps = calibrate([graphs[default], *graphs.values()], batches)
-    onnx_graph.write({name: quantize(graph, steps) for name, graph in graphs.items()}, folder / "onnx" / "int8")
+    onnx_graph.write({name: int8(graph, steps) for name, graph in graphs.items()}, folder / "onnx" / "int8")
 
 
 def _batches(

@@ -49,6 +49,38 @@ class LookUp:
     turned: bool
 
 
+PARTS = ("encoder", "decoder", "embedding", "output")
+_LAYERS = {
+    "encoder": "encoder",
+    "bridge": "encoder",
+    "decoder": "decoder",
+    "scheduled_sampling": "decoder",
+    "logits": "output",
+    "ctc": "output",
+    "crf": "output",
+}
+
+
+def parts(model: ModelProto) -> dict[str, str]:
+    """The part of the model that each matrix is of, one of `PARTS`, and each kernel of an LSTM.
+
+    A table that is the output's matrix, too, is of the output, for it is stored once. What encodes and is not one of
+    our layers is of the encoder.
+    """
+    multiplied = {product.weight for product in products(model)}
+    tables = {look_up.table for look_up in look_ups(model)}
+    kernels = {node.input[1] for node in lstms(model)}
+    found = {name: _LAYERS.get(name.partition("/")[0], "encoder") for name in multiplied | kernels}
+    return found | {name: "output" if name in multiplied else "embedding" for name in tables}
+
+
+def lstms(model: ModelProto) -> Iterator[NodeProto]:
+    """All LSTM layers whose kernels the graph holds."""
+    held = {tensor.name for tensor in model.graph.initializer}
+    for graph in all_graphs(model.graph):
+        yield from (node for node in graph.node if node.op_type == "LSTM" and {*node.input[1:3]} <= held)
+
+
 def matrices(model: ModelProto) -> dict[str, TensorProto]:
     """The matrices in float32 that a graph holds, by name."""
     return {t.name: t for t in model.graph.initializer if len(t.dims) == 2 and t.data_type == TensorProto.FLOAT}

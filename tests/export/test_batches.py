@@ -10,7 +10,7 @@ from keras_s2s.bundle import Decoding
 from keras_s2s.export import onnx_graph
 from keras_s2s.export.calibrate import calibrate
 from keras_s2s.export.forms import programs_of
-from keras_s2s.export.quantize import quantize
+from keras_s2s.export.quantize import int8
 from keras_s2s.models import ModelConfig, SSRUDecoderConfig, TransformerDecoderConfig, TransformerEncoderConfig, build
 from keras_s2s.runtime.feeds import Sentence, feeds
 from keras_s2s.runtime.graph import Candidates, Graph, candidates
@@ -55,7 +55,7 @@ def folder(request: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
     graphs = {name: onnx_graph.expand(*onnx_graph.convert(program)) for name, program in programs.items()}
     steps = calibrate(graphs.values(), [feeds([Sentence(row) for row in ROWS[:32]], options("greedy"), VOCABULARY)])
     path = tmp_path_factory.mktemp("int8") / "graphs"
-    onnx_graph.write({name: quantize(graph, steps) for name, graph in graphs.items()}, path)
+    onnx_graph.write({name: int8(graph, steps) for name, graph in graphs.items()}, path)
     return path
 
 

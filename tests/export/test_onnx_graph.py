@@ -22,7 +22,7 @@ from keras_s2s.export.calibrate import calibrate
 from keras_s2s.export.forms import Form, keras_form, onnx_form, programs_of
 from keras_s2s.export.nodes import MICROSOFT
 from keras_s2s.export.passes import all_graphs
-from keras_s2s.export.quantize import quantize
+from keras_s2s.export.quantize import int8
 from keras_s2s.models import (
     LSTMDecoderConfig,
     LSTMEncoderConfig,
@@ -115,7 +115,7 @@ def write(converted: dict[str, Any], folder: Path) -> None:
     inputs = feeds([Sentence(row) for row in rows(60)], options(strategy="greedy"), VOCABULARY)
     steps = calibrate(fp32.values(), [inputs])
     onnx_graph.write(fp32, folder / "fp32")
-    onnx_graph.write({name: quantize(graph, steps) for name, graph in fp32.items()}, folder / "int8")
+    onnx_graph.write({name: int8(graph, steps) for name, graph in fp32.items()}, folder / "int8")
 
 
 def rows(count: int = 12) -> list[list[int]]:
@@ -284,7 +284,7 @@ def test_what_graphs_are_made_of_stays_as_it_is(exported: Exported, tmp_path: Pa
     fp32 = onnx_graph.expand(model, calls)
     assert model.SerializeToString() == before
     before = fp32.SerializeToString()
-    quantize(fp32, None)
+    int8(fp32, None)
     onnx_graph.write({"greedy": fp32}, tmp_path / "graphs")
     assert fp32.SerializeToString() == before
 

@@ -11,9 +11,11 @@ import pytest
 import tensorflow as tf
 
 from keras_s2s.export import onnx_graph
+from keras_s2s.export.formats import ACTIVATION_LEVELS, WEIGHT_LEVELS
 from keras_s2s.export.lowering import Markers
 from keras_s2s.export.operators import Operators
-from keras_s2s.export.quantize import ACTIVATION_LEVELS, WEIGHT_LEVELS, quantize
+from keras_s2s.export.products import parts
+from keras_s2s.export.quantize import quantize
 from keras_s2s.layers import fused
 from keras_s2s.runtime.graph import session_options
 
@@ -267,7 +269,7 @@ class Exported:
         program = tf.function(lambda *inputs: case.call(*inputs), input_signature=signature, autograph=False)
         self.graph = onnx_graph.expand(*onnx_graph.convert(program))
         if precision == "int8":
-            self.graph = quantize(self.graph, None)
+            self.graph = quantize(self.graph, dict.fromkeys(parts(self.graph), "int8-dynamic"), {})
         self._session = onnxruntime.InferenceSession(
             self.graph.SerializeToString(), session_options(), providers=["CPUExecutionProvider"]
         )

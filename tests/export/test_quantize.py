@@ -1,4 +1,4 @@
-"""Int8 graphs of hand-written ones, against whole numbers in numpy, and the steps that are chosen for them."""
+"""Hand-written graphs in every number format, against numpy, and the steps of activations that are chosen for them."""
 
 from typing import Any
 
@@ -8,8 +8,11 @@ import onnxruntime
 import pytest
 from onnx import numpy_helper, parser
 
+from keras_s2s.errors import UserError
 from keras_s2s.export.calibrate import Steps, calibrate, least_squares
-from keras_s2s.export.quantize import quantize
+from keras_s2s.export.formats import FORMATS
+from keras_s2s.export.products import parts
+from keras_s2s.export.quantize import int8, quantize
 from keras_s2s.runtime.graph import session_options
 
 HEADER = '<ir_version: 8, opset_import: ["" : 18, "com.microsoft" : 1]>\n'
@@ -52,6 +55,18 @@ def weights(inputs: int = 8, outputs: int = 5) -> Weights:
     return {"w": normal(inputs, outputs) * np.exp(normal(outputs)), "b": normal(outputs)}
 
 
+PRODUCTS = [name for name in FORMATS if name != "int8-lstm"]
+
+
+def in_format(model: onnx.ModelProto, name: str) -> onnx.ModelProto:
+    """All of a graph in one format."""
+    return quantize(model, dict.fromkeys(parts(model), name), {"w": Steps(0.02, 128)})
+
+
+def of_rows(model: onnx.ModelProto) -> onnx.ModelProto:
+    return in_format(model, "int8-dynamic")
+
+
 def whole(w: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Weights in whole numbers from -63 to 63, and the scale of each column."""
     scale = np.abs(w).max(axis=0) / 63
@@ -67,31 +82,31 @@ def expected(x: np.ndarray, w: np.ndarray, b: np.ndarray, steps: Steps) -> np.nd
 @pytest.mark.parametrize("steps", [Steps(0.02, 128), Steps(0.01, 0)])
 def test_a_product_of_whole_numbers(steps: Steps) -> None:
     stored, x = weights(), normal(3, 8)
-    y = run(quantize(read(PRODUCT, **stored), {"w": steps}), x=x)
+    y = run(int8(read(PRODUCT, **stored), {"w": steps}), x=x)
     np.testing.assert_allclose(y, expected(x, **stored, steps=steps), rtol=1e-5, atol=1e-5)
-    y = run(quantize(read(NO_BIAS, w=stored["w"]), {"w": steps}), x=x)
+    y = run(int8(read(NO_BIAS, w=stored["w"]), {"w": steps}), x=x)
     np.testing.assert_allclose(y, expected(x, stored["w"], np.zeros(5), steps), rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("zero", [0, 128])
 def test_the_largest_products_do_not_overflow(zero: int) -> None:
     w = np.ones((64, 4), "float32") * [1, -1, 1, -1]
-    model = quantize(read(NO_BIAS, w=w.astype("float32")), {"w": Steps(1.0, zero)})
+    model = int8(read(NO_BIAS, w=w.astype("float32")), {"w": Steps(1.0, zero)})
     x = np.full((5, 64), 255 - zero, "float32")
     np.testing.assert_allclose(run(model, x=x), x @ w, rtol=1e-6)
 
 
 def test_steps_of_rows() -> None:
     stored, x = weights(), normal(3, 8) * [[1], [100], [0]]
-    y = run(quantize(read(PRODUCT, **stored), None), x=x.astype("float32"))
+    y = run(of_rows(read(PRODUCT, **stored)), x=x.astype("float32"))
     for row, result in zip(x, y, strict=True):
         steps = Steps(max(np.abs(row).max() / 127, 1e-12), 128)
         np.testing.assert_allclose(result, expected(row, **stored, steps=steps), rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize("steps", [{"w": Steps(0.02, 128)}, None], ids=["constant", "of rows"])
-def test_a_row_does_not_depend_on_others(steps: Any) -> None:
-    model, x = quantize(read(PRODUCT, **weights(64, 48)), steps), normal(33, 64)
+@pytest.mark.parametrize("name", PRODUCTS)
+def test_a_row_does_not_depend_on_others(name: str) -> None:
+    model, x = in_format(read(PRODUCT, **weights(96, 48)), name), normal(33, 96)
     together = run(model, x=x)
     for row in range(0, 33, 8):
         assert np.array_equal(run(model, x=x[row : row + 1]), together[row : row + 1])
@@ -102,7 +117,7 @@ def test_a_row_does_not_depend_on_others(steps: Any) -> None:
 def test_a_product_in_a_loop() -> None:
     stored, x = weights(5, 5), normal(3, 5)
     steps = Steps(0.05, 128)
-    model = quantize(read(LOOP, **stored, go=np.array(True)), {"w": steps})
+    model = int8(read(LOOP, **stored, go=np.array(True)), {"w": steps})
     y = x
     for rounds in range(4):
         np.testing.assert_allclose(run(model, x=x, rounds=np.array(rounds)), y, rtol=1e-4, atol=1e-4)
@@ -111,7 +126,7 @@ def test_a_product_in_a_loop() -> None:
 
 def test_some_columns_of_a_product() -> None:
     stored, x, ids, steps = weights(), normal(3, 8), np.array([4, 0, 2], "int32"), Steps(0.02, 128)
-    y = run(quantize(read(COLUMNS, **stored), {"w": steps}), x=x, ids=ids)
+    y = run(int8(read(COLUMNS, **stored), {"w": steps}), x=x, ids=ids)
     np.testing.assert_allclose(y, expected(x, **stored, steps=steps)[:, ids], rtol=1e-5, atol=1e-5)
 
 
@@ -125,7 +140,7 @@ def test_rows_of_a_table(tied: bool) -> None:
         model.graph.node.extend(parser.parse_graph("g (float[N,I] x) => (float[N,I] z) { z = Identity(x) }").node)
     for node in model.graph.node:
         node.name = f"embedding_{node.op_type}"
-    y = run(quantize(model, {"table": Steps(1.0, 128)}), ids=ids, x=normal(1, 4))
+    y = run(int8(model, {"table": Steps(1.0, 128)}), ids=ids, x=normal(1, 4))
     values, scale = whole(table.T)
     np.testing.assert_allclose(y, (values * 1.0).T[ids] * scale[ids][..., None], rtol=1e-6)
 
@@ -134,13 +149,13 @@ def test_other_products_and_look_ups_stay() -> None:
     source = """f (float[N,I] x, float[I,O] other, int64[N] ids) => (float[N,O] y, float[N,I] z)
         { y = MatMul(x, other)  z = Gather(w, ids) }"""
     model = read(source, w=normal(4, 8))
-    assert [node.op_type for node in quantize(model, {}).graph.node] == ["MatMul", "Gather"]
+    assert [node.op_type for node in int8(model, {}).graph.node] == ["MatMul", "Gather"]
 
 
 def test_an_add_that_others_see_before_stays() -> None:
     source = "f (float[N,I] x) => (float[N,O] y, float[N,O] xw) { xw = MatMul(x, w)  y = Add(xw, b) }"
     stored, x = weights(), normal(3, 8)
-    model = quantize(read(source, **stored), {"w": Steps(0.02, 128)})
+    model = int8(read(source, **stored), {"w": Steps(0.02, 128)})
     assert [node.op_type for node in model.graph.node] == ["QuantizeLinear", "MatMulIntegerToFloat", "Add"]
     np.testing.assert_allclose(run(model, x=x), expected(x, **stored, steps=Steps(0.02, 128)), rtol=1e-5, atol=1e-5)
 
@@ -183,3 +198,88 @@ def test_calibration_takes_other_graphs_for_what_the_first_has_not() -> None:
         "w": least_squares(x.ravel()),
         "v": least_squares(x.ravel()),
     }
+
+
+def rounded(values: np.ndarray, bits: int) -> np.ndarray:
+    """Rows of weights, each block of 32 rounded to whole multiples of the scale that reaches its largest weight."""
+    blocks = np.pad(values, [(0, 0), (0, -values.shape[1] % 32)]).reshape(len(values), -1, 32)
+    levels = 1 << bits - 1
+    scale = np.maximum(np.abs(blocks).max(axis=-1, keepdims=True) / levels, 1e-12)
+    steps = np.clip(np.round(blocks / scale), -levels, levels - 1)
+    return (steps * scale).reshape(len(values), -1)[:, : values.shape[1]]
+
+
+@pytest.mark.parametrize(("name", "bits"), [("weight8", 8), ("weight4", 4)])
+@pytest.mark.parametrize("inputs", [32, 80])
+def test_blocks_of_weights_lose_no_more_than_plain_rounding(name: str, bits: int, inputs: int) -> None:
+    stored, x = weights(inputs, 24), np.eye(inputs, dtype="float32")
+    y = run(in_format(read(PRODUCT, **stored), name), x=x) - stored["b"]  # the weights themselves
+    plain = rounded(stored["w"].T, bits).T
+    assert 0 < np.square(y - stored["w"]).sum() < 1.05 * np.square(plain - stored["w"]).sum()
+    x = normal(7, inputs)
+    y = run(in_format(read(PRODUCT, **stored), name), x=x)
+    exact = x @ stored["w"] + stored["b"]
+    assert np.abs(y - exact).mean() < 1.2 * np.abs(x @ (plain - stored["w"])).mean() + 0.01 * np.abs(exact).mean()
+
+
+@pytest.mark.parametrize("name", PRODUCTS)
+@pytest.mark.parametrize("turned", [False, True])
+def test_a_table_is_looked_up_in_what_it_is_multiplied_as(name: str, turned: bool) -> None:
+    """Rows of a table in a format, alone and where it is the matrix of a product, too."""
+    table, ids = normal(9, 40), np.array([[0, 8, 3], [5, 5, 0]], "int32")
+    rows = "rows = Transpose <perm = [1, 0]> (table)  z = MatMul(x, table)" if turned else "z = Identity(x)"
+    found = "rows" if turned else "table"
+    source = (
+        f"f (int32[N,T] ids, float[M,D] x) => (float[N,T,D] y, float[M,O] z) {{ {rows}  y = Gather({found}, ids) }}"
+    )
+    model = read(source, table=table.T.copy() if turned else table)
+    model.graph.node[-1].name = "embedding_1"
+    changed = quantize(model, {"table": name}, {"table": Steps(0.02, 128)})
+    y = run(changed, ids=ids, x=normal(1, 40))
+    error = {"fp16": 1e-3, "weight8": 0.01, "weight4": 0.12}.get(name, 0.02)
+    assert y.shape == (2, 3, 40)
+    assert 0 < np.abs(y - table[ids]).max() < error * np.abs(table).max()
+    held = [tensor for tensor in changed.graph.initializer if np.prod(tensor.dims) >= table.size / 2]
+    assert len(held) == 1
+    assert numpy_helper.to_array(held[0]).nbytes < 0.6 * table.nbytes
+
+
+def test_float16_halves() -> None:
+    stored, x = weights(), normal(3, 8)
+    y = run(in_format(read(PRODUCT, **stored), "fp16"), x=x)
+    np.testing.assert_allclose(y, x @ stored["w"] + stored["b"], rtol=5e-3, atol=5e-3)
+    assert not np.array_equal(y, x @ stored["w"] + stored["b"])
+    y = run(in_format(read(COLUMNS, **stored), "fp16"), x=x, ids=np.array([4, 0], "int32"))
+    np.testing.assert_allclose(y, (x @ stored["w"] + stored["b"])[:, [4, 0]], rtol=5e-3, atol=5e-3)
+
+
+def test_blocks_have_no_columns() -> None:
+    with pytest.raises(UserError, match=r"weight4: graphs with a shortlist .* choose int8"):
+        in_format(read(COLUMNS, **weights()), "weight4")
+
+
+LSTM = """f (float[T,N,I] x, int32[N] lengths, float[1,N,H] h, float[1,N,H] c) => (float[T,1,N,H] y) {
+    y, last_h, last_c = LSTM <hidden_size = 6, direction = DIRECTION> (x, w, r, b, lengths, h, c)
+}"""
+
+
+@pytest.mark.parametrize("direction", ["forward", "reverse"])
+def test_an_lstm_in_whole_numbers(direction: str) -> None:
+    stored = {"w": normal(1, 24, 8) / 3, "r": normal(1, 24, 6) / 3, "b": normal(1, 48)}
+    model = read(LSTM.replace("DIRECTION", f'"{direction}"'), **stored)
+    given = {"x": normal(5, 3, 8), "lengths": np.array([5, 2, 4], "int32"), "h": normal(1, 3, 6), "c": normal(1, 3, 6)}
+    exact, y = (run(graph, **given) for graph in (model, in_format(model, "int8-lstm")))
+    assert 0 < np.abs(y - exact).max() < 0.05
+    assert [node.op_type for node in int8(model, {}).graph.node] == ["LSTM"]
+
+
+def test_each_matrix_has_its_own_format() -> None:
+    source = (
+        "f (float[N,I] x) => (float[N,O] y) { h = MatMul(x, encoder)  k = MatMul(h, decoder)  y = MatMul(k, logits) }"
+    )
+    names = {"encoder": "encoder", "decoder": "decoder", "logits": "output"}
+    model = read(source, **{name: normal(8, 8) for name in names})
+    assert parts(model) == names
+    changed = quantize(model, {"encoder": "fp16", "logits": "weight8"}, {})
+    kinds = [node.op_type for node in changed.graph.node]
+    assert kinds == ["Cast", "MatMul", "Cast", "MatMul", "MatMulNBits"]

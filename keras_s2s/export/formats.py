@@ -1,0 +1,272 @@
+"""Number formats of weights: how a product, a look-up or an LSTM is written in each.
+
+In all of them but the last a row's result depends on nothing else in its batch.
+"""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+import numpy as np
+from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
+
+from keras_s2s.errors import UserError
+from keras_s2s.export.calibrate import Steps
+from keras_s2s.export.nodes import MICROSOFT, Nodes
+from keras_s2s.export.products import LookUp, Product
+
+WEIGHT_LEVELS, ACTIVATION_LEVELS = 63, 127
+_BLOCK = 32  # inputs that share a scale
+# Shares of the scale that reaches the largest weight of a block, from which the one with the least error is taken.
+_CLIPS = np.linspace(1.0, 0.7, 13)
+
+
+class Format(Nodes):
+    """A number format; each method makes nodes in the place of others, whose result's name they keep.
+
+    A table that is looked up in and is a product's matrix, too, is stored once.
+
+    Args:
+        model: in float32, with its weights in it.
+        steps: of activations, by the name of the product's matrix, for the format that has constant ones.
+    """
+
+    name: str
+
+    def __init__(self, model: ModelProto, steps: Mapping[str, Steps]) -> None:
+        super().__init__(self.name)
+        self._weights = {tensor.name: tensor for tensor in model.graph.initializer}
+        self._steps = steps
+
+    def product(self, product: Product) -> list[NodeProto]:
+        """The nodes of x W + b."""
+        y = self._multiplied(product, product.node.input[0])
+        return self._named(y, (product.add or product.node).output[0])
+
+    def look_up(self, look_up: LookUp) -> list[NodeProto]:
+        """The nodes that give rows of a table in float32."""
+        y = self._rows(look_up.table, look_up.node.input[1], look_up.turned)
+        return self._named(y, look_up.node.output[0])
+
+    def _multiplied(self, product: Product, x: str) -> str:
+        raise NotImplementedError
+
+    def _rows(self, table: str, ids: str, turned: bool) -> str:
+        raise NotImplementedError
+
+    def _value(self, name: str) -> np.ndarray:
+        return numpy_helper.to_array(self._weights[name])
+
+    def _named(self, y: str, name: str) -> list[NodeProto]:
+        """The nodes since the last time, the last of which now gives `name`."""
+        nodes = self.take()
+        assert nodes[-1].output[0] == y
+        nodes[-1].output[0] = name
+        return nodes
+
+
+class Int8(Format):
+    """7 bits a weight with a scale for each output, 8 bits an activation with a constant step that fits a user's text.
+
+    Weights go from -63 to 63. On an x86 without VNNI products of uint8 and int8 are added in pairs of 16 bits, where
+    larger weights overflow; so the results are the same on every processor. y = (x_q - z) W_q · step · scale + b.
+    """
+
+    name = "int8"
+
+    def _multiplied(self, product: Product, x: str) -> str:
+        values, scales = self._columns(product)
+        steps = self._steps[product.weight]
+        step = self.constant(f"{product.weight}/step", np.array(steps.step, "float32"))
+        zero = self.constant(f"zero_{steps.zero}", np.array(steps.zero, "uint8"))
+        quantized = self.node("QuantizeLinear", [x, step, zero])
+        inputs = [quantized, values, step, scales, zero, "", product.bias]
+        return self.node("MatMulIntegerToFloat", inputs, domain=MICROSOFT)
+
+    def _columns(self, product: Product) -> tuple[str, str]:
+        values, scales = self._quantized(product.weight, axis=0)
+        if product.columns:
+            values = self.node("Gather", [values, product.columns], axis=1)
+            scales = self.node("Gather", [scales, product.columns], axis=0)
+        return values, scales
+
+    def _rows(self, table: str, ids: str, turned: bool) -> str:
+        """Each row times its own scale."""
+        values, scales = self._quantized(table, axis=0 if turned else 1)
+        if turned:
+            values = self.node("Transpose", [values], perm=[1, 0])
+        rows = self.node("Cast", [self.node("Gather", [values, ids], axis=0)], to=TensorProto.FLOAT)
+        scale = self.node("Unsqueeze", [self.node("Gather", [scales, ids], axis=0), self.integers(-1)])
+        return self.node("Mul", [rows, scale])
+
+    def _quantized(self, name: str, axis: int) -> tuple[str, str]:
+        """Names of int8 values and of their scales, one for each place of the axis that is not reduced."""
+        if f"{name}/int8" not in self.initializers:
+            value = self._value(name)
+            scale = np.maximum(np.abs(value).max(axis=axis, keepdims=True) / WEIGHT_LEVELS, 1e-12)
+            steps = np.clip(np.round(value / scale), -WEIGHT_LEVELS, WEIGHT_LEVELS).astype("int8")
+            self.constant(f"{name}/int8", steps)
+            self.constant(f"{name}/int8/scale", scale.astype("float32").ravel())
+        return f"{name}/int8", f"{name}/int8/scale"
+
+
+class Int8OfRows(Int8):
+    """Weights as `Int8` has them, and for each row of activations a step of its own: x_q = round(x · 127 / max|x|)."""
+
+    name = "int8-dynamic"
+
+    def _multiplied(self, product: Product, x: str) -> str:
+        values, scales = self._columns(product)
+        middle, one = self.constant("zero_128", np.array(128, "uint8")), self.number(1.0)
+        largest = self.node("ReduceMax", [self.node("Abs", [x]), self.integers(-1)], keepdims=1)
+        step = self.node("Max", [self.node("Mul", [largest, self.number(1 / ACTIVATION_LEVELS)]), self.number(1e-12)])
+        quantized = self.node("QuantizeLinear", [self.node("Div", [x, step]), one, middle])
+        y = self.node("MatMulIntegerToFloat", [quantized, values, one, scales, middle], domain=MICROSOFT)
+        y = self.node("Mul", [y, step])
+        return self.node("Add", [y, product.bias]) if product.bias else y
+
+
+class Weight8(Format):
+    """8 bits a weight, with a scale for each block of 32 inputs of an output; the graph's activations stay float32.
+
+    MatMulNBits of onnxruntime. Inside it each block of activations gets 8 bits and a step of its own
+    (`accuracy_level` 4); with blocks of 32 a row's result does not depend on how many there are, with others it does.
+    """
+
+    name = "weight8"
+    bits = 8
+
+    def _multiplied(self, product: Product, x: str) -> str:
+        if product.columns:
+            raise UserError(
+                f"{self.name}: graphs with a shortlist take columns of the output; choose int8 for that part"
+            )
+        inputs, outputs = self._weights[product.weight].dims
+        values, scales = self._packed(product.weight, turned=True)
+        return self.node(
+            "MatMulNBits",
+            [x, values, scales, "", "", product.bias],
+            domain=MICROSOFT,
+            K=inputs,
+            N=outputs,
+            bits=self.bits,
+            block_size=_BLOCK,
+            accuracy_level=4,
+        )
+
+    def _rows(self, table: str, ids: str, turned: bool) -> str:
+        width = self._weights[table].dims[0 if turned else 1]
+        values, scales = self._packed(table, turned)
+        rows = self._unpacked(self.node("Gather", [values, ids], axis=0))  # (..., blocks, block)
+        rows = self.node("Sub", [self.node("Cast", [rows], to=TensorProto.FLOAT), self.number(1 << self.bits - 1)])
+        scale = self.node("Unsqueeze", [self.node("Gather", [scales, ids], axis=0), self.integers(-1)])
+        rows = self.node("Mul", [rows, scale])
+        rows = self.node("Reshape", [rows, self.integers(0, 0, -1)])
+        return self.node("Slice", [rows, self.integers(0), self.integers(width), self.integers(-1)])
+
+    def _unpacked(self, values: str) -> str:
+        return values
+
+    def _packed(self, name: str, turned: bool) -> tuple[str, str]:
+        """Names of unsigned values (O, blocks, bytes) and of scales (O, blocks)."""
+        if f"{name}/values" not in self.initializers:
+            value = self._value(name).T if turned else self._value(name)
+            value = np.pad(value, [(0, 0), (0, -value.shape[1] % _BLOCK)])
+            blocks = value.reshape(len(value), -1, _BLOCK)
+            levels = 1 << self.bits - 1
+            scale = _scales(blocks, levels)
+            whole = np.clip(np.round(blocks / scale), -levels, levels - 1) + levels
+            self.constant(f"{name}/values", self._bytes(whole.astype("uint8")))
+            self.constant(f"{name}/scales", scale[..., 0].astype("float32"))
+        return f"{name}/values", f"{name}/scales"
+
+    def _bytes(self, values: np.ndarray) -> np.ndarray:
+        return values
+
+
+class Weight4(Weight8):
+    """4 bits a weight, two in a byte; else as `Weight8`."""
+
+    name = "weight4"
+    bits = 4
+
+    def _bytes(self, values: np.ndarray) -> np.ndarray:
+        return values[..., 0::2] | values[..., 1::2] << 4
+
+    def _unpacked(self, values: str) -> str:
+        four, last = np.array(4, "uint8"), self.integers(-1)
+        low = self.node("BitwiseAnd", [values, self.constant("low_bits", np.array(15, "uint8"))])
+        high = self.node("BitShift", [values, self.constant("four", four)], direction="RIGHT")
+        pairs = self.node("Concat", [self.node("Unsqueeze", [part, last]) for part in (low, high)], axis=-1)
+        return self.node("Reshape", [pairs, self.integers(0, 0, 0, -1)])
+
+
+class Half(Format):
+    """Products in float16, for processors that are quicker in it; what stands between them stays in float32."""
+
+    name = "fp16"
+
+    def _multiplied(self, product: Product, x: str) -> str:
+        weight = self._halved(product.weight)
+        if product.columns:
+            weight = self.node("Gather", [weight, product.columns], axis=1)
+        y = self.node("MatMul", [self.node("Cast", [x], to=TensorProto.FLOAT16), weight])
+        y = self.node("Cast", [y], to=TensorProto.FLOAT)
+        return self.node("Add", [y, product.bias]) if product.bias else y
+
+    def _rows(self, table: str, ids: str, turned: bool) -> str:
+        values = self._halved(table)
+        if turned:
+            values = self.node("Transpose", [values], perm=[1, 0])
+        return self.node("Cast", [self.node("Gather", [values, ids], axis=0)], to=TensorProto.FLOAT)
+
+    def _halved(self, name: str) -> str:
+        return self.constant(f"{name}/fp16", self._value(name).astype("float16"))
+
+
+class DynamicLSTM(Format):
+    """LSTM layers with 7 bits a weight: DynamicQuantizeLSTM of onnxruntime, which has one step for a whole batch."""
+
+    name = "int8-lstm"
+
+    def lstm(self, node: NodeProto) -> list[NodeProto]:
+        """The node in the place of an LSTM."""
+        x, kernel, recurrent, *others = node.input
+        weights = {name: self._quantized(name) for name in (kernel, recurrent)}
+        others += [""] * (5 - len(others))  # bias, lengths, first h, first c, peepholes
+        quantized = [x, *(weights[name][0] for name in (kernel, recurrent)), *others]
+        quantized += [part for name in (kernel, recurrent) for part in weights[name][1:]]
+        replaced = helper.make_node("DynamicQuantizeLSTM", quantized, node.output, node.name, domain=MICROSOFT)
+        replaced.attribute.extend(node.attribute)
+        return [replaced]
+
+    def _quantized(self, name: str) -> tuple[str, str, str]:
+        """Names of values (directions, I, gates · H), of scales and of zero points (directions, gates · H)."""
+        value = np.swapaxes(self._value(name), 1, 2)
+        scale = np.maximum(np.abs(value).max(axis=1, keepdims=True) / WEIGHT_LEVELS, 1e-12)
+        whole = np.clip(np.round(value / scale), -WEIGHT_LEVELS, WEIGHT_LEVELS).astype("int8")
+        return (
+            self.constant(f"{name}/int8", whole),
+            self.constant(f"{name}/int8/scale", scale[:, 0].astype("float32")),
+            self.constant(f"{name}/int8/zero", np.zeros(scale[:, 0].shape, "int8")),
+        )
+
+
+FORMATS: Mapping[str, type[Format]] = MappingProxyType(
+    {kind.name: kind for kind in (Int8, Int8OfRows, Weight8, Weight4, Half, DynamicLSTM)}
+)
+
+
+def _scales(blocks: np.ndarray, levels: int) -> np.ndarray:
+    """A scale for each block (..., 1), by which its weights have the least square error.
+
+    There is a step more below zero than above, and the largest weight of a block takes the side of that.
+    """
+    largest = np.take_along_axis(blocks, np.abs(blocks).argmax(axis=-1, keepdims=True), axis=-1)
+    largest = np.where(largest == 0, 1e-12, largest)
+    best, least = largest / -levels, np.full(largest.shape, np.inf)
+    for clip in _CLIPS:
+        scale = largest * clip / -levels
+        whole = np.clip(np.round(blocks / scale), -levels, levels - 1)
+        error = np.square(whole * scale - blocks).sum(axis=-1, keepdims=True)
+        best, least = np.where(error < least, scale, best), np.minimum(error, least)
+    return best

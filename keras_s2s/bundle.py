@@ -194,11 +194,36 @@ class Limits(Config):
     max_source_tokens: Count
 
 
+class Precision(Config):
+    """How graphs that `keras-s2s quantize` added were made of those in float32.
+
+    Attributes:
+        parts: of the model, and the number format of the weights of each.
+        kept: layers that stayed in float32, as their loss was too large.
+        depends_on_batch: whether a text's result depends on the others in its batch.
+        metric: what was measured, on how many `sentences`.
+        value: of these graphs.
+        interval: half the width of the 95 % interval around it.
+        fp32: the value of the graphs in float32.
+        sentences: of the dev data.
+    """
+
+    parts: dict[str, str]
+    kept: tuple[str, ...] = ()
+    depends_on_batch: bool = False
+    metric: str
+    value: float
+    interval: float
+    fp32: float
+    sentences: Count
+
+
 class Manifest(Config):
     """The content of bundle.json.
 
     Attributes:
         graphs: precision -> graph's name -> ONNX file; see `graph_name`.
+        precisions: of those that were added after the export, how they were made and what they lose.
         files: path -> SHA-256 of every other file that is loaded (weights, the SavedModel's files).
         parts: of the model, as `models.describe` lists them.
         shortlist: an .npz file with the target ids that each source id may need: `candidates` (V, k) int32, padded
@@ -213,6 +238,7 @@ class Manifest(Config):
     task: str = Field(pattern=r"^\w+$")
     tokenizers: Tokenizers
     graphs: dict[str, dict[str, File]]
+    precisions: dict[str, Precision] = Field(default_factory=dict)
     files: dict[RelativePath, Sha256]
     decoding: Decoding
     limits: Limits

@@ -40,7 +40,7 @@ Precision = Annotated[
         metavar="NAME",
         rich_help_panel="Speed",
         show_default=False,
-        help="Which of the bundle's graphs: int8 or fp32. By default int8.",
+        help="Which of the bundle's graphs: int8, fp32, or what `quantize` added. By default int8.",
     ),
 ]
 Threads = Annotated[

@@ -1,21 +1,29 @@
 """What the products of a graph are given on a user's text, and the steps of activations that fit it."""
 
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from onnx import ModelProto, TensorProto, helper
 
+from keras_s2s.bundle import Decoding
 from keras_s2s.export import onnx_graph
 from keras_s2s.export.passes import loops_of
 from keras_s2s.export.products import products
+from keras_s2s.runtime.feeds import Sentence, feeds
 from keras_s2s.runtime.graph import Graph
+from keras_s2s.text.padding import pad
 
 Arrays = Mapping[str, np.ndarray]
 
+_SENTENCES = 200
+# Small, for what a beam is given in all of its steps is held at once.
+_BATCH = 8
+
 _SAMPLE = 1 << 16  # activations of a product that are kept of a batch
+_REACHED = 0.9999
 _CLIPS = np.linspace(1.0, 0.2, 41)  # shares of the largest activation that are tried
 
 
@@ -27,31 +35,70 @@ class Steps:
     zero: int
 
 
-def calibrate(graphs: Iterable[ModelProto], batches: Iterable[Arrays]) -> dict[str, Steps]:
+Choose = Callable[[np.ndarray], Steps]
+
+
+def calibration_batches(
+    rows: Sequence[Sequence[int]], targets: Sequence[Sequence[int]], decoding: Decoding, vocabulary: int
+) -> list[Arrays]:
+    """Inputs of all graphs, with sentences of like length together; the first 200 are taken.
+
+    Args:
+        rows: ids of sources, with EOS.
+        targets: of their references, with EOS.
+        decoding: options of the searches.
+        vocabulary: V, of the target.
+    """
+    order = sorted(range(min(len(targets), _SENTENCES)), key=lambda index: len(rows[index]))
+    groups = [order[start : start + _BATCH] for start in range(0, len(order), _BATCH)]
+    return [
+        {
+            **feeds([Sentence(rows[index]) for index in group], decoding, vocabulary),
+            "target_ids": pad([targets[index] for index in group]),
+        }
+        for group in groups
+    ]
+
+
+def calibrate(
+    graphs: Iterable[ModelProto], batches: Iterable[Arrays], choose: Choose | None = None
+) -> dict[str, Steps]:
     """Runs graphs until all their products have been seen, and chooses the steps of each one's activations.
 
     Args:
         graphs: in float32, with their weights in them.
         batches: inputs of all graphs together; each takes those that it has.
+        choose: makes steps of a sample of activations; `least_squares` if None.
 
     Returns:
         The steps by the name of the product's matrix.
     """
-    batches, found = list(batches), dict[str, Steps]()
+    batches, choose, found = list(batches), choose or least_squares, dict[str, Steps]()
     for model in graphs:
         weights = {product.weight for product in products(model)}
         if weights - found.keys():
-            of_model = {name: least_squares(values) for name, values in _activations(model, batches).items()}
+            of_model = {name: choose(values) for name, values in _activations(model, batches).items()}
             found = of_model | found  # what an earlier graph has said stays
     return found
 
 
 def least_squares(values: np.ndarray) -> Steps:
     """The steps with the least square error on a sample. Where nothing is negative, all 256 are for what is not."""
-    zero, levels = (128, 127) if values.min() < 0 else (0, 255)
+    zero, levels = _levels(values)
     largest = max(float(np.abs(values).max()), 1e-12)
     steps = largest * _CLIPS / levels
     return Steps(float(min(steps, key=lambda step: _error(values, step, zero))), zero)
+
+
+def percentile(values: np.ndarray) -> Steps:
+    """The steps that reach 99.99 % of a sample, cutting the largest."""
+    zero, levels = _levels(values)
+    return Steps(max(float(np.quantile(np.abs(values), _REACHED)), 1e-12) / levels, zero)
+
+
+def _levels(values: np.ndarray) -> tuple[int, int]:
+    """Where zero is, and how many steps there are above it."""
+    return (128, 127) if values.min() < 0 else (0, 255)
 
 
 def _error(values: np.ndarray, step: float, zero: int) -> float:

@@ -13,7 +13,7 @@ from keras_s2s import bundle
 from keras_s2s.bundle import Decoding, Strategy, graph_name, strategy_and_features
 from keras_s2s.config import parse
 from keras_s2s.export import onnx_graph, saved_model
-from keras_s2s.export.calibrate import calibrate
+from keras_s2s.export.calibrate import calibrate, calibration_batches
 from keras_s2s.export.checks import SOME, Check, checks, search_name
 from keras_s2s.export.forms import Form, keras_form, onnx_form, programs_of, saved_model_form, saved_model_texts
 from keras_s2s.export.measure import Measured, ParallelText, bytes_of, bytes_of_weights, measure
@@ -22,9 +22,8 @@ from keras_s2s.export.report import draw_attention, write_report
 from keras_s2s.export.request import Lexicon, Request, check_request, default_graphs
 from keras_s2s.export.verify import BATCH, verify, verify_numbers, verify_texts
 from keras_s2s.models import describe
-from keras_s2s.runtime.feeds import Sentence, feeds
+from keras_s2s.runtime.feeds import Sentence, source_rows
 from keras_s2s.text import Tokenizer
-from keras_s2s.text.padding import pad
 from keras_s2s.text.tokenizer import EOS
 
 DEFAULT_DECODING = Decoding(
@@ -41,8 +40,6 @@ VERIFIED_SENTENCES = 1000
 SHORTLIST = "shortlist.npz"
 PRECISIONS = ("fp32", "int8")
 
-# Small, for what a beam is given in all of its steps is held at once.
-_CALIBRATION_BATCH = 8
 _PACKAGES = (
     "keras_s2s",
     "tensorflow",
@@ -126,9 +123,9 @@ def export_bundle(
         saved_model.save(
             model, programs, default, source_tokenizer, target_tokenizer, decoding, max_source_tokens, saved
         )
-        rows = _rows(source_tokenizer, dev.sources[:VERIFIED_SENTENCES], max_source_tokens)
+        rows = source_rows(source_tokenizer, dev.sources[:VERIFIED_SENTENCES], max_source_tokens)
         targets = [[*ids, EOS] for ids in target_tokenizer.encode(list(dev.targets[:SOME]))]
-        batches = _batches(rows, targets, decoding, target_tokenizer.vocabulary_size)
+        batches = calibration_batches(rows, targets, decoding, target_tokenizer.vocabulary_size)
         write_graphs(programs, default, batches, folder, progress)
         if shortlist is not None:
             np.savez_compressed(folder / SHORTLIST, candidates=shortlist.candidates, always=shortlist.always)
@@ -146,7 +143,7 @@ def export_bundle(
                 comparisons += verify_numbers(forms, graph, rows[:SOME], targets)
 
         split, text = ("dev", dev) if test is None else ("test", test)
-        sentences = [Sentence(row) for row in _rows(source_tokenizer, text.sources, max_source_tokens)]
+        sentences = [Sentence(row) for row in source_rows(source_tokenizer, text.sources, max_source_tokens)]
         search = search_name(decoding.strategy, decoding.beam_size, decoding.features)
         suppressed = [ids for ids in target_tokenizer.encode(list(decoding.suppress)) if ids]
         check = Check(default, search, decoding, sentences, suppressed)
@@ -262,25 +259,6 @@ def write_graphs(
     progress("calibrating int8")
     steps = calibrate([graphs[default], *graphs.values()], batches)
     onnx_graph.write({name: int8(graph, steps) for name, graph in graphs.items()}, folder / "onnx" / "int8")
-
-
-def _batches(
-    rows: Sequence[Sequence[int]], targets: Sequence[Sequence[int]], decoding: Decoding, vocabulary: int
-) -> list[Mapping[str, np.ndarray]]:
-    """Inputs of all graphs, with sentences of like length together."""
-    order = sorted(range(min(len(targets), SOME)), key=lambda index: len(rows[index]))
-    groups = [order[start : start + _CALIBRATION_BATCH] for start in range(0, len(order), _CALIBRATION_BATCH)]
-    return [
-        {
-            **feeds([Sentence(rows[index]) for index in group], decoding, vocabulary),
-            "target_ids": pad([targets[index] for index in group]),
-        }
-        for group in groups
-    ]
-
-
-def _rows(tokenizer: Tokenizer, texts: Sequence[str], longest: int) -> list[list[int]]:
-    return [[*ids[: longest - 1], EOS] for ids in tokenizer.encode(texts)]
 
 
 def _sizes(model: Any, folder: Path) -> dict[str, tuple[str, int]]:

@@ -17,7 +17,7 @@ from keras_s2s.export.products import LookUp, Product
 WEIGHT_LEVELS, ACTIVATION_LEVELS = 63, 127
 _BLOCK = 32  # inputs that share a scale
 # Shares of the scale that reaches the largest weight of a block, from which the one with the least error is taken.
-_CLIPS = np.linspace(1.0, 0.7, 13)
+_CLIPS = np.linspace(1.0, 0.7, 7)
 
 
 class Format(Nodes):
@@ -223,15 +223,15 @@ class Half(Format):
         return self.constant(f"{name}/fp16", self._value(name).astype("float16"))
 
 
-class DynamicLSTM(Format):
-    """LSTM layers with 7 bits a weight: DynamicQuantizeLSTM of onnxruntime, which has one step for a whole batch."""
+class DynamicLSTM(Int8):
+    """`Int8`, and LSTM layers with 7 bits a weight: DynamicQuantizeLSTM of onnxruntime, with one step for a batch."""
 
     name = "int8-lstm"
 
     def lstm(self, node: NodeProto) -> list[NodeProto]:
         """The node in the place of an LSTM."""
         x, kernel, recurrent, *others = node.input
-        weights = {name: self._quantized(name) for name in (kernel, recurrent)}
+        weights = {name: self._gates(name) for name in (kernel, recurrent)}
         others += [""] * (5 - len(others))  # bias, lengths, first h, first c, peepholes
         quantized = [x, *(weights[name][0] for name in (kernel, recurrent)), *others]
         quantized += [part for name in (kernel, recurrent) for part in weights[name][1:]]
@@ -239,7 +239,7 @@ class DynamicLSTM(Format):
         replaced.attribute.extend(node.attribute)
         return [replaced]
 
-    def _quantized(self, name: str) -> tuple[str, str, str]:
+    def _gates(self, name: str) -> tuple[str, str, str]:
         """Names of values (directions, I, gates · H), of scales and of zero points (directions, gates · H)."""
         value = np.swapaxes(self._value(name), 1, 2)
         scale = np.maximum(np.abs(value).max(axis=1, keepdims=True) / WEIGHT_LEVELS, 1e-12)

@@ -36,6 +36,11 @@ def lowering(backend: Any) -> Iterator[None]:
         _BACKEND.reset(token)
 
 
+def is_lowered() -> bool:
+    """Whether something else than `keras.ops` takes the calls."""
+    return _BACKEND.get() is not None
+
+
 def _fused(function: Callable) -> Callable:
     @functools.wraps(function)
     def dispatch(*args: Any, **options: Any) -> Any:

@@ -38,7 +38,7 @@ class TokenHead(keras.layers.Layer):
         matrix = self.kernel if self.tied is None else self.tied.table
         logits = fused.linear(hidden, matrix, self.bias, transposed=self.tied is not None, columns=columns)
         logits = ops.cast(logits, "float32")
-        if columns is not None:
+        if columns is not None or fused.is_lowered():  # What takes the product has its own factors.
             return logits
         # Tensors, for of a variable Keras would forget what it is cast to.
         by_rows, bias = ops.cast(matrix, self.compute_dtype), ops.cast(self.bias, "float32")

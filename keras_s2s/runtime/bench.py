@@ -27,13 +27,13 @@ class Setting:
         precision: which of the bundle's graphs.
         threads: of an operator.
         batch_size: texts of a call.
-        beam_size: 1 is greedy.
+        beam_size: 1 is greedy; None decodes as the bundle does by default.
     """
 
     precision: str
     threads: int
     batch_size: int
-    beam_size: int
+    beam_size: int | None = None
 
 
 @dataclass(frozen=True)
@@ -81,8 +81,9 @@ def bench(
 
 def measure(path: str | os.PathLike[str], texts: Sequence[str], setting: Setting, seconds: float) -> Timing:
     """Measures one setting in this process; its memory is the most that the process has ever had."""
-    strategy = "beam" if setting.beam_size > 1 else "greedy"
-    options: dict[str, Any] = {"strategy": strategy, "beam_size": setting.beam_size, "batch_size": setting.batch_size}
+    options: dict[str, Any] = {"batch_size": setting.batch_size}
+    if setting.beam_size is not None:
+        options |= {"strategy": "beam" if setting.beam_size > 1 else "greedy", "beam_size": setting.beam_size}
     again = itertools.cycle(texts)
     start = time.perf_counter()
     generator = Generator.load(path, setting.precision, setting.threads)

@@ -7,6 +7,7 @@ import numpy as np
 
 from keras_s2s.bundle import Decoding
 from keras_s2s.text.padding import pad
+from keras_s2s.text.tokenizer import EOS, Tokenizer
 
 _KINDS = {bool: "bool", int: "int32", float: "float32"}
 
@@ -28,6 +29,11 @@ class Sentence:
     def __len__(self) -> int:
         """The number of source ids."""
         return len(self.ids)
+
+
+def source_rows(tokenizer: Tokenizer, texts: Sequence[str], longest: int) -> list[list[int]]:
+    """The ids of texts, each with EOS and cut to `longest` ids."""
+    return [[*ids[: longest - 1], EOS] for ids in tokenizer.encode(list(texts))]
 
 
 def length_limit(source_length: int, decoding: Decoding) -> int:

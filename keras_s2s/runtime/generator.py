@@ -15,7 +15,7 @@ import onnxruntime
 from keras_s2s.bundle import Bundle, read, verify
 from keras_s2s.errors import UserError
 from keras_s2s.runtime.batching import map_batches
-from keras_s2s.runtime.feeds import Sentence, feeds, length_limit
+from keras_s2s.runtime.feeds import Sentence, feeds, length_limit, source_rows
 from keras_s2s.runtime.graph import Graph, candidates
 from keras_s2s.runtime.options import Options, choose_graph, find_graph, options_of
 from keras_s2s.runtime.scoring import Scored
@@ -263,7 +263,7 @@ class Generator:
         if len(sources) != len(targets):
             raise UserError(f"{len(sources)} sources and {len(targets)} targets; give each source one target")
         limit = self.bundle.manifest.limits.max_source_tokens
-        rows = [[*ids[: limit - 1], EOS] for ids in self._source.encode(list(sources))]
+        rows = source_rows(self._source, sources, limit)
         endings = [[*ids, EOS] for ids in self._target.encode(list(targets))]
         return [Pair(*pair) for pair in zip(rows, endings, strict=True)]
 

@@ -8,6 +8,7 @@ from keras_s2s.config import Config
 from keras_s2s.training.distribution import Devices
 from keras_s2s.training.optimizers import OptimizerConfig
 from keras_s2s.training.precision import Precision
+from keras_s2s.training.quantization import Aware
 
 Rate = Annotated[NonNegativeFloat, Field(lt=1)]
 
@@ -37,6 +38,9 @@ class TrainingConfig(Config):
         precision: of large products; all else is float32.
         devices: "one", all of this machine ("mirrored"), or those of several machines ("workers").
         start_from: another recipe, a file beside this one, whose model gives the first weights, as far as they fit.
+        quantization_aware: a number format, "int8" or "weight4"; products then compute with numbers as coarse as those
+            of the exported graph. For a model that loses too much by it: `start_from` that model's recipe, and train
+            a few hundred steps at a low rate.
         freeze: patterns of paths of weights that stay as they are, see `freezing.freeze`.
         tensorboard: whether event files are written, with decoded samples and pictures of attention.
         seed: of weights, dropout and the order of data.
@@ -60,6 +64,7 @@ class TrainingConfig(Config):
     precision: Precision = "float32"
     devices: Devices = "one"
     start_from: str | None = None
+    quantization_aware: Aware | None = None
     freeze: tuple[str, ...] = ()
     tensorboard: bool = False
     seed: NonNegativeInt = 1
@@ -69,4 +74,10 @@ class TrainingConfig(Config):
         kept = {"best": self.keep_best, "last": self.keep_last}
         if self.average is not None and kept[self.average] < 2:
             raise ValueError(f"average: {self.average}: needs at least two; raise keep_{self.average}")
+        return self
+
+    @model_validator(mode="after")
+    def _rounds(self) -> Self:
+        if self.quantization_aware is not None and self.devices != "one":
+            raise ValueError("quantization_aware: works on one device; leave 'devices' out")
         return self

@@ -14,7 +14,7 @@ from rich.console import Console
 from keras_s2s.data import Batches, Examples, Task, encode, learn_alignments
 from keras_s2s.data.heads import Head
 from keras_s2s.models import ModelConfig, Seq2Seq, build
-from keras_s2s.training import budget, distribution, objective, precision, progress, transfer
+from keras_s2s.training import budget, distribution, objective, precision, progress, quantization, transfer
 from keras_s2s.training.callbacks import DecodedMetrics, DevPerplexity, Judge
 from keras_s2s.training.checkpoints import Checkpoints, average
 from keras_s2s.training.config import TrainingConfig
@@ -62,6 +62,18 @@ def train(
     Raises:
         UserError: the data do not suit the model, or `loss_weights` its heads, or a file cannot be read or written.
     """
+    with quantization.rounding(training.quantization_aware):
+        return _train(config, task, training, folder, callbacks, start)
+
+
+def _train(
+    config: ModelConfig,
+    task: Task,
+    training: TrainingConfig,
+    folder: Path,
+    callbacks: Sequence[keras.callbacks.Callback],
+    start: Start | None,
+) -> Path:
     heads = objective.heads_of(config)
     objective.check(training, heads)
     strategy = distribution.strategy(training.devices)

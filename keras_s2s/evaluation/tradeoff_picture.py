@@ -1,0 +1,74 @@
+"""A picture of what quality costs: a metric over size and over speed."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+_INK, _FAINT, _STRONG, _PALE = "#30343b", "#8a9099", "#1f5fa8", "#9db9d9"
+
+
+@dataclass(frozen=True)
+class Point:
+    """One form of a model.
+
+    Attributes:
+        name: stands beside its point.
+        value: by the metric.
+        interval: half the width of the 95 % interval around it.
+        megabytes: on disk.
+        tokens_per_second: written.
+        is_best: drawn darker.
+    """
+
+    name: str
+    value: float
+    interval: float
+    megabytes: float
+    tokens_per_second: float
+    is_best: bool
+
+
+def tradeoff_picture(path: Path, points: Sequence[Point], metric: str) -> None:
+    """Writes a PNG with two panels: the metric, with its interval, over megabytes and over tokens a second.
+
+    Args:
+        path: the file to write.
+        points: the forms that are compared.
+        metric: its name.
+
+    Raises:
+        ValueError: there are no points.
+    """
+    if not points:
+        raise ValueError("no points to draw")
+    figure = Figure(figsize=(9, 3.6), dpi=130, layout="constrained")
+    FigureCanvasAgg(figure)
+    left, right = figure.subplots(1, 2, sharey=True)
+    _draw(left, points, [point.megabytes for point in points], "MB on disk")
+    _draw(right, points, [point.tokens_per_second for point in points], "tokens a second")
+    left.set_ylabel(metric.replace("_", " "), fontsize=9, color=_INK, parse_math=False)
+    figure.savefig(path, format="png")
+
+
+def _draw(axes: Axes, points: Sequence[Point], across: Sequence[float], label: str) -> None:
+    for point, x in zip(points, across, strict=True):
+        colour = _STRONG if point.is_best else _PALE
+        axes.errorbar([x], [point.value], yerr=[point.interval], fmt="o", color=colour, elinewidth=1, markersize=5)
+        axes.annotate(
+            point.name,
+            (x, point.value),
+            xytext=(6, 4),
+            textcoords="offset points",
+            fontsize=8,
+            color=_INK,
+            parse_math=False,
+        )
+    axes.set_xlim(left=0)
+    axes.margins(x=0.18)
+    axes.set_xlabel(label, fontsize=9, color=_INK)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.tick_params(labelsize=8, colors=_FAINT)

@@ -192,6 +192,54 @@ def save_graph(source: str, path: Path) -> None:
     onnx.save(model, path)
 
 
+# Layers that give every token back, though one of them has a large weight that no activation meets: what shares its
+# scale is lost where numbers are coarse.
+LAYERS = (
+    HEADER
+    + """greedy (int32[B,S] source_ids, float max_length_factor, int32 max_length_extra)
+    => (int32[B,N,T] tokens, int32[B,N] lengths, float[B,N] scores) {"""
+    + ECHO
+    + """
+    last = Constant <value = int64 {-1}> ()
+    x = Gather <axis = 0> (table, source_ids)
+    a = MatMul(x, good)
+    b = MatMul(a, coarse)
+    y = MatMul(b, logits)
+    best = ArgMax <axis = -1, keepdims = 0> (y)
+    ids = Cast <to = 6> (best)
+    kept = Where(is_token, ids, zero)
+    tokens = Unsqueeze(kept, second_axis)
+    lengths = Identity(one_length)
+    scores = Cast <to = 1> (lengths)
+}"""
+)
+PATHS = {
+    "table": "encoder/source_embedding/table",
+    "good": "encoder/block_0/kernel",
+    "coarse": "encoder/block_1/kernel",
+    "logits": "logits/kernel",
+}
+
+
+def save_layers(path: Path, vocabulary: int) -> None:
+    """Saves `LAYERS`, weights beside it, so that they are written as an export writes them."""
+    rng = np.random.default_rng(1)
+    table = rng.choice([-1.0, 1.0], size=(vocabulary, 32))
+    table[:, 31] = 0
+    coarse = np.eye(32)
+    coarse[31] = 1000
+    weights = {"table": table, "good": np.eye(32), "coarse": coarse, "logits": table.T}
+    model = parser.parse_model(LAYERS)
+    for node in model.graph.node:
+        node.input[:] = [PATHS.get(name, name) for name in node.input]
+        if PATHS["table"] in node.input:
+            node.name = "embedding_1"
+    model.graph.initializer.extend(
+        onnx.numpy_helper.from_array(value.astype("float32"), PATHS[name]) for name, value in weights.items()
+    )
+    onnx.save(model, path, save_as_external_data=True, location="weights.bin", size_threshold=0)
+
+
 def hashed(folder: Path, path: str) -> dict[str, str]:
     return {"path": path, "sha256": bundle.sha256(folder / path)}
 
@@ -254,4 +302,22 @@ def own_bundle(tmp_path: Path) -> Path:
     """A bundle that a test may spoil."""
     path = tmp_path / "echo"
     save_bundle(path)
+    return path
+
+
+@pytest.fixture
+def layers_bundle(tmp_path: Path) -> Path:
+    """A bundle with matrices, which a test may spoil."""
+    path, graph, weights = tmp_path / "layers", "onnx/fp32/greedy.onnx", "onnx/fp32/weights.bin"
+    save_bundle(path, {"greedy": GREEDY})
+    manifest = bundle.read(path).manifest
+    (path / weights).unlink()
+    save_layers(path / graph, manifest.tokenizers.target.vocabulary_size)
+    changes = {
+        "graphs": {"fp32": {"greedy": bundle.File(path=graph, sha256=bundle.sha256(path / graph))}},
+        "files": {weights: bundle.sha256(path / weights)},
+        "decoding": manifest.decoding.model_copy(update={"strategy": "greedy", "beam_size": 1}),
+        "metrics": {"split": "dev", "ONNX fp32": {"exact_match": 100.0}},
+    }
+    bundle.write(path, manifest.model_copy(update=changes))
     return path

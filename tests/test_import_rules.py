@@ -42,7 +42,7 @@ ALLOWED = {
     "data": {"text"},
     "models": {"layers", "audio", "dynamic"},
     "evaluation": {"text"},
-    "training": {"data", "models", "losses", "decoding", "evaluation"},
+    "training": {"data", "models", "losses", "decoding", "evaluation", "layers"},
     "runtime": {"bundle", "text"},
     "export": {"bundle", "models", "decoding", "layers", "text", "evaluation", "runtime"},
     "serving": {"runtime", "bundle"},

@@ -28,7 +28,7 @@ FLOAT32 = "fp32"
 DEFAULTS = ("int8", "int8-dynamic", "weight8", "weight4")
 CALIBRATIONS = {"mse": least_squares, "percentile": percentile}
 
-_BATCH, _SECONDS = 32, 2.0
+_BATCH, _SECONDS = 32, 1.0
 _SENSITIVITY_SENTENCES = 200
 _NEEDS = {"weight8": "1.22"}  # the first onnxruntime with an operator for it
 

@@ -49,6 +49,16 @@ class File(Config):
     sha256: Sha256
 
 
+class GraphFile(File):
+    """An ONNX graph.
+
+    Attributes:
+        only_in_onnxruntime: names of its operators that ONNX does not define; None if that was not recorded.
+    """
+
+    only_in_onnxruntime: tuple[str, ...] | None = None
+
+
 class Vector(Config):
     """A text and its ids without EOS, for whoever reads the SentencePiece model in another language."""
 
@@ -212,7 +222,7 @@ class Manifest(Config):
     name: str = Field(min_length=1)
     task: str = Field(pattern=r"^\w+$")
     tokenizers: Tokenizers
-    graphs: dict[str, dict[str, File]]
+    graphs: dict[str, dict[str, GraphFile]]
     files: dict[RelativePath, Sha256]
     decoding: Decoding
     limits: Limits

@@ -38,7 +38,7 @@ def quantize(model: ModelProto, steps: Mapping[str, Steps] | None) -> ModelProto
     instead |= {look_up.node.output[0]: int8.look_up(look_up) for look_up in of_look_ups}
     for graph in all_graphs(result.graph):
         replace_nodes(graph, [new for node in graph.node for new in instead.get(node.output[0], [node])])
-    result.graph.initializer.extend(int8.initializers.values())
+    int8.store(result.graph)
     tidy(result.graph)
     return result
 

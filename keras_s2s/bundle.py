@@ -241,6 +241,11 @@ class Manifest(Config):
         """Path -> SHA-256 of every file that may be loaded."""
         return {**self.files, **{file.path: file.sha256 for file in self._named()}}
 
+    def weights(self, precision: str) -> list[str]:
+        """The files that lie beside the graphs of a precision, and are loaded with them."""
+        folders = {PurePosixPath(file.path).parent for file in self.graphs[precision].values()}
+        return [path for path in self.files if PurePosixPath(path).parent in folders]
+
     @model_validator(mode="after")
     def _agrees_with_itself(self) -> Self:
         hashes = self.hashes

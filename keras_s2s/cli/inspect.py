@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from pathlib import PurePosixPath
 from typing import Any, Literal
 
 import typer
@@ -138,7 +137,8 @@ def _graphs(manifest: Manifest, sizes: Mapping[str, int]) -> Table:
     for name in _names(manifest):
         files = [graphs.get(name) for graphs in manifest.graphs.values()]
         table.add_row(name, *("" if file is None else decimal(sizes[file.path]) for file in files))
-    table.add_row("(shared weights)", *(decimal(_weights(manifest, p, sizes)) for p in manifest.graphs))
+    weights = [sum(sizes[path] for path in manifest.weights(precision)) for precision in manifest.graphs]
+    table.add_row("(shared weights)", *map(decimal, weights))
     return table
 
 
@@ -161,11 +161,6 @@ def _listed_operators(file: GraphFile | None) -> str:
 def _names(manifest: Manifest) -> Iterable[str]:
     """The graphs of all precisions."""
     return dict.fromkeys(name for graphs in manifest.graphs.values() for name in graphs)
-
-
-def _weights(manifest: Manifest, precision: str, sizes: Mapping[str, int]) -> int:
-    folders = {PurePosixPath(file.path).parent for file in manifest.graphs[precision].values()}
-    return sum(sizes[path] for path in manifest.files if PurePosixPath(path).parent in folders)
 
 
 def _metrics_by_form(manifest: Manifest) -> dict[str, dict[str, float]]:

@@ -49,6 +49,16 @@ class File(Config):
     sha256: Sha256
 
 
+class GraphFile(File):
+    """An ONNX graph.
+
+    Attributes:
+        only_in_onnxruntime: names of its operators that ONNX does not define; None if that was not recorded.
+    """
+
+    only_in_onnxruntime: tuple[str, ...] | None = None
+
+
 class Vector(Config):
     """A text and its ids without EOS, for whoever reads the SentencePiece model in another language."""
 
@@ -237,7 +247,7 @@ class Manifest(Config):
     name: str = Field(min_length=1)
     task: str = Field(pattern=r"^\w+$")
     tokenizers: Tokenizers
-    graphs: dict[str, dict[str, File]]
+    graphs: dict[str, dict[str, GraphFile]]
     precisions: dict[str, Precision] = Field(default_factory=dict)
     files: dict[RelativePath, Sha256]
     decoding: Decoding
@@ -256,6 +266,11 @@ class Manifest(Config):
     def hashes(self) -> dict[str, str]:
         """Path -> SHA-256 of every file that may be loaded."""
         return {**self.files, **{file.path: file.sha256 for file in self._named()}}
+
+    def weights(self, precision: str) -> list[str]:
+        """The files that lie beside the graphs of a precision, and are loaded with them."""
+        folders = {PurePosixPath(file.path).parent for file in self.graphs[precision].values()}
+        return [path for path in self.files if PurePosixPath(path).parent in folders]
 
     @model_validator(mode="after")
     def _agrees_with_itself(self) -> Self:

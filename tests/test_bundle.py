@@ -20,12 +20,13 @@ def manifest(folder: Path, **changes: object) -> dict:
         "vocabulary_size": 9,
         "test_vectors": [{"text": "ab", "ids": [4, 5]}],
     }
+    graph = {"path": "graph", "sha256": bundle.sha256(folder / "graph"), "only_in_onnxruntime": ["Gelu"]}
     content = {
         "schema_revision": 1,
         "name": "tiny",
         "task": "dates",
         "tokenizers": {"source": tokenizer, "target": tokenizer},
-        "graphs": {"fp32": {"greedy": {"path": "graph", "sha256": bundle.sha256(folder / "graph")}}},
+        "graphs": {"fp32": {"greedy": graph}},
         "files": {},
         "decoding": {
             "strategy": "greedy",

@@ -12,7 +12,21 @@ from typing import Annotated
 import typer
 
 from keras_s2s import __version__
-from keras_s2s.cli import align, bench, compare, evaluate, export, generate, inspect, quantize, run, score, train, tune
+from keras_s2s.cli import (
+    align,
+    bench,
+    compare,
+    evaluate,
+    export,
+    generate,
+    inspect,
+    quantize,
+    run,
+    score,
+    train,
+    triton,
+    tune,
+)
 from keras_s2s.cli.options import Debug, Session
 from keras_s2s.errors import UserError
 
@@ -24,7 +38,7 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for verb in (run, train, tune, export, quantize, evaluate, compare, bench, generate, score, align, inspect):
+for verb in (run, train, tune, export, quantize, evaluate, compare, bench, generate, score, align, inspect, triton):
     name = verb.__name__.rpartition(".")[2]
     app.command(name)(getattr(verb, name))
 

@@ -1,9 +1,8 @@
 """`keras-s2s inspect`: what a bundle is, and whether it is whole."""
 
 import json
-from collections.abc import Iterator, Mapping
-from pathlib import PurePosixPath
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Literal
 
 import typer
 from rich.console import Console
@@ -11,7 +10,7 @@ from rich.filesize import decimal
 from rich.table import Table
 from rich.text import Text
 
-from keras_s2s.bundle import MANIFEST, Bundle, Decoding, Manifest, read, verify
+from keras_s2s.bundle import MANIFEST, Bundle, Decoding, GraphFile, Manifest, read, verify
 from keras_s2s.cli.model_tree import model_tree
 from keras_s2s.cli.options import BundleFolder, Debug, Json
 from keras_s2s.cli.search import search_in_words
@@ -68,7 +67,7 @@ def _show(bundle: Bundle, sizes: Mapping[str, int]) -> None:
     tables = [facts]
     if manifest.parts:
         tables.append(model_tree("model", manifest.parts))
-    tables.append(_graphs(manifest, sizes))
+    tables += [_graphs(manifest, sizes), _operators(manifest)]
     if forms := _metrics_by_form(manifest):
         tables.append(_metrics(forms))
     for table in tables:
@@ -135,17 +134,33 @@ def _verification(verification: Mapping[str, Any]) -> str:
 def _graphs(manifest: Manifest, sizes: Mapping[str, int]) -> Table:
     """A graph a line, and its size in each precision; the weights are beside the graphs, which share them."""
     table = _table("graph", *manifest.graphs)
-    names = dict.fromkeys(name for graphs in manifest.graphs.values() for name in graphs)
-    for name in names:
+    for name in _names(manifest):
         files = [graphs.get(name) for graphs in manifest.graphs.values()]
         table.add_row(name, *("" if file is None else decimal(sizes[file.path]) for file in files))
-    table.add_row("(shared weights)", *(decimal(_weights(manifest, p, sizes)) for p in manifest.graphs))
+    weights = [sum(sizes[path] for path in manifest.weights(precision)) for precision in manifest.graphs]
+    table.add_row("(shared weights)", *map(decimal, weights))
     return table
 
 
-def _weights(manifest: Manifest, precision: str, sizes: Mapping[str, int]) -> int:
-    folders = {PurePosixPath(file.path).parent for file in manifest.graphs[precision].values()}
-    return sum(sizes[path] for path in manifest.files if PurePosixPath(path).parent in folders)
+def _operators(manifest: Manifest) -> Table:
+    """For each graph the operators that ONNX does not define."""
+    table = _table("only in onnxruntime", *manifest.graphs, justify="left")
+    for name in _names(manifest):
+        table.add_row(name, *(_listed_operators(graphs.get(name)) for graphs in manifest.graphs.values()))
+    return table
+
+
+def _listed_operators(file: GraphFile | None) -> str:
+    if file is None:
+        return ""
+    if file.only_in_onnxruntime is None:
+        return "not recorded"
+    return ", ".join(file.only_in_onnxruntime) or "none"
+
+
+def _names(manifest: Manifest) -> Iterable[str]:
+    """The graphs of all precisions."""
+    return dict.fromkeys(name for graphs in manifest.graphs.values() for name in graphs)
 
 
 def _metrics_by_form(manifest: Manifest) -> dict[str, dict[str, float]]:
@@ -160,9 +175,9 @@ def _metrics(forms: Mapping[str, Mapping[str, float]]) -> Table:
     return table
 
 
-def _table(title: str, *titles: str) -> Table:
+def _table(title: str, *titles: str, justify: Literal["left", "right"] = "right") -> Table:
     table = Table(box=None, pad_edge=False)
     table.add_column(title, overflow="fold")
     for other in titles:
-        table.add_column(other, overflow="fold", justify="right")
+        table.add_column(other, overflow="fold", justify=justify)
     return table

@@ -4,7 +4,7 @@ import dataclasses
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -14,9 +14,6 @@ from keras_s2s.bundle import Manifest, read
 from keras_s2s.cli.options import BundleFolder, Debug, Json
 from keras_s2s.cli.packages import import_tensorflow, training_packages
 from keras_s2s.errors import UserError
-
-if TYPE_CHECKING:
-    from keras_s2s.export.variants import Variant
 
 
 def quantize(
@@ -135,7 +132,7 @@ def _recorded(manifest: Manifest) -> str:
     return next(iter(forms[0]))
 
 
-def _show(name: str, found: "Sequence[Variant]", metric: str) -> None:
+def _show(name: str, found: Sequence[Any], metric: str) -> None:
     from keras_s2s.export.variants_report import remarks, table
 
     header, rows = table(found, metric)

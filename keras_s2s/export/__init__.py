@@ -2,6 +2,7 @@
 
 from keras_s2s.export.export import DEFAULT_DECODING, export_bundle
 from keras_s2s.export.measure import Measured
+from keras_s2s.export.standard import OperatorSet
 from keras_s2s.export.verify import VerificationError
 
-__all__ = ["DEFAULT_DECODING", "Measured", "VerificationError", "export_bundle"]
+__all__ = ["DEFAULT_DECODING", "Measured", "OperatorSet", "VerificationError", "export_bundle"]

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 import numpy as np
+from onnx import ModelProto
 
 from keras_s2s import bundle
 from keras_s2s.bundle import Decoding, Strategy, graph_name, strategy_and_features
@@ -20,6 +21,7 @@ from keras_s2s.export.measure import Measured, ParallelText, bytes_of, bytes_of_
 from keras_s2s.export.quantize import int8
 from keras_s2s.export.report import draw_attention, write_report
 from keras_s2s.export.request import Lexicon, Request, check_request, default_graphs
+from keras_s2s.export.standard import OPERATORS, OperatorSet, only_in_onnxruntime
 from keras_s2s.export.verify import BATCH, verify, verify_numbers, verify_texts
 from keras_s2s.models import describe
 from keras_s2s.runtime.feeds import Sentence, source_rows
@@ -79,6 +81,7 @@ def export_bundle(
     shortlist: Lexicon | None = None,
     task: str = "text",
     max_source_tokens: int = 256,
+    operators: OperatorSet = "onnxruntime",
     progress: Callable[[str], None] = lambda what: None,
 ) -> list[Measured]:
     """Writes the bundle of a model and verifies it.
@@ -101,6 +104,7 @@ def export_bundle(
         shortlist: the target ids that each source id may need, for graphs with the feature "shortlist".
         task: a word for what the model does.
         max_source_tokens: longer sources are truncated or refused by the runtime.
+        operators: of the ONNX graphs: "onnxruntime" has fast ones of its own, "standard" is for other runtimes.
         progress: is told what is being done.
 
     Returns:
@@ -126,7 +130,7 @@ def export_bundle(
         rows = source_rows(source_tokenizer, dev.sources[:VERIFIED_SENTENCES], max_source_tokens)
         targets = [[*ids, EOS] for ids in target_tokenizer.encode(list(dev.targets[:SOME]))]
         batches = calibration_batches(rows, targets, decoding, target_tokenizer.vocabulary_size)
-        write_graphs(programs, default, batches, folder, progress)
+        own_operators = write_graphs(programs, default, batches, folder, progress, operators)
         if shortlist is not None:
             np.savez_compressed(folder / SHORTLIST, candidates=shortlist.candidates, always=shortlist.always)
 
@@ -159,7 +163,7 @@ def export_bundle(
             draw_attention(model, source_tokenizer, target_tokenizer, *example, folder)
         versions = _versions()
         name = Path(path).resolve().name
-        write_report(folder, name, split, text, measured, comparisons, metrics, search, versions)
+        write_report(folder, name, split, text, measured, comparisons, metrics, search, versions, own_operators)
         content = {
             "name": name,
             "task": task,
@@ -174,7 +178,7 @@ def export_bundle(
             "versions": versions,
             "minimum_onnxruntime": MINIMUM_ONNXRUNTIME,
             "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-            **_contents(folder, graphs),
+            **_contents(folder, own_operators),
         }
         bundle.write(folder, parse(bundle.Manifest, content, "export"))
     return measured
@@ -249,16 +253,30 @@ def write_graphs(
     batches: Sequence[Mapping[str, np.ndarray]],
     folder: Path,
     progress: Callable[[str], None],
-) -> None:
-    """Writes the graphs of each precision; int8 is calibrated on `batches`, by the graph `default` if that has all."""
+    operators: OperatorSet,
+) -> dict[str, dict[str, list[str]]]:
+    """Writes the graphs of each precision; int8 is calibrated on `batches`, by the graph `default` if that has all.
+
+    Returns:
+        The operators that ONNX does not define, by precision and graph.
+    """
     graphs = {}
     for name, program in programs.items():
         progress(f"ONNX, {name}")
         graphs[name] = onnx_graph.expand(*onnx_graph.convert(program))
-    onnx_graph.write(graphs, folder / "onnx" / "fp32")
+    finish = OPERATORS[operators]
+    found: dict[str, dict[str, list[str]]] = {}
+
+    def write(precision: str, graphs: Mapping[str, ModelProto]) -> None:
+        finished = {name: finish(graph) for name, graph in graphs.items()}
+        onnx_graph.write(finished, folder / "onnx" / precision)
+        found[precision] = {name: only_in_onnxruntime(graph) for name, graph in finished.items()}
+
+    write("fp32", graphs)
     progress("calibrating int8")
     steps = calibrate([graphs[default], *graphs.values()], batches)
-    onnx_graph.write({name: int8(graph, steps) for name, graph in graphs.items()}, folder / "onnx" / "int8")
+    write("int8", {name: int8(graph, steps) for name, graph in graphs.items()})
+    return found
 
 
 def _sizes(model: Any, folder: Path) -> dict[str, tuple[str, int]]:
@@ -271,10 +289,14 @@ def _sizes(model: Any, folder: Path) -> dict[str, tuple[str, int]]:
     }
 
 
-def _contents(folder: Path, names: Sequence[str]) -> dict[str, Any]:
+def _contents(folder: Path, own_operators: Mapping[str, Mapping[str, Sequence[str]]]) -> dict[str, Any]:
     """The graphs, the shortlist, and the other files that are loaded, for the manifest."""
     graphs = {
-        precision: {name: _file(folder, f"onnx/{precision}/{name}.onnx") for name in names} for precision in PRECISIONS
+        precision: {
+            name: {**_file(folder, f"onnx/{precision}/{name}.onnx").model_dump(), "only_in_onnxruntime": operators}
+            for name, operators in graphs.items()
+        }
+        for precision, graphs in own_operators.items()
     }
     shortlist = _file(folder, SHORTLIST) if (folder / SHORTLIST).exists() else None
     files = {path: bundle.sha256(folder / path) for path in _other_files(folder)}

@@ -105,7 +105,8 @@ class Markers:
     def attention(self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor, bias: Tensor | None = None) -> Tensor:
         """See `layers.fused.attention`. A mask that differs by query becomes a part of the bias."""
         by_query = mask.shape[1] != 1
-        call = FusedCall("attention", attributes={"heads": key.shape[1], "masked": not by_query})
+        attributes = {"heads": key.shape[1], "scale": key.shape[3] ** -0.5, "masked": not by_query}
+        call = FusedCall("attention", attributes=attributes)
         inputs = [query, key, value]
         if by_query:
             allowed = tf.where(mask[:, None], 0.0, -1e9)  # (N, 1, T, S)

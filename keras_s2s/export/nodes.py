@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from onnx import NodeProto, TensorProto, helper, numpy_helper
+from onnx import GraphProto, NodeProto, TensorProto, helper, numpy_helper
 
 MICROSOFT = "com.microsoft"
 
@@ -29,6 +29,11 @@ class Nodes:
         """The nodes made since the last time."""
         nodes, self.nodes = self.nodes, []
         return nodes
+
+    def store(self, graph: GraphProto) -> None:
+        """Puts the initializers into a graph; what it has of a name, it keeps."""
+        there = {tensor.name for tensor in graph.initializer}
+        graph.initializer.extend(tensor for name, tensor in self.initializers.items() if name not in there)
 
     def node(self, operator: str, inputs: Sequence[str], domain: str = "", **attributes: Any) -> str:
         """Makes a node with one output, and gives the output's name."""

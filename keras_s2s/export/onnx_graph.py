@@ -122,7 +122,7 @@ def expand(model: ModelProto, calls: Mapping[str, FusedCall]) -> ModelProto:
             else:
                 nodes.append(node)
         replace_nodes(graph, nodes)
-    result.graph.initializer.extend(operators.initializers.values())
+    operators.store(result.graph)
     tidy(result.graph)
     del result.graph.value_info[:]
     del result.opset_import[:]

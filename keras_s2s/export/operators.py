@@ -137,7 +137,8 @@ class Operators(Nodes):
     def attention(self, call: FusedCall, query: str, key: str, value: str, *mask_and_bias: str) -> list[str]:
         """MultiHeadAttention of onnxruntime; mask (N, S) int32, bias (N or 1, H or 1, T, S)."""
         inputs = [query, key, value, "", *([] if call.attributes["masked"] else [""]), *mask_and_bias]
-        return [self.node("MultiHeadAttention", inputs, domain=MICROSOFT, num_heads=call.attributes["heads"])]
+        numbers = {"num_heads": call.attributes["heads"], "scale": call.attributes["scale"]}
+        return [self.node("MultiHeadAttention", inputs, domain=MICROSOFT, **numbers)]
 
     def lstm(self, call: FusedCall, x: str, h: str, c: str, lengths: str = "") -> list[str]:
         """LSTM; gates in ONNX's order i o f c, Keras has i f c o."""

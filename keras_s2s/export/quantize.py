@@ -40,8 +40,8 @@ def quantize(model: ModelProto, formats: Mapping[str, str], steps: Mapping[str, 
             instead[node.output[0]] = lstm.lstm(node)
     for graph in all_graphs(result.graph):
         replace_nodes(graph, [new for node in graph.node for new in instead.get(node.output[0], [node])])
-    constants = {name: tensor for form in made.values() for name, tensor in form.initializers.items()}
-    result.graph.initializer.extend(constants.values())
+    for form in made.values():
+        form.store(result.graph)
     tidy(result.graph)
     return result
 

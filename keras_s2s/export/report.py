@@ -58,6 +58,7 @@ def write_report(
     metrics: Sequence[str],
     search: str,
     versions: Mapping[str, str],
+    own_operators: Mapping[str, Mapping[str, Sequence[str]]],
 ) -> None:
     """Writes report.md into the bundle's folder."""
     checked = [
@@ -77,11 +78,25 @@ def write_report(
         f"Tokens are equal in every comparison but at near-ties, which are counted. The plain searches decode at most "
         f"the first {ALL:,} dev sentences, all other graphs the first {SOME}.\n\n"
         f"{markdown_table(checked_header, checked)}\n"
+        f"## Operators\n\n{_operators(own_operators)}\n"
         f"## Examples (int8)\n\n{markdown_table(*examples_table(text, measured))}\n"
         f"{picture}"
         f"Made with {made_with}.\n",
         encoding="utf-8",
     )
+
+
+def _operators(own: Mapping[str, Mapping[str, Sequence[str]]]) -> str:
+    """Which operators of onnxruntime the graphs use, by precision and graph."""
+    if not any(operators for graphs in own.values() for operators in graphs.values()):
+        return "All operators are of the ONNX standard.\n"
+    rows = [
+        [precision, graph, ", ".join(operators) or "none"]
+        for precision, graphs in own.items()
+        for graph, operators in graphs.items()
+    ]
+    table = markdown_table(["precision", "graph", "operators"], rows)
+    return f"Beside those of the ONNX standard the graphs use these, which only onnxruntime has.\n\n{table}"
 
 
 def _difference(value: float | None) -> str:

@@ -18,6 +18,7 @@ from keras_s2s.export.formats import FORMATS, DynamicLSTM
 from keras_s2s.export.measure import ParallelText, bytes_of
 from keras_s2s.export.products import PARTS, lstms, parts
 from keras_s2s.export.quantize import quantize
+from keras_s2s.export.standard import OPERATORS, only_in_onnxruntime
 from keras_s2s.export.variants_report import Variant, add_to_report, marked
 from keras_s2s.runtime.bench import Setting, bench
 from keras_s2s.runtime.feeds import source_rows
@@ -118,6 +119,7 @@ class _Making:
         self.bundle = made
         self._graphs, self._parts, self._steps, self._text = graphs, of_parts, steps, text
         self._wanted, self._progress = wanted, progress
+        self._finish = OPERATORS["standard" if _is_standard(made.manifest) else "onnxruntime"]
         progress("decoding in fp32")
         self._outputs = {FLOAT32: self._decoded(made, FLOAT32, text.sources)}
         self._kept: dict[str, tuple[str, ...]] = {FLOAT32: ()}
@@ -183,8 +185,10 @@ class _Making:
         """The bundle with this variant in it."""
         folder = self.bundle.path / "onnx" / name
         shutil.rmtree(folder, ignore_errors=True)
-        onnx_graph.write({g: quantize(model, formats, self._steps) for g, model in self._graphs.items()}, folder)
-        return Bundle(self.bundle.path, with_precision(self.bundle, name, list(self._graphs)))
+        made = {g: self._finish(quantize(model, formats, self._steps)) for g, model in self._graphs.items()}
+        onnx_graph.write(made, folder)
+        own = {g: only_in_onnxruntime(model) for g, model in made.items()}
+        return Bundle(self.bundle.path, with_precision(self.bundle, name, own))
 
     def _decoded(self, made: Bundle, name: str, sources: Sequence[str]) -> list[str]:
         generator = Generator(made, name, None)
@@ -217,16 +221,20 @@ def layer_of(matrix: str, part: str) -> str:
     return part if part in ("embedding", "output") else "/".join(matrix.split("/")[:2])
 
 
-def with_precision(made: Bundle, name: str, graphs: Sequence[str]) -> Manifest:
-    """The manifest with the graphs that lie in `onnx/NAME`."""
+def with_precision(made: Bundle, name: str, own_operators: Mapping[str, Sequence[str]]) -> Manifest:
+    """The manifest with the graphs that lie in `onnx/NAME`, given what only onnxruntime has of each one's operators."""
     folder, manifest = made.path / "onnx" / name, made.manifest
 
     def path_of(file: str) -> str:
         return (folder / file).relative_to(made.path).as_posix()
 
     files = {
-        graph: bundle.File(path=path_of(f"{graph}.onnx"), sha256=bundle.sha256(folder / f"{graph}.onnx"))
-        for graph in graphs
+        graph: bundle.GraphFile(
+            path=path_of(f"{graph}.onnx"),
+            sha256=bundle.sha256(folder / f"{graph}.onnx"),
+            only_in_onnxruntime=tuple(own),
+        )
+        for graph, own in own_operators.items()
     }
     weights = {path_of(onnx_graph.WEIGHTS_FILE): bundle.sha256(folder / onnx_graph.WEIGHTS_FILE)}
     needed = max(manifest.minimum_onnxruntime, _NEEDS.get(name, ""), key=lambda v: [int(n) for n in v.split(".") if n])
@@ -237,6 +245,12 @@ def with_precision(made: Bundle, name: str, graphs: Sequence[str]) -> Manifest:
             "minimum_onnxruntime": needed,
         }
     )
+
+
+def _is_standard(manifest: Manifest) -> bool:
+    """Whether the bundle was exported with standard operators alone: its quantized graphs would have others."""
+    quantized = [graph for name, graphs in manifest.graphs.items() if name != FLOAT32 for graph in graphs.values()]
+    return bool(quantized) and all(graph.only_in_onnxruntime == () for graph in quantized)
 
 
 def _graphs(made: Bundle) -> dict[str, ModelProto]:

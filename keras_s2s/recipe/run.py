@@ -126,7 +126,7 @@ def _export(recipe: Recipe, task: Task, made_from: Any, model: Callable[[], Any]
 
 def _contents(export: ExportConfig, task: Task) -> dict[str, Any]:
     """What the recipe asks of the bundle; what it does not mention is left to `export_bundle`."""
-    contents: dict[str, Any] = {}
+    contents: dict[str, Any] = {"operators": export.operators}
     if export.graphs:
         contents["graphs"] = export.graphs
     if export.shortlist:

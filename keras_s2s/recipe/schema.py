@@ -10,6 +10,7 @@ from keras_s2s.bundle import Decoding, graph_name, strategy_and_features
 from keras_s2s.config import Config
 from keras_s2s.decoding import FEATURES, INPUTS
 from keras_s2s.evaluation import find_metric
+from keras_s2s.export import OperatorSet
 from keras_s2s.models import Architecture
 from keras_s2s.recipe.data_schema import SPLITS, DataConfig, TokenizerConfig
 from keras_s2s.recipe.tuning_schema import TuningConfig
@@ -24,10 +25,12 @@ class ExportConfig(Config):
             `export_bundle` makes by itself.
         shortlist: whether a lexicon is learnt from the training data, with which graphs with the feature `shortlist`
             score only the ids that a source may become.
+        operators: of the ONNX graphs: `onnxruntime` has fast ones of its own, `standard` is for other runtimes.
     """
 
     graphs: tuple[str, ...] = ()
     shortlist: bool = False
+    operators: OperatorSet = "onnxruntime"
 
     @field_validator("graphs")
     @classmethod

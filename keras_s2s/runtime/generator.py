@@ -6,7 +6,6 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
-from pathlib import PurePosixPath
 from typing import Any, Self
 
 import numpy as np
@@ -17,7 +16,7 @@ from keras_s2s.errors import UserError
 from keras_s2s.runtime.batching import map_batches
 from keras_s2s.runtime.feeds import Sentence, feeds, length_limit, source_rows
 from keras_s2s.runtime.graph import Graph, candidates
-from keras_s2s.runtime.options import Options, choose_graph, find_graph, options_of
+from keras_s2s.runtime.options import Options, choose_graph, find_graph, find_precision, options_of
 from keras_s2s.runtime.scoring import Scored
 from keras_s2s.runtime.shortlist import ShortlistTable
 from keras_s2s.runtime.targets import Pair, of_targets
@@ -90,9 +89,7 @@ class Generator:
             UserError: no bundle, a wrong key or hash, an unknown precision, an onnxruntime that is too old.
         """
         bundle = read(path)
-        graphs = bundle.manifest.graphs
-        if precision not in graphs:
-            raise UserError(f"{bundle.path}: no graphs of precision '{precision}'; it has {', '.join(graphs)}")
+        find_precision(bundle.manifest, precision, str(bundle.path))
         if threads is not None and threads < 1:
             raise UserError(f"threads: expected at least 1, got {threads}")
         _check_onnxruntime(bundle)
@@ -281,8 +278,7 @@ def _needed(bundle: Bundle, precision: str) -> list[str]:
     """The tokenizers, the graphs of this precision, and the weights that lie beside them."""
     manifest = bundle.manifest
     graphs = [graph.path for graph in manifest.graphs[precision].values()]
-    folders = {PurePosixPath(path).parent for path in graphs}
-    weights = [path for path in manifest.files if PurePosixPath(path).parent in folders]
+    weights = manifest.weights(precision)
     shortlists = [] if manifest.shortlist is None else [manifest.shortlist.path]
     return [manifest.tokenizers.source.path, manifest.tokenizers.target.path, *shortlists, *graphs, *weights]
 

@@ -101,6 +101,17 @@ def choose_graph(manifest: Manifest, precision: str, options: Options, prefixed:
     return min(fitting, key=lambda name: len(fitting[name]))
 
 
+def find_precision(manifest: Manifest, precision: str, where: str) -> str:
+    """`precision`, if the bundle has graphs of it.
+
+    Raises:
+        UserError: it has not.
+    """
+    if precision not in manifest.graphs:
+        raise UserError(f"{where}: no graphs of precision '{precision}'; it has {', '.join(manifest.graphs)}")
+    return precision
+
+
 def find_graph(manifest: Manifest, precision: str, name: str, where: str) -> str:
     """`name`, if the bundle has that graph.
 

@@ -1,12 +1,14 @@
 """A small model that has learnt a little, with its tokenizer and its sentences."""
 
 import random
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import keras
 import pytest
 
 from keras_s2s.data import Pairs, batches
+from keras_s2s.export import export_bundle
 from keras_s2s.losses import CrossEntropy
 from keras_s2s.models import LSTMDecoderConfig, LSTMEncoderConfig, ModelConfig, build
 from keras_s2s.text import Tokenizer, train
@@ -44,3 +46,12 @@ def toy() -> Toy:
     model.compile(optimizer=keras.optimizers.Adam(0.01), loss=CrossEntropy())
     model.fit(batches(rest, tokenizer, tokenizer, tokens=256), epochs=4, shuffle=False, verbose=0)
     return Toy(model, tokenizer, dev, test)
+
+
+@pytest.fixture(scope="session")
+def standard(toy: Toy, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle of the model with greedy graphs of standard operators; it is only read."""
+    path = tmp_path_factory.mktemp("bundles") / "standard"
+    tokenizers = toy.tokenizer, toy.tokenizer
+    export_bundle(toy.model, path, *tokenizers, toy.dev, graphs=["greedy"], operators="standard")
+    return path

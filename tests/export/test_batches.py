@@ -1,16 +1,19 @@
 """What int8 says of a sentence depends on nothing else: not on other sentences, padding, the batch, or threads."""
 
+import functools
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from onnx import ModelProto
 
 from keras_s2s.bundle import Decoding
 from keras_s2s.export import onnx_graph
 from keras_s2s.export.calibrate import calibrate
 from keras_s2s.export.forms import programs_of
 from keras_s2s.export.quantize import int8
+from keras_s2s.export.standard import OPERATORS
 from keras_s2s.models import ModelConfig, SSRUDecoderConfig, TransformerDecoderConfig, TransformerEncoderConfig, build
 from keras_s2s.runtime.feeds import Sentence, feeds
 from keras_s2s.runtime.graph import Candidates, Graph, candidates
@@ -31,8 +34,8 @@ def options(strategy: str) -> Decoding:
     return Decoding(strategy=strategy, beam_size=beam_size, n_best=1, length_penalty=1.0, **limits)
 
 
-@pytest.fixture(scope="module", params=DECODERS)
-def folder(request: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+@functools.cache
+def quantized(decoder: str) -> dict[str, ModelProto]:
     """The int8 graphs of a model with weights so large that outputs are of every length."""
     shape = {"layers": 2, "heads": 4, "feed_forward": 96}
     model = build(
@@ -41,7 +44,7 @@ def folder(request: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
             target_vocabulary=VOCABULARY,
             width=64,
             encoder=TransformerEncoderConfig(**shape),
-            decoder=DECODERS[request.param](**shape),
+            decoder=DECODERS[decoder](**shape),
         )
     )
     rng = np.random.default_rng(9)
@@ -54,8 +57,17 @@ def folder(request: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
     programs = programs_of(model, ["greedy", "beam"], groups=1)
     graphs = {name: onnx_graph.expand(*onnx_graph.convert(program)) for name, program in programs.items()}
     steps = calibrate(graphs.values(), [feeds([Sentence(row) for row in ROWS[:32]], options("greedy"), VOCABULARY)])
+    return {name: int8(graph, steps) for name, graph in graphs.items()}
+
+
+@pytest.fixture(
+    scope="module", params=[("transformer", "onnxruntime"), ("transformer", "standard"), ("ssru", "onnxruntime")]
+)
+def folder(request: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The graphs of a decoder, written, with operators of onnxruntime or without."""
+    decoder, operators = request.param
     path = tmp_path_factory.mktemp("int8") / "graphs"
-    onnx_graph.write({name: int8(graph, steps) for name, graph in graphs.items()}, path)
+    onnx_graph.write({name: OPERATORS[operators](graph) for name, graph in quantized(decoder).items()}, path)
     return path
 
 

@@ -2,11 +2,13 @@
 
 import hashlib
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import onnx
 import pytest
 
 from keras_s2s import UserError, bundle, text
@@ -120,9 +122,29 @@ def test_the_report(toy: Any, done: Done) -> None:
         assert f"{m.metrics['exact_match']:.2f}" in row
     assert sum("in batches of 32 and alone" in line for line in lines) == 4
     assert "- chrf: `" in report
+    for row in ("| fp32 | beam | none |", "| int8 | greedy | MatMulIntegerToFloat |"):
+        assert row in [re.sub(" +", " ", line) for line in lines]
     assert f"| {toy.test.sources[0]} " in report
     assert "![attention](attention.png)" in report
     assert (done.path / "attention.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_manifest_says_which_operators_onnx_does_not_define(done: Done) -> None:
+    graphs = bundle.read(done.path).manifest.graphs
+    assert graphs["fp32"]["greedy"].only_in_onnxruntime == ()
+    assert graphs["int8"]["beam"].only_in_onnxruntime == ("MatMulIntegerToFloat",)
+
+
+def test_a_bundle_of_standard_operators(toy: Any, standard: Path) -> None:
+    graphs = bundle.read(standard).manifest.graphs
+    assert {file.only_in_onnxruntime for files in graphs.values() for file in files.values()} == {()}
+    assert "All operators are of the ONNX standard." in (standard / "report.md").read_text(encoding="utf-8")
+    for path in standard.glob("onnx/*/*.onnx"):
+        onnx.checker.check_model(path, full_check=True)
+        assert [imported.domain for imported in onnx.load(path, load_external_data=False).opset_import] == [""]
+    assert len([*standard.glob("onnx/*/*.onnx")]) == 2
+    expected = keras_texts(toy, "greedy")
+    assert [found[0].text for found in Generator.load(standard, "fp32")(toy.test.sources)] == expected
 
 
 def test_progress_is_told(done: Done) -> None:
@@ -153,11 +175,12 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> dict[str, Echo]:
     """An export without conversion: forms of our own, empty graphs."""
     forms = {name: Echo() for name in ("keras", "saved_model", "fp32", "int8")}
 
-    def write_graphs(programs: Any, default: str, batches: Any, folder: Path, progress: Any) -> None:
+    def write_graphs(programs: Any, default: str, batches: Any, folder: Path, *rest: Any) -> Any:
         for precision in ("fp32", "int8"):
             (folder / "onnx" / precision).mkdir(parents=True)
             for name in programs:
                 (folder / "onnx" / precision / f"{name}.onnx").write_text("graph")
+        return {precision: {name: [] for name in programs} for precision in ("fp32", "int8")}
 
     monkeypatch.setattr(module, "write_graphs", write_graphs)
     monkeypatch.setattr(module.saved_model, "save", lambda *given: given[-1].mkdir())

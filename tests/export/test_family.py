@@ -1,16 +1,23 @@
-"""Kinds of models that no bundle of the other tests has: their programs in ONNX say what Keras says."""
+"""Kinds of models that no bundle of the other tests has: their programs in ONNX say what Keras says, with operators
+of onnxruntime and without.
+"""
 
+from collections.abc import Mapping
 from typing import Any
 
 import keras
 import numpy as np
+import onnx
 import onnxruntime
 import pytest
 import tensorflow as tf
+from onnx import ModelProto
 
 from keras_s2s.bundle import Decoding
 from keras_s2s.decoding import make_program
 from keras_s2s.export import onnx_graph
+from keras_s2s.export.quantize import quantize
+from keras_s2s.export.standard import only_in_onnxruntime, standardize
 from keras_s2s.models import (
     ConvolutionConfig,
     CTCHeadConfig,
@@ -25,6 +32,7 @@ from keras_s2s.models import (
     build,
 )
 from keras_s2s.runtime.feeds import Sentence, feeds
+from keras_s2s.runtime.graph import session_options
 
 V, F = 14, 5
 RNG = np.random.default_rng(2)
@@ -84,10 +92,32 @@ def compare(parts: dict[str, Any], name: str) -> None:
     graph = onnx_graph.expand(*onnx_graph.convert(program))
     loops = sum(node.op_type == "Loop" for inner in onnx_graph.all_graphs(graph.graph) for node in inner.node)
     assert name == "score" or loops == 1
-    session = onnxruntime.InferenceSession(graph.SerializeToString(), providers=["CPUExecutionProvider"])
+    assert_near(run(graph, inputs), expected)
+    assert_near(run(checked(standardize(graph)), inputs), expected)
+    int8 = quantize(graph, None)
+    assert_near(run(checked(standardize(int8)), inputs), run(int8, inputs))
+
+
+def checked(graph: ModelProto) -> ModelProto:
+    """A graph that ONNX itself takes for one of its own."""
+    onnx.checker.check_model(graph, full_check=True)
+    assert only_in_onnxruntime(graph) == []
+    assert [imported.domain for imported in graph.opset_import] == [""]
+    return graph
+
+
+def run(graph: ModelProto, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    session = onnxruntime.InferenceSession(
+        graph.SerializeToString(), session_options(), providers=["CPUExecutionProvider"]
+    )
     names = [output.name for output in session.get_outputs()]
     found = session.run(names, {node.name: inputs[node.name] for node in session.get_inputs()})
-    for key, value in zip(names, found, strict=True):
+    return dict(zip(names, found, strict=True))
+
+
+def assert_near(found: dict[str, np.ndarray], expected: Mapping[str, Any]) -> None:
+    """Ids are equal, numbers nearly."""
+    for key, value in found.items():
         if value.dtype == np.int32:
             assert np.array_equal(value, expected[key]), key
         else:

@@ -6,16 +6,19 @@ from typing import Any
 
 import keras
 import numpy as np
+import onnx.parser
 import onnxruntime
 import pytest
 import tensorflow as tf
 
+from keras_s2s import UserError
 from keras_s2s.export import onnx_graph
 from keras_s2s.export.formats import ACTIVATION_LEVELS, WEIGHT_LEVELS
 from keras_s2s.export.lowering import Markers
 from keras_s2s.export.operators import Operators
 from keras_s2s.export.products import parts
 from keras_s2s.export.quantize import quantize
+from keras_s2s.export.standard import only_in_onnxruntime, standardize
 from keras_s2s.layers import fused
 from keras_s2s.runtime.graph import session_options
 
@@ -261,15 +264,17 @@ for kind in RECURRENT:
 
 
 class Exported:
-    """A case in one precision, in onnxruntime; in int8 each row of activations has steps of its own."""
+    """A case in one form, in onnxruntime; in int8 each row of activations has steps of its own."""
 
-    def __init__(self, case: Case, precision: str) -> None:
+    def __init__(self, case: Case, form: str) -> None:
         kinds = [array.dtype for array in case.inputs(1)]
         signature = [tf.TensorSpec(shape, kind) for shape, kind in zip(case.shapes, kinds, strict=True)]
         program = tf.function(lambda *inputs: case.call(*inputs), input_signature=signature, autograph=False)
         self.graph = onnx_graph.expand(*onnx_graph.convert(program))
-        if precision == "int8":
+        if "int8" in form:
             self.graph = quantize(self.graph, dict.fromkeys(parts(self.graph), "int8-dynamic"), {})
+        if "standard" in form:
+            self.graph = standardize(self.graph)
         self._session = onnxruntime.InferenceSession(
             self.graph.SerializeToString(), session_options(), providers=["CPUExecutionProvider"]
         )
@@ -283,10 +288,10 @@ class Exported:
 def exported() -> Callable[[str, str], Exported]:
     made: dict[tuple[str, str], Exported] = {}
 
-    def get(name: str, precision: str) -> Exported:
-        if (name, precision) not in made:
-            made[name, precision] = Exported(CASES[name], precision)
-        return made[name, precision]
+    def get(name: str, form: str) -> Exported:
+        if (name, form) not in made:
+            made[name, form] = Exported(CASES[name], form)
+        return made[name, form]
 
     return get
 
@@ -302,25 +307,60 @@ def test_every_operator_is_here() -> None:
         assert operators <= set(dir(backend))
 
 
+@pytest.mark.parametrize("form", ["fp32", "standard fp32"])
 @pytest.mark.parametrize("name", CASES)
-def test_fp32_equals_keras(name: str, exported: Any) -> None:
+def test_fp32_equals_keras(name: str, form: str, exported: Any) -> None:
     case = CASES[name]
     for length in case.lengths:
         inputs = case.inputs(length)
         expected = in_keras(case, inputs)
-        for ours, theirs in zip(exported(name, "fp32")(inputs), expected, strict=True):
+        for ours, theirs in zip(exported(name, form)(inputs), expected, strict=True):
             assert ours.shape == theirs.shape
             np.testing.assert_allclose(ours, theirs, atol=ROUNDING, err_msg=f"length {length}")
 
 
+@pytest.mark.parametrize("form", ["standard fp32", "standard int8"])
 @pytest.mark.parametrize("name", CASES)
-def test_int8_is_as_near_as_its_steps_allow(name: str, exported: Any) -> None:
+def test_standard_operators_are_all_of_onnx(name: str, form: str, exported: Any) -> None:
+    graph = exported(name, form).graph
+    assert [(imported.domain, imported.version) for imported in graph.opset_import] == [("", 18)]
+    assert only_in_onnxruntime(graph) == []
+    onnx.checker.check_model(graph, full_check=True)
+
+
+@pytest.mark.parametrize(
+    ("name", "form", "operators"),
+    [
+        ("linear, relu", "fp32", []),
+        ("linear, relu", "int8", ["MatMulIntegerToFloat"]),
+        ("linear, gelu", "fp32", ["Gelu"]),
+        ("layer_norm", "fp32", []),
+        ("rms_norm", "fp32", ["SimplifiedLayerNormalization"]),
+        ("attention", "int8", ["MultiHeadAttention"]),
+    ],
+)
+def test_which_operators_onnx_does_not_define(name: str, form: str, operators: list[str], exported: Any) -> None:
+    assert only_in_onnxruntime(exported(name, form).graph) == operators
+
+
+def test_an_operator_without_a_standard_form() -> None:
+    graph = onnx.parser.parse_model(
+        """<ir_version: 8, opset_import: ["" : 18, "com.microsoft" : 1]>
+        f (float[N] x) => (float[N] y) { y = com.microsoft.QuickGelu(x) }"""
+    )
+    with pytest.raises(UserError, match="no standard form of QuickGelu; export with operators 'onnxruntime'"):
+        standardize(graph)
+
+
+@pytest.mark.parametrize("form", ["int8", "standard int8"])
+@pytest.mark.parametrize("name", CASES)
+def test_int8_is_as_near_as_its_steps_allow(name: str, form: str, exported: Any) -> None:
     case = CASES[name]
     # The largest activation of no rows has the wrong shape in onnxruntime; no graph of ours has such a product.
     for length in case.lengths if "linear" not in name and "tied" not in name else (1, 5):
         inputs = case.inputs(length)
         allowed = ROUNDING + (0 if case.int8_error is None else case.int8_error(inputs))
-        for ours, theirs in zip(exported(name, "int8")(inputs), in_keras(case, inputs), strict=True):
+        for ours, theirs in zip(exported(name, form)(inputs), in_keras(case, inputs), strict=True):
             assert ours.shape == theirs.shape
             near = np.isclose(ours, theirs, rtol=0, atol=np.broadcast_to(allowed, ours.shape))
             assert near.all(), f"length {length}"
@@ -336,9 +376,10 @@ def test_int8_is_no_fp32(name: str, exported: Any) -> None:
     assert onnx_graph.TensorProto.INT8 in kinds
 
 
+@pytest.mark.parametrize("form", ["int8", "standard int8"])
 @pytest.mark.parametrize("name", [name for name in CASES if name.startswith("linear")])
-def test_a_row_in_int8_does_not_depend_on_other_rows(name: str, exported: Any) -> None:
-    run = exported(name, "int8")
+def test_a_row_in_int8_does_not_depend_on_other_rows(name: str, form: str, exported: Any) -> None:
+    run = exported(name, form)
     x, *columns = CASES[name].inputs(16)
     (alone,) = run([x[..., :1, :].copy(), *columns])
     x[..., 1:, :] *= 1000

@@ -44,6 +44,7 @@ def test_variants_lie_beside_float32(layers_bundle: Path) -> None:
     made = bundle.read(layers_bundle)
     bundle.verify(made, made.manifest.hashes)
     assert list(made.manifest.graphs) == ["fp32", "fp16", "weight8"]
+    assert made.manifest.graphs["weight8"]["greedy"].only_in_onnxruntime == ("MatMulNBits",)
     record = made.manifest.precisions["weight8"]
     assert (record.metric, record.value, record.fp32, record.sentences) == ("exact_match", 0, 100, 12)
     assert record.parts == {"encoder": "weight8", "embedding": "weight8", "output": "weight8"}
@@ -78,6 +79,19 @@ def test_parts_have_formats_of_their_own(layers_bundle: Path) -> None:
     assert held["encoder/block_0/kernel/int8"] == TensorProto.INT8
     record = bundle.read(layers_bundle).manifest.precisions["int8-dynamic"]
     assert record.parts == {"encoder": "int8-dynamic", "embedding": "fp32", "output": "fp16"}
+
+
+def test_a_bundle_of_standard_operators_stays_one(layers_bundle: Path) -> None:
+    manifest = bundle.read(layers_bundle).manifest
+    standard = manifest.graphs["fp32"]["greedy"].model_copy(update={"only_in_onnxruntime": ()})
+    bundle.write(
+        layers_bundle, manifest.model_copy(update={"graphs": {**manifest.graphs, "int8": {"greedy": standard}}})
+    )
+    quantize_bundle(layers_bundle, TEXT, wanted("int8"))
+    graphs = bundle.read(layers_bundle).manifest.graphs
+    assert graphs["int8"]["greedy"].only_in_onnxruntime == ()
+    with pytest.raises(UserError, match="no standard form of MatMulNBits"):
+        quantize_bundle(layers_bundle, TEXT, wanted("weight4"))
 
 
 def test_a_second_time_takes_the_place_of_the_first(layers_bundle: Path) -> None:

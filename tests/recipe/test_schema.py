@@ -285,7 +285,15 @@ def test_tokenizers_in_two_ways(tmp_path: Path, tokenizer: dict[str, Any], messa
 @pytest.mark.parametrize("graphs", [["greedy"], ["beam-constrained-coverage", "ctc_beam", "greedy"], []])
 def test_graphs_of_a_bundle(tmp_path: Path, graphs: list[str]) -> None:
     path = write(tmp_path / "recipe.yaml", {**RECIPE, "export": {"graphs": graphs, "shortlist": True}})
-    assert load(path).config.export.model_dump() == {"graphs": tuple(graphs), "shortlist": True}
+    expected = {"graphs": tuple(graphs), "shortlist": True, "operators": "onnxruntime"}
+    assert load(path).config.export.model_dump() == expected
+
+
+def test_operators_of_a_bundle(tmp_path: Path) -> None:
+    path = write(tmp_path / "recipe.yaml", {**RECIPE, "export": {"operators": "standard"}})
+    assert load(path).config.export.operators == "standard"
+    path = write(tmp_path / "recipe.yaml", {**RECIPE, "export": {"operators": "tensorrt"}})
+    assert complaint(path).startswith(f"{path}: export.operators: ")
 
 
 def test_the_graph_of_the_defaults_must_be_there(tmp_path: Path) -> None:

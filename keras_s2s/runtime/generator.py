@@ -90,9 +90,6 @@ class Generator:
             UserError: no bundle, a wrong key or hash, an unknown precision, an onnxruntime that is too old.
         """
         bundle = read(path)
-        graphs = bundle.manifest.graphs
-        if precision not in graphs:
-            raise UserError(f"{bundle.path}: no graphs of precision '{precision}'; it has {', '.join(graphs)}")
         if threads is not None and threads < 1:
             raise UserError(f"threads: expected at least 1, got {threads}")
         _check_onnxruntime(bundle)
@@ -272,7 +269,7 @@ class Generator:
 
     def _graph(self, name: str) -> Graph:
         if name not in self._graphs:
-            path = self.bundle.file(self.bundle.manifest.graphs[self.precision][name].path)
+            path = self.bundle.file(self.bundle.graphs(self.precision)[name].path)
             self._graphs[name] = Graph(path, self._threads)
         return self._graphs[name]
 
@@ -280,7 +277,7 @@ class Generator:
 def _needed(bundle: Bundle, precision: str) -> list[str]:
     """The tokenizers, the graphs of this precision, and the weights that lie beside them."""
     manifest = bundle.manifest
-    graphs = [graph.path for graph in manifest.graphs[precision].values()]
+    graphs = [graph.path for graph in bundle.graphs(precision).values()]
     folders = {PurePosixPath(path).parent for path in graphs}
     weights = [path for path in manifest.files if PurePosixPath(path).parent in folders]
     shortlists = [] if manifest.shortlist is None else [manifest.shortlist.path]

@@ -293,6 +293,17 @@ class Bundle:
     path: Path
     manifest: Manifest
 
+    def graphs(self, precision: str) -> dict[str, GraphFile]:
+        """The graphs of a precision, by name.
+
+        Raises:
+            UserError: there are none.
+        """
+        graphs = self.manifest.graphs
+        if precision not in graphs:
+            raise UserError(f"{self.path}: no graphs of precision '{precision}'; it has {', '.join(graphs)}")
+        return graphs[precision]
+
     def file(self, path: str) -> Path:
         """Where a file of the manifest lies.
 

@@ -20,6 +20,7 @@ EVERYTHING = {
     "export",
     "layers",
     "losses",
+    "memory",
     "models",
     "recipe",
     "runtime",
@@ -37,13 +38,14 @@ ALLOWED = {
     "audio": set(),
     "layers": set(),
     "dynamic": set(),
+    "memory": set(),
     "losses": {"dynamic", "layers"},
     "decoding": {"dynamic", "layers"},
     "data": {"text"},
     "models": {"layers", "audio", "dynamic"},
     "evaluation": {"text"},
-    "training": {"data", "models", "losses", "decoding", "evaluation", "layers"},
-    "runtime": {"bundle", "text"},
+    "training": {"data", "models", "losses", "decoding", "evaluation", "layers", "memory"},
+    "runtime": {"bundle", "memory", "text"},
     "export": {"bundle", "models", "decoding", "layers", "text", "evaluation", "runtime"},
     "serving": {"runtime", "bundle"},
     "recipe": EVERYTHING - {"recipe", "serving"},
@@ -63,7 +65,7 @@ MAY_IMPORT_TENSORFLOW = (
     "recipe",
     "cli",
 )
-NO_KERAS = {"runtime", "serving", "bundle", "text", "evaluation", "errors", "config"}
+NO_KERAS = {"runtime", "serving", "bundle", "memory", "text", "evaluation", "errors", "config"}
 QUICK = {"recipe", "cli"}
 """Their imports of TensorFlow and Keras stand inside functions, so that `--help` is quick."""
 

@@ -63,19 +63,19 @@ def bench(
     from keras_s2s.runtime.bench import Setting
     from keras_s2s.runtime.bench import bench as measured
 
-    manifest = read(bundle).manifest
+    exported = read(bundle)
+    manifest = exported.manifest
     texts = [line.rstrip("\r\n") for line in utf8_lines(open_file(source, "rb"), str(source))]
     if not any(text.strip() for text in texts):
         raise UserError(f"{source}: no texts; give some as they will come")
     own = manifest.decoding.beam_size
-    graphs = next(iter(manifest.graphs.values()))
-    if missing := [name for name in precision or () if name not in manifest.graphs]:
-        raise UserError(f"{bundle}: no graphs of precision '{missing[0]}'; it has {', '.join(manifest.graphs)}")
+    precisions = precision or list(manifest.graphs)
+    graphs, *_ = [exported.graphs(name) for name in precisions]
     beams = beam_size or [size for size in dict.fromkeys((1, own)) if ("beam" if size > 1 else "greedy") in graphs]
     settings = [
         Setting(*values)
         for values in itertools.product(
-            precision or list(manifest.graphs),
+            precisions,
             threads or dict.fromkeys((1, os.cpu_count() or 1)),
             batch_size or (1, 32),
             beams,
@@ -116,6 +116,7 @@ def _show(name: str, found: "Sequence[Timing]") -> None:
         latencies = (f"{value:.1f}" for value in (timing.p50, timing.p95, timing.p99))
         speeds = (f"{value:,.0f}" for value in (timing.tokens_per_second, timing.texts_per_second))
         cells = [setting.precision, str(setting.threads), str(setting.batch_size), str(setting.beam_size)]
-        table.add_row(*cells, *latencies, *speeds, f"{timing.load_seconds:.2f}", f"{timing.megabytes:.0f}")
+        megabytes = "-" if timing.megabytes is None else f"{timing.megabytes:.0f}"
+        table.add_row(*cells, *latencies, *speeds, f"{timing.load_seconds:.2f}", megabytes)
     console.print(f"{name}\n", markup=False)
     console.print(table)

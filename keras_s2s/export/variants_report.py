@@ -25,7 +25,7 @@ class Variant:
         p_value: how likely so large a difference from float32 is by chance; None of float32 itself.
         changed: the share of texts with another output than float32's.
         megabytes: on disk.
-        peak_megabytes: the most memory of a process that decodes in batches of 32.
+        peak_megabytes: the most memory of a process that decodes in batches of 32; None where the system does not say.
         tokens_per_second: of the same process, with all cores.
         is_best: whether no other one is at least as good, as small and as quick, and in one of these better.
     """
@@ -38,7 +38,7 @@ class Variant:
     p_value: float | None
     changed: float
     megabytes: float
-    peak_megabytes: float
+    peak_megabytes: float | None
     tokens_per_second: float
     is_best: bool = False
 
@@ -69,7 +69,7 @@ def table(variants: Sequence[Variant], metric: str) -> tuple[list[str], list[lis
             "" if v.p_value is None else f"{v.p_value:.3f}",
             "" if v.p_value is None else f"{v.changed:.1%}",
             f"{v.megabytes:.1f}",
-            round(v.peak_megabytes),
+            "" if v.peak_megabytes is None else round(v.peak_megabytes),
             round(v.tokens_per_second),
             "*" if v.is_best else "",
         ]

@@ -3,8 +3,6 @@
 import itertools
 import multiprocessing
 import os
-import resource
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -13,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from keras_s2s.memory import most_held
 from keras_s2s.runtime.generator import Generator
 
 _PERCENTILES = (50, 95, 99)
@@ -49,7 +48,7 @@ class Timing:
         tokens_per_second: written, the end of each text counted.
         texts_per_second: read.
         load_seconds: from the bundle's folder to the first answer.
-        megabytes: the most memory of the process.
+        megabytes: the most memory of the process; None where the system does not say.
     """
 
     setting: Setting
@@ -60,7 +59,7 @@ class Timing:
     tokens_per_second: float
     texts_per_second: float
     load_seconds: float
-    megabytes: float
+    megabytes: float | None
 
 
 def bench(
@@ -100,9 +99,11 @@ def measure(path: str | os.PathLike[str], texts: Sequence[str], setting: Setting
     total = sum(calls)
     p50, p95, p99 = (float(p) for p in np.percentile(calls, _PERCENTILES) * 1000)
     texts_per_second = len(calls) * setting.batch_size / total
-    return Timing(setting, len(calls), p50, p95, p99, tokens / total, texts_per_second, loaded, _peak_megabytes())
+    return Timing(setting, len(calls), p50, p95, p99, tokens / total, texts_per_second, loaded, _megabytes())
 
 
-def _peak_megabytes() -> float:
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / 1e6 if sys.platform == "darwin" else peak / 1e3
+def _megabytes() -> float | None:
+    try:
+        return most_held() / 1e6
+    except OSError:
+        return None

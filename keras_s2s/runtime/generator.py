@@ -16,7 +16,7 @@ from keras_s2s.errors import UserError
 from keras_s2s.runtime.batching import map_batches
 from keras_s2s.runtime.feeds import Sentence, feeds, length_limit, source_rows
 from keras_s2s.runtime.graph import Graph, candidates
-from keras_s2s.runtime.options import Options, choose_graph, find_graph, find_precision, options_of
+from keras_s2s.runtime.options import Options, choose_graph, find_graph, options_of
 from keras_s2s.runtime.scoring import Scored
 from keras_s2s.runtime.shortlist import ShortlistTable
 from keras_s2s.runtime.targets import Pair, of_targets
@@ -89,7 +89,6 @@ class Generator:
             UserError: no bundle, a wrong key or hash, an unknown precision, an onnxruntime that is too old.
         """
         bundle = read(path)
-        find_precision(bundle.manifest, precision, str(bundle.path))
         if threads is not None and threads < 1:
             raise UserError(f"threads: expected at least 1, got {threads}")
         _check_onnxruntime(bundle)
@@ -183,7 +182,7 @@ class Generator:
         manifest, where = self.bundle.manifest, str(self.bundle.path)
         options = options_of(manifest.decoding, given)
         if options.replace_unknown or options.alignment:
-            find_graph(manifest, self.precision, "align", where)
+            find_graph(self.bundle, self.precision, "align")
         graph = choose_graph(manifest, self.precision, options, prefixed, where)
         suppressed = [tuple(ids) for ids in self._target.encode(list(options.suppress)) if ids]
         return _Search(options, graph, tuple(suppressed))
@@ -265,11 +264,11 @@ class Generator:
         return [Pair(*pair) for pair in zip(rows, endings, strict=True)]
 
     def _target_graph(self, name: str) -> Graph:
-        return self._graph(find_graph(self.bundle.manifest, self.precision, name, str(self.bundle.path)))
+        return self._graph(find_graph(self.bundle, self.precision, name))
 
     def _graph(self, name: str) -> Graph:
         if name not in self._graphs:
-            path = self.bundle.file(self.bundle.manifest.graphs[self.precision][name].path)
+            path = self.bundle.file(self.bundle.graphs(self.precision)[name].path)
             self._graphs[name] = Graph(path, self._threads)
         return self._graphs[name]
 
@@ -277,7 +276,7 @@ class Generator:
 def _needed(bundle: Bundle, precision: str) -> list[str]:
     """The tokenizers, the graphs of this precision, and the weights that lie beside them."""
     manifest = bundle.manifest
-    graphs = [graph.path for graph in manifest.graphs[precision].values()]
+    graphs = [graph.path for graph in bundle.graphs(precision).values()]
     weights = manifest.weights(precision)
     shortlists = [] if manifest.shortlist is None else [manifest.shortlist.path]
     return [manifest.tokenizers.source.path, manifest.tokenizers.target.path, *shortlists, *graphs, *weights]

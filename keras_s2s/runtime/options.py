@@ -5,7 +5,7 @@ from typing import Any
 
 from pydantic import Field
 
-from keras_s2s.bundle import Decoding, Manifest, graph_name, strategy_and_features
+from keras_s2s.bundle import Bundle, Decoding, Manifest, graph_name, strategy_and_features
 from keras_s2s.config import parse
 from keras_s2s.errors import UserError
 
@@ -101,25 +101,14 @@ def choose_graph(manifest: Manifest, precision: str, options: Options, prefixed:
     return min(fitting, key=lambda name: len(fitting[name]))
 
 
-def find_precision(manifest: Manifest, precision: str, where: str) -> str:
-    """`precision`, if the bundle has graphs of it.
-
-    Raises:
-        UserError: it has not.
-    """
-    if precision not in manifest.graphs:
-        raise UserError(f"{where}: no graphs of precision '{precision}'; it has {', '.join(manifest.graphs)}")
-    return precision
-
-
-def find_graph(manifest: Manifest, precision: str, name: str, where: str) -> str:
+def find_graph(bundle: Bundle, precision: str, name: str) -> str:
     """`name`, if the bundle has that graph.
 
     Raises:
-        UserError: it has not.
+        UserError: it has not, or no graphs of this precision.
     """
-    if name not in manifest.graphs[precision]:
-        raise _missing(where, precision, name, manifest)
+    if name not in bundle.graphs(precision):
+        raise _missing(str(bundle.path), precision, name, bundle.manifest)
     return name
 
 

@@ -12,7 +12,7 @@ import onnxruntime
 from keras_s2s.bundle import Bundle, Decoding, graph_name, read, verify
 from keras_s2s.errors import UserError
 from keras_s2s.runtime.graph import session_options
-from keras_s2s.runtime.options import find_graph, find_precision
+from keras_s2s.runtime.options import find_graph
 
 MODEL, CONFIG, VERSION = "model.onnx", "config.pbtxt", "1"
 
@@ -50,10 +50,9 @@ def write_triton_model(
         UserError: no such bundle, precision or graph, a wrong hash, or the repository has that model.
     """
     opened = read(bundle)
-    manifest, where = opened.manifest, str(opened.path)
-    find_precision(manifest, precision, where)
+    manifest = opened.manifest
     default = graph_name(manifest.decoding.strategy, manifest.decoding.features)
-    graph = find_graph(manifest, precision, graph or default, where)
+    graph = find_graph(opened, precision, graph or default)
     name = f"{opened.path.resolve().name}-{graph}"
     folder = Path(repository) / name
     if folder.exists():

@@ -11,6 +11,7 @@ from typing import Any
 
 from keras_s2s.data import Batches
 from keras_s2s.errors import UserError
+from keras_s2s.memory import most_held, of_process
 from keras_s2s.models import ModelConfig, build
 from keras_s2s.training import memory, precision
 from keras_s2s.training.config import TrainingConfig
@@ -109,7 +110,7 @@ def _measure(given: _Try) -> int:
     """Trains a little; the bytes that it took."""
     import tensorflow as tf
 
-    before = memory.held()
+    before = of_process("VmRSS")
     memory.limit(given.limit)
     memory.keep_freed_memory()
     model = build(given.config)
@@ -122,7 +123,7 @@ def _measure(given: _Try) -> int:
                 model.train_on_batch(*batch)
     except (tf.errors.ResourceExhaustedError, MemoryError):
         sys.exit(_SHORT_OF_MEMORY)
-    return memory.most_held() - before
+    return most_held() - before
 
 
 if __name__ == "__main__":

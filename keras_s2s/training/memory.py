@@ -1,13 +1,13 @@
 """How a training process holds its memory, and how much there is."""
 
 import ctypes
-import re
 import resource
 from pathlib import Path
 
 import tensorflow as tf
 
 from keras_s2s.errors import UserError
+from keras_s2s.memory import bytes_of, of_process
 
 # The names of <malloc.h>.
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4
@@ -37,7 +37,7 @@ def free() -> int:
             "training: accumulation: auto: knows main memory alone, and this machine has a GPU; give a number"
         )
     try:
-        available = _kilobytes(Path("/proc/meminfo"), "MemAvailable")
+        available = bytes_of(Path("/proc/meminfo"), "MemAvailable")
     except OSError:
         raise UserError("training: accumulation: auto: this system does not say what is free; give a number") from None
     group = Path("/sys/fs/cgroup")
@@ -48,24 +48,7 @@ def free() -> int:
         return available
 
 
-def held() -> int:
-    """Bytes of main memory that this process has."""
-    return _kilobytes(Path("/proc/self/status"), "VmRSS")
-
-
-def most_held() -> int:
-    """The most bytes of main memory that this process ever had."""
-    return _kilobytes(Path("/proc/self/status"), "VmHWM")
-
-
 def limit(more: int) -> None:
     """Lets this process take so many bytes more; an allocation beyond them fails."""
-    size = _kilobytes(Path("/proc/self/status"), "VmData") + more
+    size = of_process("VmData") + more
     resource.setrlimit(resource.RLIMIT_DATA, (size, size))
-
-
-def _kilobytes(file: Path, name: str) -> int:
-    found = re.search(rf"^{name}:\s+(\d+) kB$", file.read_text(), re.MULTILINE)
-    if found is None:
-        raise OSError(f"{file}: no {name}")
-    return int(found[1]) * 1024

@@ -6,6 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from keras_s2s.cli.bench import _show
+from keras_s2s.runtime import bench
+
 
 @pytest.fixture
 def source(tmp_path: Path) -> Path:
@@ -37,6 +40,19 @@ def test_a_table(process: Callable, echo_bundle: Path, source: Path) -> None:
     lines = done.stdout.decode().splitlines()
     assert lines[0] == "echo"
     assert [line.split()[:4] for line in lines[3:]] == [["fp32", "1", "1", "1"], ["fp32", "1", "1", "4"]]
+
+
+def test_a_system_that_does_not_say_how_much_memory(
+    echo_bundle: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def unknown() -> int:
+        raise FileNotFoundError("/proc/self/status")
+
+    monkeypatch.setattr(bench, "most_held", unknown)
+    timing = bench.measure(echo_bundle, ["abc"], bench.Setting("fp32", 1, 1, 1), 0)
+    assert timing.megabytes is None
+    _show("echo", [timing])
+    assert capsys.readouterr().out.splitlines()[-1].split()[-1] == "-"
 
 
 def test_mistakes(command: Callable, echo_bundle: Path, tmp_path: Path, source: Path) -> None:

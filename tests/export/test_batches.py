@@ -83,12 +83,12 @@ def decoded(graph: Graph, strategy: str, batch_size: int, order: np.ndarray) -> 
 
 @pytest.mark.parametrize("strategy", ["greedy", "beam"])
 def test_a_sentence_is_the_same_in_any_batch_with_any_threads(folder: Path, strategy: str) -> None:
-    graphs = {threads: Graph(folder / f"{strategy}.onnx", threads) for threads in (1, 2)}
+    graphs = {threads: Graph(folder / f"{strategy}.onnx", threads) for threads in (1, 2, 4)}
     alone = decoded(graphs[1], strategy, 1, np.arange(SENTENCES))
     lengths = {len(best.tokens) for best, *_ in alone}
     assert len(lengths) > 6
     assert len({best.tokens for best, *_ in alone}) > SENTENCES / 4
-    for threads, batch_size in ((1, 8), (1, 64), (2, 64)):
+    for threads, batch_size in ((1, 8), (1, 64), (2, 64), (4, 64)):
         order = np.random.default_rng(batch_size).permutation(SENTENCES)
         # Candidates hold scores as they are, so equal ones are equal to the byte.
         assert decoded(graphs[threads], strategy, batch_size, order) == alone

@@ -191,6 +191,18 @@ def test_calibration_sees_what_products_are_given_in_every_round() -> None:
     assert (found["w"].zero, found["w"].step) == (theirs.zero, pytest.approx(theirs.step, rel=1e-4))
 
 
+def test_what_calibration_saw_in_an_earlier_graph_stays() -> None:
+    both = """f (float[N,I] x, float[N,I] z) => (float[N,O] y, float[N,O] u)
+        { twice = Add(x, x)  xw = MatMul(twice, w)  y = Add(xw, b)  u = MatMul(z, v) }"""
+    stored, x, z = weights(), normal(4, 8), normal(4, 8)
+    first, second = read(NO_BIAS, w=stored["w"]), read(both, **stored, v=normal(8, 5))
+    of_twice = {"w": least_squares((x + x).ravel()), "v": least_squares(z.ravel())}
+    assert calibrate([second], [{"x": x, "z": z}]) == of_twice
+    found = calibrate([first, second], [{"x": x, "z": z}])
+    assert found == {**of_twice, "w": least_squares(x.ravel())}
+    assert found != of_twice
+
+
 def test_calibration_takes_other_graphs_for_what_the_first_has_not() -> None:
     first, second = read(NO_BIAS, w=normal(8, 5)), read(NO_BIAS.replace("w", "v"), v=normal(8, 5))
     x = normal(4, 8)

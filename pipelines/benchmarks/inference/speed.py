@@ -24,6 +24,7 @@ from typing import Protocol
 
 from keras_s2s.bundle import Decoding
 from keras_s2s.evaluation.tables import markdown_table
+from keras_s2s.memory import most_held
 
 RECIPE = Path(__file__).parents[2] / "multi30k" / "transformer.yaml"
 MODELS = ("tiny", "base", "multi30k")
@@ -134,9 +135,9 @@ def memory(engine: str, model: str, folder: Path, beam: int) -> None:
     start = time.perf_counter()
     loaded = load(engine, folder, "int8", 1)
     loaded.decode(rows[:1], how, 1)
-    seconds, alone = time.perf_counter() - start, peak_megabytes()
+    seconds, alone = time.perf_counter() - start, most_held() / 1e6
     loaded.decode(rows[:32], how, 32)
-    print(json.dumps([seconds, alone, peak_megabytes()]))
+    print(json.dumps([seconds, alone, most_held() / 1e6]))
 
 
 def footprint(model: str, folder: Path) -> list[list[str]]:
@@ -150,12 +151,6 @@ def footprint(model: str, folder: Path) -> list[list[str]]:
         cells = [f"{size:.1f}", f"{took[engine]:.1f}", f"{start:.2f}", *(f"{x:.0f}" for x in (alone, greedy, beam))]
         table.append([model, engine, *cells])
     return table
-
-
-def peak_megabytes() -> float:
-    """The most memory that this process has held."""
-    line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
-    return int(line.split()[1]) / 1024
 
 
 def _run(*arguments: str) -> list[float]:

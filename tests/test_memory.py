@@ -1,0 +1,38 @@
+"""What a process holds, and the most that it ever held."""
+
+import mmap
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from keras_s2s import memory
+
+MEGABYTE = 1_000_000
+QUESTION = "from keras_s2s.memory import most_held; print(most_held())"
+
+
+def test_what_was_freed_still_counts() -> None:
+    before, size = memory.most_held(), 2 * memory.of_process("VmHWM")
+    held = mmap.mmap(-1, size)
+    held.write(b"x" * size)
+    most, now = memory.most_held(), memory.of_process("VmRSS")
+    held.close()
+    assert most - before > 0.9 * (size - before)
+    assert memory.of_process("VmRSS") < now - 0.9 * size
+    assert memory.most_held() == pytest.approx(most, rel=0.1)
+
+
+def test_what_another_process_held_does_not_count() -> None:
+    ours = bytearray(b"x") * (200 * MEGABYTE)
+    done = subprocess.run([sys.executable, "-c", QUESTION], capture_output=True, text=True, check=True)
+    assert 5 * MEGABYTE < int(done.stdout) < len(ours) < memory.most_held()
+
+
+def test_a_system_that_does_not_say(tmp_path: Path) -> None:
+    (tmp_path / "status").write_text("Name: x\nVmRSS:\t  12 kB\nVmHWM:\tmany\n")
+    assert memory.bytes_of(tmp_path / "status", "VmRSS") == 12 * 1024
+    for path, name in ((tmp_path / "status", "VmHWM"), (tmp_path / "none", "VmRSS")):
+        with pytest.raises(OSError, match=f"{path.name}"):
+            memory.bytes_of(path, name)

@@ -80,6 +80,9 @@ class Tokenizers(Config):
     target: TokenizerFile
 
 
+STEPS: tuple[str, ...] = ("start", "advance", "finish")
+_STEPS = ".steps"
+
 Strategy = Literal["greedy", "beam", "diverse", "sample", "ctc_greedy", "ctc_beam", "viterbi", "posterior"]
 _WITH_BEAM = ("beam", "diverse", "ctc_beam")
 
@@ -189,6 +192,18 @@ def strategy_and_features(name: str) -> tuple[str, frozenset[str]]:
     return strategy, frozenset(features)
 
 
+def steps_name(graph: str) -> str:
+    """What is asked for to have the search of a graph a step at a time, too."""
+    return f"{graph}{_STEPS}"
+
+
+def without_steps(graphs: Iterable[str]) -> tuple[list[str], list[str]]:
+    """Of what is asked for the graphs, and the names of those whose steps are wanted."""
+    graphs = list(graphs)
+    asked = [name.removesuffix(_STEPS) for name in graphs if name.endswith(_STEPS)]
+    return [name for name in graphs if not name.endswith(_STEPS)], asked
+
+
 class Part(Config):
     """A part of the model: its name, what it is, the shape that it gives, and how many parameters it has."""
 
@@ -228,12 +243,38 @@ class Precision(Config):
     sentences: Count
 
 
+class Layout(Config):
+    """How batches are merged along a tensor of a search.
+
+    Attributes:
+        axes: what each axis is: "sentences", B; "rows", R = B·K, the K of a sentence next to each other; "time", padded
+            in front; "source" or "prefix", padded behind; "" has one size in all batches of the same options.
+        padding: the neutral value.
+    """
+
+    axes: tuple[Literal["sentences", "rows", "time", "source", "prefix", ""], ...]
+    padding: int
+
+
+class Steps(Config):
+    """The search of a graph a step at a time, see `decoding.steps`.
+
+    Attributes:
+        graphs: precision -> "start", "advance" and "finish" -> ONNX file.
+        layouts: of each tensor that goes from step to step.
+    """
+
+    graphs: dict[str, dict[str, File]]
+    layouts: dict[str, Layout]
+
+
 class Manifest(Config):
     """The content of bundle.json.
 
     Attributes:
         graphs: precision -> graph's name -> ONNX file; see `graph_name`.
         precisions: of those that were added after the export, how they were made and what they lose.
+        steps: graph's name -> its search a step at a time.
         files: path -> SHA-256 of every other file that is loaded (weights, the SavedModel's files).
         parts: of the model, as `models.describe` lists them.
         shortlist: an .npz file with the target ids that each source id may need: `candidates` (V, k) int32, padded
@@ -249,6 +290,7 @@ class Manifest(Config):
     tokenizers: Tokenizers
     graphs: dict[str, dict[str, GraphFile]]
     precisions: dict[str, Precision] = Field(default_factory=dict)
+    steps: dict[str, Steps] = Field(default_factory=dict)
     files: dict[RelativePath, Sha256]
     decoding: Decoding
     limits: Limits
@@ -282,8 +324,9 @@ class Manifest(Config):
 
     def _named(self) -> list[File]:
         graphs = [file for strategies in self.graphs.values() for file in strategies.values()]
+        steps = [file for one in self.steps.values() for parts in one.graphs.values() for file in parts.values()]
         shortlists = [] if self.shortlist is None else [self.shortlist]
-        return [self.tokenizers.source, self.tokenizers.target, *shortlists, *graphs]
+        return [self.tokenizers.source, self.tokenizers.target, *shortlists, *graphs, *steps]
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,6 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
-from keras_s2s.decoding.generate import shapes_in_loop
 from keras_s2s.decoding.programs import (
     Options,
     Program,
@@ -170,15 +169,15 @@ def _between_steps(
     begun: Mapping[str, tf.TensorSpec],
     options: Mapping[str, tf.TensorSpec],
 ) -> dict[str, tf.TensorSpec]:
-    """The tensors of a search after any number of steps."""
-
-    def after(*values: Tensor) -> tuple[Tensor, ...]:
-        given = {**dict(zip(begun, values, strict=False)), **dict(zip(options, values[len(begun) :], strict=True))}
-        found = run(given)
-        return (*(found[name] for name in begun), *values[len(begun) :])
-
-    shapes = shapes_in_loop(after, (*begun.values(), *options.values()))
-    return {name: tf.TensorSpec(shape, begun[name].dtype) for name, shape in zip(begun, shapes, strict=False)}
+    """The tensors of a search after any number of steps: an axis that one changes has no fixed size."""
+    after = _program("step", run, {**begun, **options}).get_concrete_function().structured_outputs
+    return {
+        name: tf.TensorSpec(
+            [then if then == now else None for then, now in zip(spec.shape, after[name].shape, strict=True)],
+            spec.dtype,
+        )
+        for name, spec in begun.items()
+    }
 
 
 def _changes(name: str) -> bool:

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
+from keras_s2s.decoding.inputs import LIMIT
 from keras_s2s.decoding.programs import (
     Options,
     Program,
@@ -61,7 +62,8 @@ class Steps:
     Attributes:
         programs: `start` takes a source and gives the search; `advance` takes the search and gives all of it that
             changes, with "next/" before each name; `finish` takes a search whose sentences are done, of any age, and
-            gives the fields of `Hypotheses`. Each takes the options of the strategy and of its features, too.
+            gives the fields of `Hypotheses`. Each takes the options of the strategy and of its features, too, but those
+            of the limit, which only `start` takes.
         layouts: of each tensor of the search, and of the options that each sentence has for itself.
     """
 
@@ -113,11 +115,12 @@ def make_steps(model: Any, strategy: str, features: Iterable[str] = ()) -> Steps
     name = "_".join([strategy, *features])
     first = _program(f"{name}_start", begin, {**sources, **options})
     begun = {key: _spec(value) for key, value in first.get_concrete_function().structured_outputs.items()}
-    search = _between_steps(go_on, begun, options)
+    later = {key: spec for key, spec in options.items() if key not in LIMIT}
+    search = _between_steps(go_on, begun, later)
     programs = {
         "start": first,
-        "advance": _program(f"{name}_advance", changed, {**search, **options}),
-        "finish": _program(f"{name}_finish", end, {**search, **options}),
+        "advance": _program(f"{name}_advance", changed, {**search, **later}),
+        "finish": _program(f"{name}_finish", end, {**search, **later}),
     }
     layouts = {key: _layout(key, begun[key], spec) for key, spec in search.items()}
     return Steps(programs, layouts | {key: Layout(_OF_SENTENCES[key], 0) for key in options if key in _OF_SENTENCES})

@@ -147,9 +147,9 @@ class Steps:
         if not done.any():
             return [], batch
         leaving = self._selected(batch, np.flatnonzero(done))
-        found = candidates(
-            {n: x.numpy() for n, x in self._finish.on_values({**leaving.state, **leaving.options}).items()}
-        )
+        values = self._finish.on_values({**leaving.state, **leaving.options})
+        # As arrays they are but views of values, which must live as long.
+        found = candidates({name: value.numpy() for name, value in values.items()})
         others = None if done.all() else self._selected(batch, np.flatnonzero(~done))
         return list(zip(leaving.sentences, found, strict=True)), others
 

@@ -80,7 +80,6 @@ class Tokenizers(Config):
     target: TokenizerFile
 
 
-STEPS: tuple[str, ...] = ("start", "advance", "finish")
 _STEPS = ".steps"
 
 Strategy = Literal["greedy", "beam", "diverse", "sample", "ctc_greedy", "ctc_beam", "viterbi", "posterior"]
@@ -187,14 +186,20 @@ def graph_name(strategy: str, features: Iterable[str] = ()) -> str:
 
 
 def strategy_and_features(name: str) -> tuple[str, frozenset[str]]:
-    """What `graph_name` made a name of."""
-    strategy, *features = name.split("-")
-    return strategy, frozenset(features)
+    """What `graph_name` made a name of; that of a step, `beam-constrained.start`, has a strategy of its own."""
+    whole, *step = name.split(".")
+    strategy, *features = whole.split("-")
+    return ".".join([strategy, *step]), frozenset(features)
 
 
 def steps_name(graph: str) -> str:
     """What is asked for to have the search of a graph a step at a time, too."""
     return f"{graph}{_STEPS}"
+
+
+def step_graphs(graph: str) -> dict[str, str]:
+    """The names of the graphs that make the search of a graph a step at a time: start, advance and finish."""
+    return {part: f"{graph}.{part}" for part in ("start", "advance", "finish")}
 
 
 def without_steps(graphs: Iterable[str]) -> tuple[list[str], list[str]]:
@@ -256,25 +261,14 @@ class Layout(Config):
     padding: int
 
 
-class Steps(Config):
-    """The search of a graph a step at a time, see `decoding.steps`.
-
-    Attributes:
-        graphs: precision -> "start", "advance" and "finish" -> ONNX file.
-        layouts: of each tensor that goes from step to step.
-    """
-
-    graphs: dict[str, dict[str, File]]
-    layouts: dict[str, Layout]
-
-
 class Manifest(Config):
     """The content of bundle.json.
 
     Attributes:
         graphs: precision -> graph's name -> ONNX file; see `graph_name`.
         precisions: of those that were added after the export, how they were made and what they lose.
-        steps: graph's name -> its search a step at a time.
+        steps: graph's name -> layouts of what goes from step to step, by tensor, where there are also the graphs
+            "NAME.start", "NAME.advance" and "NAME.finish"; see `decoding.steps`.
         files: path -> SHA-256 of every other file that is loaded (weights, the SavedModel's files).
         parts: of the model, as `models.describe` lists them.
         shortlist: an .npz file with the target ids that each source id may need: `candidates` (V, k) int32, padded
@@ -290,7 +284,7 @@ class Manifest(Config):
     tokenizers: Tokenizers
     graphs: dict[str, dict[str, GraphFile]]
     precisions: dict[str, Precision] = Field(default_factory=dict)
-    steps: dict[str, Steps] = Field(default_factory=dict)
+    steps: dict[str, dict[str, Layout]] = Field(default_factory=dict)
     files: dict[RelativePath, Sha256]
     decoding: Decoding
     limits: Limits
@@ -324,9 +318,8 @@ class Manifest(Config):
 
     def _named(self) -> list[File]:
         graphs = [file for strategies in self.graphs.values() for file in strategies.values()]
-        steps = [file for one in self.steps.values() for parts in one.graphs.values() for file in parts.values()]
         shortlists = [] if self.shortlist is None else [self.shortlist]
-        return [self.tokenizers.source, self.tokenizers.target, *shortlists, *graphs, *steps]
+        return [self.tokenizers.source, self.tokenizers.target, *shortlists, *graphs]
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,6 @@ from keras_s2s.export.forms import (
     programs_of,
     saved_model_form,
     saved_model_texts,
-    step_file,
     steps_of,
 )
 from keras_s2s.export.measure import Measured, ParallelText, bytes_of, bytes_of_weights, measure
@@ -144,7 +143,7 @@ def export_bundle(
         targets = [[*ids, EOS] for ids in target_tokenizer.encode(list(dev.targets[:SOME]))]
         batches = calibration_batches(rows, targets, decoding, target_tokenizer.vocabulary_size)
         step_programs, layouts = steps_of(model, with_steps)
-        own_operators = write_graphs(programs, step_programs, default, batches, folder, progress, operators)
+        own_operators = write_graphs({**programs, **step_programs}, default, batches, folder, progress, operators)
         if shortlist is not None:
             np.savez_compressed(folder / SHORTLIST, candidates=shortlist.candidates, always=shortlist.always)
 
@@ -267,7 +266,6 @@ def _write_tokenizer(folder: Path, path: str, tokenizer: Tokenizer) -> bundle.To
 
 def write_graphs(
     programs: Mapping[str, Any],
-    steps: Mapping[str, Any],
     default: str,
     batches: Sequence[Mapping[str, np.ndarray]],
     folder: Path,
@@ -276,14 +274,14 @@ def write_graphs(
 ) -> dict[str, dict[str, list[str]]]:
     """Writes the graphs of each precision.
 
-    Int8 is calibrated on `batches`, by the graph `default` if that has all products. What `steps` multiply by is a
-    matrix of whole searches, too, and has been seen there.
+    Int8 is calibrated on `batches`, by the graph `default` if that has all products. Steps of a search come after the
+    whole search, where all that they multiply by has been seen.
 
     Returns:
         The operators that ONNX does not define, by precision and graph.
     """
     converted = {}
-    for name, program in {**programs, **steps}.items():
+    for name, program in programs.items():
         progress(f"ONNX, {name}")
         converted[name] = onnx_graph.convert(program)
     calls = [call for _, own in converted.values() for call in own.values()]
@@ -298,8 +296,8 @@ def write_graphs(
 
     write("fp32", graphs)
     progress("calibrating int8")
-    scales = calibrate([graphs[default], *(graphs[name] for name in programs)], batches)
-    write("int8", {name: int8(graph, scales) for name, graph in graphs.items()})
+    steps = calibrate([graphs[default], *graphs.values()], batches)
+    write("int8", {name: int8(graph, steps) for name, graph in graphs.items()})
     return found
 
 
@@ -324,7 +322,7 @@ def _contents(folder: Path, own_operators: Mapping[str, Mapping[str, Sequence[st
     }
     shortlist = _file(folder, SHORTLIST) if (folder / SHORTLIST).exists() else None
     files = {path: bundle.sha256(folder / path) for path in _other_files(folder)}
-    return {"graphs": graphs, "steps": steps, "shortlist": shortlist, "files": files}
+    return {"graphs": graphs, "shortlist": shortlist, "files": files}
 
 
 def _file(folder: Path, path: str) -> bundle.File:

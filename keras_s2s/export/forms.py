@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from keras_s2s.bundle import STEPS, Decoding, Layout, strategy_and_features
+from keras_s2s.bundle import Decoding, Layout, step_graphs, strategy_and_features
 from keras_s2s.decoding import make_program, make_steps
 from keras_s2s.runtime.feeds import Sentence, feeds
 from keras_s2s.runtime.graph import Candidates, Graph, candidates
@@ -49,19 +49,14 @@ def programs_of(model: Any, graphs: Sequence[str], groups: int) -> dict[str, Any
 
 
 def steps_of(model: Any, graphs: Sequence[str]) -> tuple[dict[str, Any], dict[str, dict[str, Layout]]]:
-    """The programs of the steps of each graph, by the names of their files, and the layouts of what they keep."""
+    """The programs of the steps of each graph, by the names of their own graphs, and the layouts of what they keep."""
     made = {name: make_steps(model, *strategy_and_features(name)) for name in graphs}
-    programs = {step_file(name, part): steps.programs[part] for name, steps in made.items() for part in STEPS}
+    programs = {own: steps.programs[part] for name, steps in made.items() for part, own in step_graphs(name).items()}
     layouts = {
         name: {tensor: Layout(**layout._asdict()) for tensor, layout in steps.layouts.items()}
         for name, steps in made.items()
     }
     return programs, layouts
-
-
-def step_file(graph: str, part: str) -> str:
-    """The name of the file, without its ending, of "start", "advance" or "finish"."""
-    return f"{graph}.{part}"
 
 
 def variables_of(model: Any) -> list[Any]:
@@ -117,7 +112,9 @@ class StepwiseForm:
 
     def __init__(self, folder: Path, layouts: Mapping[str, Mapping[str, Layout]], vocabulary: int) -> None:
         self._steps = {
-            name: Steps({part: Graph(folder / f"{step_file(name, part)}.onnx") for part in STEPS}, own, vocabulary)
+            name: Steps(
+                {part: Graph(folder / f"{file}.onnx") for part, file in step_graphs(name).items()}, own, vocabulary
+            )
             for name, own in layouts.items()
         }
 

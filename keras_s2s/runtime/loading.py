@@ -2,7 +2,6 @@
 
 import os
 import re
-from pathlib import PurePosixPath
 
 import onnxruntime
 
@@ -17,9 +16,6 @@ def open_bundle(path: str | os.PathLike[str], precision: str, threads: int | Non
         UserError: no bundle, a wrong key or hash, an unknown precision, no threads, an onnxruntime that is too old.
     """
     bundle = read(path)
-    graphs = bundle.manifest.graphs
-    if precision not in graphs:
-        raise UserError(f"{bundle.path}: no graphs of precision '{precision}'; it has {', '.join(graphs)}")
     if threads is not None and threads < 1:
         raise UserError(f"threads: expected at least 1, got {threads}")
     _check_onnxruntime(bundle)
@@ -30,10 +26,8 @@ def open_bundle(path: str | os.PathLike[str], precision: str, threads: int | Non
 def _needed(bundle: Bundle, precision: str) -> list[str]:
     """The tokenizers, the graphs of this precision, and the weights that lie beside them."""
     manifest = bundle.manifest
-    graphs = [graph.path for graph in manifest.graphs[precision].values()]
-    graphs += [part.path for steps in manifest.steps.values() for part in steps.graphs[precision].values()]
-    folders = {PurePosixPath(path).parent for path in graphs}
-    weights = [path for path in manifest.files if PurePosixPath(path).parent in folders]
+    graphs = [graph.path for graph in bundle.graphs(precision).values()]
+    weights = manifest.weights(precision)
     shortlists = [] if manifest.shortlist is None else [manifest.shortlist.path]
     return [manifest.tokenizers.source.path, manifest.tokenizers.target.path, *shortlists, *graphs, *weights]
 

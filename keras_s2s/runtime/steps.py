@@ -8,7 +8,7 @@ from typing import Any, Self
 import numpy as np
 from onnxruntime import OrtValue
 
-from keras_s2s.bundle import STEPS, Bundle, Decoding, Layout, steps_name
+from keras_s2s.bundle import Bundle, Decoding, Layout, step_graphs, steps_name
 from keras_s2s.errors import UserError
 from keras_s2s.runtime.feeds import Sentence, feeds
 from keras_s2s.runtime.graph import Candidates, Graph, candidates
@@ -90,10 +90,9 @@ class Steps:
             there = ", ".join(map(steps_name, manifest.steps)) or "none"
             name = steps_name(graph)
             raise UserError(f"{bundle.path}: no '{name}'; it has {there}; export the bundle with '{name}'")
-        steps = manifest.steps[graph]
-        files = steps.graphs[precision]
-        graphs = {name: Graph(bundle.file(files[name].path), threads) for name in STEPS}
-        return cls(graphs, steps.layouts, manifest.tokenizers.target.vocabulary_size)
+        files = bundle.graphs(precision)
+        graphs = {part: Graph(bundle.file(files[name].path), threads) for part, name in step_graphs(graph).items()}
+        return cls(graphs, manifest.steps[graph], manifest.tokenizers.target.vocabulary_size)
 
     def start(
         self, sentences: Sequence[Sentence], decoding: Decoding, suppressed: Sequence[Sequence[int]] = ()

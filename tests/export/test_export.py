@@ -175,7 +175,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> dict[str, Echo]:
     """An export without conversion: forms of our own, empty graphs."""
     forms = {name: Echo() for name in ("keras", "saved_model", "fp32", "int8")}
 
-    def write_graphs(programs: Any, steps: Any, default: str, batches: Any, folder: Path, *rest: Any) -> Any:
+    def write_graphs(programs: Any, default: str, batches: Any, folder: Path, *rest: Any) -> Any:
         for precision in ("fp32", "int8"):
             (folder / "onnx" / precision).mkdir(parents=True)
             for name in programs:

@@ -8,9 +8,9 @@ import numpy as np
 import onnx
 import pytest
 
-from keras_s2s.bundle import STEPS, Decoding, Layout
+from keras_s2s.bundle import Decoding, Layout, step_graphs
 from keras_s2s.export.export import write_graphs
-from keras_s2s.export.forms import Form, StepwiseForm, onnx_form, programs_of, step_file, steps_of
+from keras_s2s.export.forms import Form, StepwiseForm, onnx_form, programs_of, steps_of
 from keras_s2s.export.passes import all_graphs
 from keras_s2s.models import (
     LSTMDecoderConfig,
@@ -55,7 +55,7 @@ class Exported(NamedTuple):
         return onnx_form(self.folder / "onnx" / precision, [graph], VOCABULARY)
 
     def steps(self, precision: str, graph: str) -> Steps:
-        graphs = {part: Graph(self.path(precision, step_file(graph, part))) for part in STEPS}
+        graphs = {part: Graph(self.path(precision, name)) for part, name in step_graphs(graph).items()}
         return Steps(graphs, self.layouts[graph], VOCABULARY)
 
 
@@ -91,7 +91,7 @@ def exported(request: Any, tmp_path_factory: pytest.TempPathFactory) -> Exported
     inputs = feeds(sentences("greedy"), options("greedy"), VOCABULARY)
     programs, (steps, layouts) = programs_of(model, GRAPHS, groups=1), steps_of(model, GRAPHS)
     folder = tmp_path_factory.mktemp("graphs")
-    write_graphs(programs, steps, "greedy", [inputs], folder, lambda what: None)
+    write_graphs({**programs, **steps}, "greedy", [inputs], folder, lambda what: None, "onnxruntime")
     return Exported(folder, layouts)
 
 
@@ -142,7 +142,7 @@ def test_weights_of_steps_are_those_of_whole_searches(exported: Exported, precis
     """Int8 values, scales and steps of activations included: none is stored that was not there."""
     for graph in GRAPHS:
         whole = stored(exported.path(precision, graph))
-        parts = [stored(exported.path(precision, step_file(graph, part))) for part in STEPS]
+        parts = [stored(exported.path(precision, name)) for name in step_graphs(graph).values()]
         assert set().union(*parts) <= whole
         assert parts[0] and parts[1] and not parts[2]
 
@@ -152,7 +152,7 @@ def test_what_steps_take_and_give(exported: Exported, graph: str) -> None:
     layouts = set(exported.layouts[graph])
     kept = {name for name in layouts if name in ("limit", "prefix") or name.startswith("state/memory/")}
     start, advance, finish = (
-        onnx.load(exported.path("fp32", step_file(graph, part)), load_external_data=False).graph for part in STEPS
+        onnx.load(exported.path("fp32", name), load_external_data=False).graph for name in step_graphs(graph).values()
     )
     assert {value.name for value in start.output} == layouts - {"prefix"}
     assert {value.name for value in advance.output} == {f"next/{name}" for name in layouts - kept}
@@ -173,7 +173,7 @@ def test_a_step_is_the_body_of_the_loop(exported: Exported, precision: str) -> N
     for graph in GRAPHS:
         loop, step = (
             onnx.load(exported.path(precision, name), load_external_data=False).graph
-            for name in (graph, step_file(graph, "advance"))
+            for name in (graph, step_graphs(graph)["advance"])
         )
         (body,) = (a.g for node in loop.node if node.op_type == "Loop" for a in node.attribute if a.name == "body")
         inside, alone = (Counter(node.op_type for node in one.node) for one in (body, step))

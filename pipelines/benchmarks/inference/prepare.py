@@ -73,7 +73,7 @@ def _write_ours(model: Any, rows: list[list[int]], decoding: Decoding, folder: P
     programs = programs_of(model, GRAPHS, groups=1)
     batches = [[Sentence(row) for row in rows[start : start + 8]] for start in range(0, len(rows), 8)]
     inputs = [feeds(batch, decoding, model.config.target_vocabulary) for batch in batches]
-    write_graphs(programs, {}, decoding.strategy, inputs, folder, lambda what: None, "onnxruntime")
+    write_graphs(programs, decoding.strategy, inputs, folder, lambda what: None, "onnxruntime")
 
 
 def _timed(work: Callable[[], None]) -> float:

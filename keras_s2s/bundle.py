@@ -80,6 +80,8 @@ class Tokenizers(Config):
     target: TokenizerFile
 
 
+_STEPS = ".steps"
+
 Strategy = Literal["greedy", "beam", "diverse", "sample", "ctc_greedy", "ctc_beam", "viterbi", "posterior"]
 _WITH_BEAM = ("beam", "diverse", "ctc_beam")
 
@@ -184,9 +186,27 @@ def graph_name(strategy: str, features: Iterable[str] = ()) -> str:
 
 
 def strategy_and_features(name: str) -> tuple[str, frozenset[str]]:
-    """What `graph_name` made a name of."""
-    strategy, *features = name.split("-")
-    return strategy, frozenset(features)
+    """What `graph_name` made a name of; that of a step, `beam-constrained.start`, has a strategy of its own."""
+    whole, *step = name.split(".")
+    strategy, *features = whole.split("-")
+    return ".".join([strategy, *step]), frozenset(features)
+
+
+def steps_name(graph: str) -> str:
+    """What is asked for to have the search of a graph a step at a time, too."""
+    return f"{graph}{_STEPS}"
+
+
+def step_graphs(graph: str) -> dict[str, str]:
+    """The names of the graphs that make the search of a graph a step at a time: start, advance and finish."""
+    return {part: f"{graph}.{part}" for part in ("start", "advance", "finish")}
+
+
+def without_steps(graphs: Iterable[str]) -> tuple[list[str], list[str]]:
+    """Of what is asked for the graphs, and the names of those whose steps are wanted."""
+    graphs = list(graphs)
+    asked = [name.removesuffix(_STEPS) for name in graphs if name.endswith(_STEPS)]
+    return [name for name in graphs if not name.endswith(_STEPS)], asked
 
 
 class Part(Config):
@@ -228,12 +248,27 @@ class Precision(Config):
     sentences: Count
 
 
+class Layout(Config):
+    """How batches are merged along a tensor of a search.
+
+    Attributes:
+        axes: what each axis is: "sentences", B; "rows", R = B·K, the K of a sentence next to each other; "time", padded
+            in front; "source" or "prefix", padded behind; "" has one size in all batches of the same options.
+        padding: the neutral value.
+    """
+
+    axes: tuple[Literal["sentences", "rows", "time", "source", "prefix", ""], ...]
+    padding: int
+
+
 class Manifest(Config):
     """The content of bundle.json.
 
     Attributes:
         graphs: precision -> graph's name -> ONNX file; see `graph_name`.
         precisions: of those that were added after the export, how they were made and what they lose.
+        steps: graph's name -> layouts of what goes from step to step, by tensor, where there are also the graphs
+            "NAME.start", "NAME.advance" and "NAME.finish"; see `decoding.steps`.
         files: path -> SHA-256 of every other file that is loaded (weights, the SavedModel's files).
         parts: of the model, as `models.describe` lists them.
         shortlist: an .npz file with the target ids that each source id may need: `candidates` (V, k) int32, padded
@@ -249,6 +284,7 @@ class Manifest(Config):
     tokenizers: Tokenizers
     graphs: dict[str, dict[str, GraphFile]]
     precisions: dict[str, Precision] = Field(default_factory=dict)
+    steps: dict[str, dict[str, Layout]] = Field(default_factory=dict)
     files: dict[RelativePath, Sha256]
     decoding: Decoding
     limits: Limits

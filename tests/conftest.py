@@ -1,6 +1,6 @@
-"""A real bundle of a few kilobytes: its graphs repeat the source."""
+"""A real bundle of a few kilobytes, whose graphs repeat the source; and a server that decodes a step at a time."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +9,11 @@ import pytest
 from onnx import parser
 
 from keras_s2s import bundle, text
+from keras_s2s.bundle import Decoding
 from keras_s2s.config import parse
+from keras_s2s.runtime import Batch, Steps
+from keras_s2s.runtime.feeds import Sentence
+from keras_s2s.runtime.graph import Candidates
 
 # Each graph gives the source back, cut to the maximum length; its scores tell what the graph was fed.
 HEADER = '<ir_version: 10, opset_import: ["" : 18]>\n'
@@ -321,3 +325,36 @@ def layers_bundle(tmp_path: Path) -> Path:
     }
     bundle.write(path, manifest.model_copy(update=changes))
     return path
+
+
+Served = Iterator[tuple[Batch, list[tuple[Sentence, Candidates]]]]
+
+
+def serve(
+    steps: Steps, sentences: Sequence[Sentence], decoding: Decoding, suppressed: Sequence[Sequence[int]], seed: int
+) -> Served:
+    """Sentences come a few at a time, behind those on their way or before them, and leave late or at once.
+
+    Gives the batch as it is before each step, and who left after it.
+    """
+    rng = np.random.default_rng(seed)
+    waiting = [sentences[place] for place in rng.permutation(len(sentences))]
+    batch: Batch | None = None
+    while waiting or batch is not None:
+        count = rng.integers(0, 4)
+        coming, waiting = waiting[:count], waiting[count:]
+        if coming:
+            new = steps.start(coming, decoding, suppressed)
+            if batch is not None:
+                new = steps.merge(batch, new) if rng.random() < 0.5 else steps.merge(new, batch)
+            batch = new
+        if batch is not None:
+            before, batch = batch, steps.advance(batch)
+            left, batch = steps.finished(batch) if rng.random() < 0.7 else ([], batch)
+            yield before, left
+
+
+@pytest.fixture(scope="session")
+def served() -> Callable[..., Served]:
+    """`serve`."""
+    return serve

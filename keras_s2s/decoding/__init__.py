@@ -26,6 +26,7 @@ from keras_s2s.decoding.scoring import LengthPenalty, Scorer
 from keras_s2s.decoding.search import Hypotheses, Search, advance, finish, start
 from keras_s2s.decoding.shortlist import Shortlist
 from keras_s2s.decoding.step import ModelStep, StepOutput, as_step
+from keras_s2s.decoding.steps import Steps, make_steps, step_problems
 
 __all__ = [
     "FEATURES",
@@ -52,6 +53,7 @@ __all__ = [
     "Search",
     "Shortlist",
     "StepOutput",
+    "Steps",
     "Suppress",
     "advance",
     "alignment",
@@ -61,7 +63,9 @@ __all__ = [
     "generate",
     "length_limit",
     "make_program",
+    "make_steps",
     "problems",
     "start",
+    "step_problems",
     "token_scores",
 ]

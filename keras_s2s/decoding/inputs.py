@@ -6,7 +6,7 @@ import tensorflow as tf
 
 _FLOAT, _INT, _BOOL = (tf.TensorSpec((), dtype) for dtype in (tf.float32, tf.int32, tf.bool))
 IDS = tf.TensorSpec((None, None), tf.int32)
-_LIMIT = {"max_length_factor": _FLOAT, "max_length_extra": _INT}
+LIMIT = {"max_length_factor": _FLOAT, "max_length_extra": _INT}
 _SCORER = {"length_penalty": _FLOAT, "length_penalty_base": _FLOAT, "word_reward": _FLOAT}
 _BEAM = {"beam_size": _INT, "n_best": _INT, "patience": _FLOAT, "exhaustive": _BOOL}
 SAMPLE = {
@@ -20,10 +20,10 @@ SAMPLE = {
 _TARGETS = {"target_ids": IDS}
 
 INPUTS: Mapping[str, Mapping[str, tf.TensorSpec]] = {
-    "greedy": {**_LIMIT, **_SCORER},
-    "beam": {**_LIMIT, **_SCORER, **_BEAM},
-    "diverse": {**_LIMIT, **_SCORER, **_BEAM, "diversity": _FLOAT},
-    "sample": {**_LIMIT, **_SCORER, **SAMPLE},
+    "greedy": {**LIMIT, **_SCORER},
+    "beam": {**LIMIT, **_SCORER, **_BEAM},
+    "diverse": {**LIMIT, **_SCORER, **_BEAM, "diversity": _FLOAT},
+    "sample": {**LIMIT, **_SCORER, **SAMPLE},
     "score": _TARGETS,
     "align": _TARGETS,
     "ctc_greedy": {},

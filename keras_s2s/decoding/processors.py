@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from keras import ops
 
-from keras_s2s.decoding.search import EOS, PADDING, UNKNOWN, NextScores, Search, Tensor
+from keras_s2s.decoding.search import BOS, EOS, PADDING, UNKNOWN, NextScores, Search, Tensor
 
 _FORBIDDEN = -float("inf")
 
@@ -118,7 +118,8 @@ class NoRepeatNGram:
         newest = ops.take(written, ops.maximum(length - distance, 0)[:, 0], axis=1)[:, :, None]
         differs = ops.logical_or(ops.not_equal(before, newest), place[None, :] < distance)
         misses = ops.sum(ops.cast(ops.logical_and(differs, distance < self.n), "int32"), axis=1)  # (R, T)
-        repeats = ops.logical_and(misses == 0, ops.logical_and(self.n > 0, place > 0))
+        # BOS is none: a row that began later than others has it in all places before its first token.
+        repeats = ops.logical_and(misses == 0, ops.logical_and(self.n > 0, written > BOS))
         return _forbid(scores, ops.where(repeats, written, PADDING))
 
 

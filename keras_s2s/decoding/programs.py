@@ -1,7 +1,7 @@
 """Programs: what Keras runs and export traces, one for each strategy, with its options as inputs."""
 
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from collections.abc import Callable, Collection, Iterable, Mapping
+from typing import Any, NamedTuple
 
 import tensorflow as tf
 
@@ -92,19 +92,30 @@ def make_program(model: Any, strategy: str, features: Iterable[str] = (), groups
     features = tuple(sorted(features))
     if found := problems(model, strategy, features):
         raise UserError(f"decoding: {'; '.join(found)}")
-    sources = _source_inputs(model)
-    signature = {**sources, **INPUTS[strategy]}
-    for feature in features:
-        signature |= FEATURES[feature]
+    sources = source_inputs(model)
+    signature = {**sources, **option_inputs(strategy, features)}
     run = _RUNS.get(strategy) or _searching(strategy, features, groups)
 
     def program(*values: Tensor) -> dict[str, Tensor]:
         given = dict(zip(signature, values, strict=True))
         return run(model, {name: given[name] for name in sources}, given)
 
-    program.__name__ = "_".join([strategy, *features])
-    specs = [tf.TensorSpec(spec.shape, spec.dtype, name) for name, spec in signature.items()]
-    return tf.function(program, input_signature=specs, autograph=False)
+    return as_program("_".join([strategy, *features]), program, signature)
+
+
+def as_program(name: str, run: Callable[..., dict[str, Tensor]], signature: Mapping[str, tf.TensorSpec]) -> Program:
+    """Makes a program of a function of tensors in the order of `signature`."""
+    run.__name__ = name
+    specs = [tf.TensorSpec(spec.shape, spec.dtype, key) for key, spec in signature.items()]
+    return tf.function(run, input_signature=specs, autograph=False)
+
+
+def option_inputs(strategy: str, features: Iterable[str]) -> dict[str, tf.TensorSpec]:
+    """The inputs of a program beside its source."""
+    signature = dict(INPUTS[strategy])
+    for feature in features:
+        signature |= FEATURES[feature]
+    return signature
 
 
 def length_limit(source: Source, factor: Tensor, extra: Tensor) -> Tensor:
@@ -116,7 +127,8 @@ def length_limit(source: Source, factor: Tensor, extra: Tensor) -> Tensor:
     return tf.maximum(tf.cast(tf.floor(factor * length), tf.int32) + extra, 0)
 
 
-def _source_inputs(model: Any) -> dict[str, tf.TensorSpec]:
+def source_inputs(model: Any) -> dict[str, tf.TensorSpec]:
+    """The inputs of a program that are its source."""
     config = (model if hasattr(model, "decoder") else model.models[0]).config
     if config.encoder is None:
         return {}
@@ -128,21 +140,51 @@ def _source_inputs(model: Any) -> dict[str, tf.TensorSpec]:
     }
 
 
+class Pieces(NamedTuple):
+    """What a search is made of.
+
+    Attributes:
+        step: scores continuations.
+        strategy: chooses among them.
+        processors: change the scores, one after the other.
+        shortlist: the step, if it narrows the vocabulary.
+    """
+
+    step: Any
+    strategy: Strategy
+    processors: tuple[Processor, ...]
+    shortlist: Shortlist | None
+
+
+def pieces(model: Any, strategy: str, features: Collection[str], given: Options, groups: int = GROUPS) -> Pieces:
+    """Puts a search together.
+
+    Args:
+        model: a model, an `Ensemble` or a `Fusion`.
+        strategy: one of `SEARCHES`.
+        features: names of `FEATURES`.
+        given: the inputs of both, by name.
+        groups: of a diverse beam search.
+    """
+    step: Any = JointCTC(model, given["ctc_weight"]) if "joint" in features else as_step(model)
+    options = dict(given)
+    shortlist = None
+    if "shortlist" in features:
+        step = shortlist = Shortlist(step, given["shortlist"])
+        for name in {"prefix", "suppressed"} & set(given):
+            options[name] = shortlist.places_of(given[name])
+    if "coverage" in features:
+        step = Coverage(step)
+    processors: tuple[Processor, ...] = (NoPadding(),) if strategy == "sample" else ()
+    processors += _processors(options) if "constrained" in features else ()
+    return Pieces(step, _strategy(strategy, options, groups), processors, shortlist)
+
+
 def _searching(strategy: str, features: tuple[str, ...], groups: int) -> Callable[..., dict[str, Tensor]]:
     def run(model: Any, source: Source, given: Options) -> dict[str, Tensor]:
-        step: Any = JointCTC(model, given["ctc_weight"]) if "joint" in features else as_step(model)
+        step, chooses, processors, shortlist = pieces(model, strategy, features, given, groups)
         limit = length_limit(source, given["max_length_factor"], given["max_length_extra"])
-        options = dict(given)
-        shortlist = None
-        if "shortlist" in features:
-            step = shortlist = Shortlist(step, given["shortlist"])
-            for name in {"prefix", "suppressed"} & set(given):
-                options[name] = shortlist.places_of(given[name])
-        if "coverage" in features:
-            step = Coverage(step)
-        processors: tuple[Processor, ...] = (NoPadding(),) if strategy == "sample" else ()
-        processors += _processors(options) if "constrained" in features else ()
-        found = generate(step, _strategy(strategy, options, groups), source, limit, processors)
+        found = generate(step, chooses, source, limit, processors)
         if shortlist is not None:
             found = found._replace(tokens=shortlist.ids_of(found.tokens))
         return found._asdict()

@@ -11,18 +11,27 @@ import numpy as np
 from onnx import ModelProto
 
 from keras_s2s import bundle
-from keras_s2s.bundle import Decoding, Strategy, graph_name, strategy_and_features
+from keras_s2s.bundle import Decoding, Strategy, graph_name, strategy_and_features, without_steps
 from keras_s2s.config import parse
 from keras_s2s.export import onnx_graph, saved_model
 from keras_s2s.export.calibrate import calibrate, calibration_batches
 from keras_s2s.export.checks import SOME, Check, checks, search_name
-from keras_s2s.export.forms import Form, keras_form, onnx_form, programs_of, saved_model_form, saved_model_texts
+from keras_s2s.export.forms import (
+    Form,
+    StepwiseForm,
+    keras_form,
+    onnx_form,
+    programs_of,
+    saved_model_form,
+    saved_model_texts,
+    steps_of,
+)
 from keras_s2s.export.measure import Measured, ParallelText, bytes_of, bytes_of_weights, measure
 from keras_s2s.export.quantize import int8
 from keras_s2s.export.report import draw_attention, write_report
 from keras_s2s.export.request import Lexicon, Request, check_request, default_graphs
 from keras_s2s.export.standard import OPERATORS, OperatorSet, only_in_onnxruntime
-from keras_s2s.export.verify import BATCH, verify, verify_numbers, verify_texts
+from keras_s2s.export.verify import BATCH, verify, verify_numbers, verify_steps, verify_texts
 from keras_s2s.models import describe
 from keras_s2s.runtime.feeds import Sentence, source_rows
 from keras_s2s.text import Tokenizer
@@ -98,8 +107,9 @@ def export_bundle(
         metrics: names of `evaluation.METRICS`.
         decoding: the defaults of the bundle; a beam of 4, or what the model's head can do, if None.
         graphs: what can be asked of the bundle: strategies of `decoding.INPUTS`, each with features of
-            `decoding.FEATURES` behind hyphens, such as "greedy", "beam-constrained", "align". By default "greedy" and
-            "beam", or the strategies of a CTC or CRF head, and the one that `decoding` needs.
+            `decoding.FEATURES` behind hyphens, such as "greedy", "beam-constrained", "align"; and ".steps" behind one
+            of them, such as "beam.steps", for its search a step at a time. By default "greedy" and "beam", or the
+            strategies of a CTC or CRF head, and the one that `decoding` needs.
         groups: of the graphs of diverse beam search.
         shortlist: the target ids that each source id may need, for graphs with the feature "shortlist".
         task: a word for what the model does.
@@ -114,9 +124,11 @@ def export_bundle(
         VerificationError: two forms disagree; there is no bundle then.
         UserError: something cannot be exported so; everything that speaks against it is listed, before any work.
     """
-    graphs = tuple(dict.fromkeys(default_graphs(model, decoding) if graphs is None else graphs))
+    wanted = dict.fromkeys(default_graphs(model, decoding) if graphs is None else graphs)
+    graphs, with_steps = without_steps(wanted)
     decoding = decoding or _default_decoding(graphs)
-    check_request(Request(model, source_tokenizer, target_tokenizer, dev, test, metrics, decoding, graphs, shortlist))
+    both = source_tokenizer, target_tokenizer
+    check_request(Request(model, *both, dev, test, metrics, decoding, graphs, with_steps, shortlist))
     limits = parse(bundle.Limits, {"max_source_tokens": max_source_tokens}, "export")
     default = graph_name(decoding.strategy, decoding.features)
     with bundle.building(path) as folder:
@@ -130,7 +142,8 @@ def export_bundle(
         rows = source_rows(source_tokenizer, dev.sources[:VERIFIED_SENTENCES], max_source_tokens)
         targets = [[*ids, EOS] for ids in target_tokenizer.encode(list(dev.targets[:SOME]))]
         batches = calibration_batches(rows, targets, decoding, target_tokenizer.vocabulary_size)
-        own_operators = write_graphs(programs, default, batches, folder, progress, operators)
+        step_programs, layouts = steps_of(model, with_steps)
+        own_operators = write_graphs({**programs, **step_programs}, default, batches, folder, progress, operators)
         if shortlist is not None:
             np.savez_compressed(folder / SHORTLIST, candidates=shortlist.candidates, always=shortlist.always)
 
@@ -142,6 +155,9 @@ def export_bundle(
         }
         asked = checks(graphs, rows, decoding, vocabulary)
         comparisons = verify(model, forms, asked, lambda what: progress(f"verifying: {what}"))
+        stepwise = {p: StepwiseForm(folder / "onnx" / p, layouts, vocabulary) for p in PRECISIONS}
+        asked = checks(with_steps, rows, decoding, vocabulary)
+        comparisons += verify_steps(model, forms, stepwise, asked, lambda what: progress(f"verifying: {what}"))
         for graph in ("score", "align"):
             if graph in graphs:
                 comparisons += verify_numbers(forms, graph, rows[:SOME], targets)
@@ -179,6 +195,7 @@ def export_bundle(
             "minimum_onnxruntime": MINIMUM_ONNXRUNTIME,
             "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
             **_contents(folder, own_operators),
+            "steps": layouts,
         }
         bundle.write(folder, parse(bundle.Manifest, content, "export"))
     return measured
@@ -255,15 +272,20 @@ def write_graphs(
     progress: Callable[[str], None],
     operators: OperatorSet,
 ) -> dict[str, dict[str, list[str]]]:
-    """Writes the graphs of each precision; int8 is calibrated on `batches`, by the graph `default` if that has all.
+    """Writes the graphs of each precision.
+
+    Int8 is calibrated on `batches`, by the graph `default` if that has all products. Steps of a search come after the
+    whole search, where all that they multiply by has been seen.
 
     Returns:
         The operators that ONNX does not define, by precision and graph.
     """
-    graphs = {}
+    converted = {}
     for name, program in programs.items():
         progress(f"ONNX, {name}")
-        graphs[name] = onnx_graph.expand(*onnx_graph.convert(program))
+        converted[name] = onnx_graph.convert(program)
+    calls = [call for _, own in converted.values() for call in own.values()]
+    graphs = {name: onnx_graph.expand(*one, beside=calls) for name, one in converted.items()}
     finish = OPERATORS[operators]
     found: dict[str, dict[str, list[str]]] = {}
 

@@ -1,18 +1,23 @@
-"""A model's forms, all with one face: the name of a graph and its inputs in, its outputs out."""
+"""A model's forms, all with one face: the name of a graph and sentences in, candidates out."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from keras_s2s.bundle import Decoding, strategy_and_features
-from keras_s2s.decoding import make_program
+from keras_s2s.bundle import Decoding, Layout, step_graphs, strategy_and_features
+from keras_s2s.decoding import make_program, make_steps
 from keras_s2s.runtime.feeds import Sentence, feeds
 from keras_s2s.runtime.graph import Candidates, Graph, candidates
+from keras_s2s.runtime.steps import Steps
 
 Run = Callable[[str, Mapping[str, np.ndarray]], Mapping[str, np.ndarray]]
+
+# Of the sentences of a batch so many come with each step, so that most rows are of another age than their neighbours.
+_AT_ONCE = 4
 
 
 class Form:
@@ -41,6 +46,17 @@ class Form:
 def programs_of(model: Any, graphs: Sequence[str], groups: int) -> dict[str, Any]:
     """The program of each graph."""
     return {name: make_program(model, *strategy_and_features(name), groups=groups) for name in graphs}
+
+
+def steps_of(model: Any, graphs: Sequence[str]) -> tuple[dict[str, Any], dict[str, dict[str, Layout]]]:
+    """The programs of the steps of each graph, by the names of their own graphs, and the layouts of what they keep."""
+    made = {name: make_steps(model, *strategy_and_features(name)) for name in graphs}
+    programs = {own: steps.programs[part] for name, steps in made.items() for part, own in step_graphs(name).items()}
+    layouts = {
+        name: {tensor: Layout(**layout._asdict()) for tensor, layout in steps.layouts.items()}
+        for name, steps in made.items()
+    }
+    return programs, layouts
 
 
 def variables_of(model: Any) -> list[Any]:
@@ -83,3 +99,42 @@ def onnx_form(folder: Path, graphs: Sequence[str], vocabulary: int) -> Form:
     """The ONNX graphs of one precision."""
     sessions = {name: Graph(folder / f"{name}.onnx") for name in graphs}
     return Form(lambda graph, inputs: sessions[graph](inputs), vocabulary)
+
+
+class StepwiseForm:
+    """The steps of ONNX graphs, driven as a server drives them: sentences come while others are on their way.
+
+    Args:
+        folder: of one precision.
+        layouts: by graph and tensor.
+        vocabulary: V, of the target.
+    """
+
+    def __init__(self, folder: Path, layouts: Mapping[str, Mapping[str, Layout]], vocabulary: int) -> None:
+        self._steps = {
+            name: Steps(
+                {part: Graph(folder / f"{file}.onnx") for part, file in step_graphs(name).items()}, own, vocabulary
+            )
+            for name, own in layouts.items()
+        }
+
+    def search(
+        self,
+        graph: str,
+        sentences: Sequence[Sentence],
+        decoding: Decoding,
+        suppressed: Sequence[Sequence[int]] = (),
+        shortlist: np.ndarray | None = None,
+    ) -> list[Candidates]:
+        """As `Form.search`; there is never a shortlist."""
+        steps, batch = self._steps[graph], None
+        waiting = [replace(sentence, number=number) for number, sentence in enumerate(sentences)]
+        found: dict[int, Candidates] = {}
+        while waiting or batch is not None:
+            if waiting:
+                new = steps.start(waiting[:_AT_ONCE], decoding, suppressed)
+                batch, waiting = new if batch is None else steps.merge(batch, new), waiting[_AT_ONCE:]
+            assert batch is not None
+            results, batch = steps.finished(steps.advance(batch))
+            found |= {sentence.number: some for sentence, some in results}
+        return [found[number] for number in range(len(sentences))]

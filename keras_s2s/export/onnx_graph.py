@@ -3,7 +3,7 @@
 import contextlib
 import gc
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -107,12 +107,19 @@ class _Complaints(logging.Handler):
         self.messages.append(record.getMessage().splitlines()[0])
 
 
-def expand(model: ModelProto, calls: Mapping[str, FusedCall]) -> ModelProto:
-    """Puts ONNX operators, in float32, in the place of opaque nodes."""
+def expand(model: ModelProto, calls: Mapping[str, FusedCall], beside: Iterable[FusedCall] = ()) -> ModelProto:
+    """Puts ONNX operators, in float32, in the place of opaque nodes.
+
+    Args:
+        model: as `convert` gives it.
+        calls: what its opaque nodes stand for.
+        beside: the calls of graphs that share its weights file, so that all store a weight in one way.
+    """
     result = ModelProto()
     result.CopyFrom(model)
-    used = [calls[_key(node)] for graph in all_graphs(model.graph) for node in graph.node if node.domain == DOMAIN]
-    operators = Operators(used)
+    used = {_key(node) for graph in all_graphs(model.graph) for node in graph.node if node.domain == DOMAIN}
+    # In the order of the trace, in which an ensemble's models come one after the other in every graph.
+    operators = Operators([call for key, call in calls.items() if key in used], beside)
     for graph in all_graphs(result.graph):
         nodes = []
         for node in graph.node:
@@ -144,7 +151,6 @@ def write(models: Mapping[str, ModelProto], folder: Path) -> None:
                 data = numpy_helper.to_array(tensor).tobytes()
                 if len(data) < _INLINE_BYTES:
                     continue
-                # By content alone: two graphs of an ensemble may name its models' weights the other way round.
                 if data not in places:
                     weights.write(b"\0" * (-weights.tell() % _ALIGNMENT))
                     places[data] = (weights.tell(), len(data))

@@ -1,7 +1,7 @@
 """Each fused operator as ONNX nodes, in float32."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,13 +18,14 @@ class Operators(Nodes):
     the caller takes them. Weights become initializers of the outermost graph, once however often they are used.
 
     Args:
-        calls: all that will be expanded, so that a table's storage can fit all its uses.
+        calls: all that will be expanded.
+        beside: those of graphs that share weights with this one, so that a table's storage can fit all its uses.
     """
 
-    def __init__(self, calls: Sequence[FusedCall]) -> None:
+    def __init__(self, calls: Sequence[FusedCall], beside: Iterable[FusedCall] = ()) -> None:
         super().__init__("fused")
         self._names = _names(calls)
-        self._products = {self._name(call.weights["kernel"]) for call in calls if call.operator == "linear"}
+        self._products = {id(call.weights["kernel"]) for call in (*calls, *beside) if call.operator == "linear"}
 
     def expand(self, call: FusedCall, inputs: Sequence[str]) -> list[str]:
         """Makes the nodes of one call and returns the names of its outputs."""
@@ -59,7 +60,7 @@ class Operators(Nodes):
         Its rows are looked up in what onnxruntime makes of it as it loads the graph.
         """
         table = call.weights["table"]
-        if self._name(table) not in self._products:
+        if id(table) not in self._products:
             return [self.node("Gather", [self._variable(table), ids], axis=0)]
         rows = self.node("Transpose", [self._variable(table, transposed=True)], perm=[1, 0])
         return [self.node("Gather", [rows, ids], axis=0)]

@@ -48,7 +48,7 @@ def replace_nodes(graph: GraphProto, nodes: list[onnx.NodeProto]) -> None:
 
 
 def _remove_unused(graph: GraphProto) -> None:
-    """Drops nodes and initializers on which no output depends."""
+    """Drops nodes and initializers on which no output depends, and inputs that no node reads."""
     for inner in all_graphs(graph):
         needed = {output.name for output in inner.output}
         kept = []
@@ -63,6 +63,9 @@ def _remove_unused(graph: GraphProto) -> None:
         initializers = [tensor for tensor in inner.initializer if tensor.name in used]
         del inner.initializer[:]
         inner.initializer.extend(initializers)
+    inputs = [value for value in graph.input if value.name in used]
+    del graph.input[:]
+    graph.input.extend(inputs)
 
 
 def loops_of(graph: GraphProto) -> Iterator[tuple[onnx.NodeProto, GraphProto]]:

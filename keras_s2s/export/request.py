@@ -6,8 +6,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from keras_s2s.bundle import Decoding, graph_name, strategy_and_features
-from keras_s2s.decoding import available, problems
+from keras_s2s.bundle import Decoding, graph_name, steps_name, strategy_and_features
+from keras_s2s.decoding import available, problems, step_problems
 from keras_s2s.errors import UserError
 from keras_s2s.evaluation import find_metric
 from keras_s2s.export.measure import ParallelText
@@ -40,6 +40,7 @@ class Request:
     metrics: Sequence[str]
     decoding: Decoding
     graphs: Sequence[str]
+    steps: Sequence[str]
     shortlist: Lexicon | None
 
 
@@ -92,6 +93,10 @@ def _of_graphs(request: Request) -> Iterator[str]:
         yield from (f"graph '{name}': {problem}" for problem in problems(request.model, strategy, features))
         if "shortlist" in features and request.shortlist is None:
             yield f"graph '{name}': needs a shortlist; give one, as data.lexicon makes it"
+    for name in request.steps:
+        yield from (f"graph '{steps_name(name)}': {what}" for what in step_problems(*strategy_and_features(name)))
+        if name not in request.graphs:
+            yield f"graph '{steps_name(name)}': needs the graph '{name}' beside it; name it, too"
     default = graph_name(request.decoding.strategy, request.decoding.features)
     if request.decoding.strategy == "sample":
         yield "decoding: strategy 'sample': a bundle's default must always give the same; sample in the call"

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from keras_s2s.export.checks import Check
-from keras_s2s.export.forms import Form
+from keras_s2s.export.forms import Form, StepwiseForm
 from keras_s2s.export.near_ties import Margins
 from keras_s2s.runtime.batching import map_batches
 from keras_s2s.runtime.graph import Candidate
@@ -81,6 +81,34 @@ def verify(
     return [asdict(comparison) for comparison in result]
 
 
+def verify_steps(
+    model: Any,
+    forms: Mapping[str, Form],
+    stepwise: Mapping[str, StepwiseForm],
+    checks: Iterable[Check],
+    progress: Callable[[str], None],
+) -> list[dict[str, Any]]:
+    """Compares whole searches with the same searches a step at a time.
+
+    Args:
+        model: the Keras model.
+        forms: as in `verify`.
+        stepwise: those of ONNX a step at a time.
+        checks: what each of the graphs is asked that have steps.
+        progress: is told what is being decoded.
+
+    Raises:
+        VerificationError: they part at something other than a near-tie, or at too many of those.
+    """
+    margins, result = Margins(model), []
+    for check in checks:
+        for name, form in stepwise.items():
+            progress(f"{name}, {check.title}, step by step")
+            ours, theirs = (_in_given_order(one, check, BATCH) for one in (forms[name], form))
+            result.append(_compare(margins, f"{name} and its steps", check, ours, theirs))
+    return [asdict(comparison) for comparison in result]
+
+
 def verify_numbers(
     forms: Mapping[str, Form], graph: str, rows: Sequence[Sequence[int]], targets: Sequence[Sequence[int]]
 ) -> list[dict[str, Any]]:
@@ -134,7 +162,7 @@ def decode(form: Form, check: Check, batch_size: int = BATCH) -> list[Candidate]
     return [candidates[0] for candidates in found]
 
 
-def _in_given_order(form: Form, check: Check, batch_size: int) -> list[Candidate]:
+def _in_given_order(form: Form | StepwiseForm, check: Check, batch_size: int) -> list[Candidate]:
     """The best candidate of each sentence, with sentences of any length in a batch, so that most are padded."""
     batches = [check.sentences[start : start + batch_size] for start in range(0, len(check.sentences), batch_size)]
     return [

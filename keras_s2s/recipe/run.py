@@ -11,7 +11,7 @@ from rich.markdown import Markdown
 
 from keras_s2s import bundle, training
 from keras_s2s import export as exporting
-from keras_s2s.bundle import strategy_and_features
+from keras_s2s.bundle import strategy_and_features, without_steps
 from keras_s2s.data import Lexicon, Task, learn_lexicon
 from keras_s2s.decoding import problems
 from keras_s2s.errors import UserError
@@ -89,7 +89,7 @@ def _check_graphs(recipe: Recipe, config: RecipeConfig, task: Task) -> None:
         UserError: it cannot.
     """
     model = build(model_config(recipe, config, task))
-    for name in dict.fromkeys([config.graph, *config.export.graphs]):
+    for name in dict.fromkeys([config.graph, *without_steps(config.export.graphs)[0]]):
         if found := problems(model, *strategy_and_features(name)):
             raise UserError(f"{recipe.path}: graph '{name}': {'; '.join(found)}")
 

@@ -6,9 +6,9 @@ from typing import Literal, Self
 
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, field_validator, model_validator
 
-from keras_s2s.bundle import Decoding, graph_name, strategy_and_features
+from keras_s2s.bundle import Decoding, graph_name, steps_name, strategy_and_features, without_steps
 from keras_s2s.config import Config
-from keras_s2s.decoding import FEATURES, INPUTS
+from keras_s2s.decoding import FEATURES, INPUTS, step_problems
 from keras_s2s.evaluation import find_metric
 from keras_s2s.export import OperatorSet
 from keras_s2s.models import Architecture
@@ -21,8 +21,8 @@ class ExportConfig(Config):
     """What is in the bundle.
 
     Args:
-        graphs: names of graphs, a strategy and its features, such as `beam-constrained`; none are those that
-            `export_bundle` makes by itself.
+        graphs: names of graphs, a strategy and its features, such as `beam-constrained`; with `.steps` behind one, its
+            search a step at a time, too; none are those that `export_bundle` makes by itself.
         shortlist: whether a lexicon is learnt from the training data, with which graphs with the feature `shortlist`
             score only the ids that a source may become.
         operators: of the ONNX graphs: `onnxruntime` has fast ones of its own, `standard` is for other runtimes.
@@ -35,8 +35,11 @@ class ExportConfig(Config):
     @field_validator("graphs")
     @classmethod
     def _known(cls, graphs: tuple[str, ...]) -> tuple[str, ...]:
-        for name in graphs:
+        whole, stepwise = without_steps(graphs)
+        for name in (*whole, *stepwise):
             _check_graph(name)
+        for name in stepwise:
+            _check_steps(name, whole)
         return graphs
 
 
@@ -185,3 +188,11 @@ def _check_graph(name: str) -> None:
             near = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
             hint = f"did you mean '{near[0]}'?" if near else f"known are {', '.join(known)}"
             raise ValueError(f"graphs: {name}: unknown {what} '{word}'; {hint}")
+
+
+def _check_steps(name: str, graphs: list[str]) -> None:
+    found = step_problems(*strategy_and_features(name))
+    if name not in graphs:
+        found.append(f"needs the graph '{name}' beside it; name it, too")
+    if found:
+        raise ValueError(f"graphs: {steps_name(name)}: {'; '.join(found)}")

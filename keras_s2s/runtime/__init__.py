@@ -3,5 +3,6 @@
 from keras_s2s.runtime.generator import Generator, Hypothesis
 from keras_s2s.runtime.options import Options
 from keras_s2s.runtime.scoring import Scored, perplexity
+from keras_s2s.runtime.steps import Batch, Steps
 
-__all__ = ["Generator", "Hypothesis", "Options", "Scored", "perplexity"]
+__all__ = ["Batch", "Generator", "Hypothesis", "Options", "Scored", "Steps", "perplexity"]

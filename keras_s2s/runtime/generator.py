@@ -2,20 +2,19 @@
 
 import logging
 import os
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Any, Self
 
 import numpy as np
-import onnxruntime
 
-from keras_s2s.bundle import Bundle, read, verify
+from keras_s2s.bundle import Bundle
 from keras_s2s.errors import UserError
 from keras_s2s.runtime.batching import map_batches
 from keras_s2s.runtime.feeds import Sentence, feeds, length_limit, source_rows
 from keras_s2s.runtime.graph import Graph, candidates
+from keras_s2s.runtime.loading import open_bundle
 from keras_s2s.runtime.options import Options, choose_graph, find_graph, options_of
 from keras_s2s.runtime.scoring import Scored
 from keras_s2s.runtime.shortlist import ShortlistTable
@@ -88,12 +87,7 @@ class Generator:
         Raises:
             UserError: no bundle, a wrong key or hash, an unknown precision, an onnxruntime that is too old.
         """
-        bundle = read(path)
-        if threads is not None and threads < 1:
-            raise UserError(f"threads: expected at least 1, got {threads}")
-        _check_onnxruntime(bundle)
-        verify(bundle, _needed(bundle, precision))
-        return cls(bundle, precision, threads)
+        return cls(open_bundle(path, precision, threads), precision, threads)
 
     def __call__(
         self, texts: Sequence[str], *, prefix: Sequence[str] | None = None, **options: Any
@@ -271,23 +265,3 @@ class Generator:
             path = self.bundle.file(self.bundle.graphs(self.precision)[name].path)
             self._graphs[name] = Graph(path, self._threads)
         return self._graphs[name]
-
-
-def _needed(bundle: Bundle, precision: str) -> list[str]:
-    """The tokenizers, the graphs of this precision, and the weights that lie beside them."""
-    manifest = bundle.manifest
-    graphs = [graph.path for graph in bundle.graphs(precision).values()]
-    weights = manifest.weights(precision)
-    shortlists = [] if manifest.shortlist is None else [manifest.shortlist.path]
-    return [manifest.tokenizers.source.path, manifest.tokenizers.target.path, *shortlists, *graphs, *weights]
-
-
-def _check_onnxruntime(bundle: Bundle) -> None:
-    minimum, installed = bundle.manifest.minimum_onnxruntime, onnxruntime.__version__
-    if _release(installed) < _release(minimum):
-        raise UserError(f"{bundle.path}: needs onnxruntime {minimum} or newer; {installed} is installed, upgrade it")
-
-
-def _release(version: str) -> tuple[int, ...]:
-    numbers = [int(number) for number in re.findall(r"\d+", version)[:3]]
-    return (*numbers, *[0] * (3 - len(numbers)))

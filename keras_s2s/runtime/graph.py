@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 import onnxruntime
+from onnxruntime import OrtValue
 
 Candidates = list["Candidate"]
 
@@ -25,17 +26,25 @@ class Graph:
     Args:
         path: the .onnx file; its weights lie beside it.
         threads: how many threads one operator may use; None leaves it to onnxruntime.
+
+    Attributes:
+        inputs: their names.
     """
 
     def __init__(self, path: str | os.PathLike[str], threads: int | None = None) -> None:
         options = session_options(threads)
         self._session = onnxruntime.InferenceSession(str(Path(path)), options, providers=["CPUExecutionProvider"])
-        self._inputs = [node.name for node in self._session.get_inputs()]
+        self.inputs = [node.name for node in self._session.get_inputs()]
         self._outputs = [node.name for node in self._session.get_outputs()]
 
     def __call__(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Runs the graph. Of the inputs it takes those that it has: a greedy graph has none that only a beam needs."""
-        found = self._session.run(self._outputs, {name: inputs[name] for name in self._inputs})
+        found = self._session.run(self._outputs, {name: inputs[name] for name in self.inputs})
+        return dict(zip(self._outputs, found, strict=True))
+
+    def on_values(self, inputs: Mapping[str, OrtValue]) -> dict[str, OrtValue]:
+        """Runs the graph on values that may be another graph's outputs, without a copy."""
+        found = self._session.run_with_ort_values(self._outputs, {name: inputs[name] for name in self.inputs})
         return dict(zip(self._outputs, found, strict=True))
 
 

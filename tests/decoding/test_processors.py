@@ -111,6 +111,24 @@ def test_a_repetition_costs_its_factor(factor: float) -> None:
             assert found[row, v] - log_normalizer[row] == pytest.approx(expected, abs=1e-5)
 
 
+@pytest.mark.parametrize("length", [0, 1, 3, 8])
+@pytest.mark.parametrize(
+    "processor",
+    [
+        RepetitionPenalty(1.3),
+        Suppress(np.array([[0, 0, 4], [0, 3, 5], [1, 4, 5]], "int32")),
+        *(NoRepeatNGram(n) for n in (1, 2, 3, 5)),
+    ],
+    ids=str,
+)
+def test_a_history_that_is_padded_in_front_says_the_same(processor: Any, length: int) -> None:
+    """So it is with a row that began later than others of its batch."""
+    scores, tokens = random_case(length)
+    padded = np.pad(tokens, ((0, 0), (6, 0)), constant_values=1)
+    found, expected = (apply(processor, scores, written) for written in (padded, tokens))
+    np.testing.assert_allclose(found[:, 1:], expected[:, 1:], atol=1e-6)
+
+
 @pytest.mark.parametrize(("minimum", "expected"), [(0, set()), (3, set()), (4, {2}), (9, {2})])
 def test_eos_waits_for_the_minimum_length(minimum: int, expected: set[int]) -> None:
     scores, tokens = random_case(3)

@@ -1,0 +1,200 @@
+"""The search a step at a time: programs for a server, whose batches hold sentences of different age.
+
+What a search keeps between two steps is handed out and taken back as named tensors, after the fields of `Search`:
+`ids`, `limit`, `length`, `done`, `state/memory/NAME`, `state/rows/NAME`, `history/NAME`, `carry/NAME`.
+
+Batches are merged and sentences dropped along the first axis of each. All that grows with time is written at its end,
+caches and histories alike, so that the newest token of every row stands in the last place, however old the row is. A
+row that began later is padded in front: caches are masked by `position`, recurrent layers have no such axis, and a
+history has BOS there, which no processor and no strategy takes for a token. A shorter memory is padded behind and
+masked; what has been looked at counts padding as looked at. A `Layout` says which axis is which.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import tensorflow as tf
+
+from keras_s2s.decoding.inputs import LIMIT
+from keras_s2s.decoding.programs import (
+    Options,
+    Program,
+    as_program,
+    length_limit,
+    option_inputs,
+    pieces,
+    problems,
+    source_inputs,
+)
+from keras_s2s.decoding.search import BOS, Hypotheses, Search, advance, finish, start
+from keras_s2s.errors import UserError
+from keras_s2s.layers.fused import select
+
+Tensor = Any
+
+_STEPWISE = ("greedy", "beam")
+_TOGETHER = ("joint", "shortlist")
+_NEXT = "next/"
+# By the last part of a name; all others are padded with 0.
+_PADDING = {"tokens": BOS, "finished_tokens": BOS, "coverage": 1}
+# What the features add to each sentence.
+_OF_SENTENCES = {"prefix": ("sentences", "prefix")}
+
+
+class Layout(NamedTuple):
+    """How batches are merged along a tensor.
+
+    Attributes:
+        axes: what each axis is: "sentences", B; "rows", R = B·K, the K of a sentence next to each other; "time", padded
+            in front; "source" or "prefix", padded behind; "" has one size in all batches of the same options.
+        padding: the neutral value.
+    """
+
+    axes: tuple[str, ...]
+    padding: int
+
+
+@dataclass(frozen=True)
+class Steps:
+    """A search a step at a time.
+
+    Attributes:
+        programs: `start` takes a source and gives the search; `advance` takes the search and gives all of it that
+            changes, with "next/" before each name; `finish` takes a search whose sentences are done, of any age, and
+            gives the fields of `Hypotheses`. Each takes the options of the strategy and of its features, too, but those
+            of the limit, which only `start` takes.
+        layouts: of each tensor of the search, and of the options that each sentence has for itself.
+    """
+
+    programs: Mapping[str, Program]
+    layouts: Mapping[str, Layout]
+
+
+def step_problems(strategy: str, features: Iterable[str] = ()) -> list[str]:
+    """What speaks against steps of a program that can be made, a short phrase each; empty where they can be made."""
+    if strategy not in _STEPWISE:
+        return [f"'{strategy}' has no steps; {' and '.join(_STEPWISE)} have"]
+    return [f"'{name}' has no steps, as its sentences begin and end together" for name in features if name in _TOGETHER]
+
+
+def make_steps(model: Any, strategy: str, features: Iterable[str] = ()) -> Steps:
+    """Makes the programs of a search a step at a time, of the same pieces as `make_program`'s.
+
+    Args:
+        model: a model, an `Ensemble` or a `Fusion`.
+        strategy: "greedy" or "beam".
+        features: names of `FEATURES`, but for "joint" and "shortlist".
+
+    Raises:
+        UserError: the model cannot be decoded so.
+    """
+    features = tuple(sorted(features))
+    if found := [*problems(model, strategy, features), *step_problems(strategy, features)]:
+        raise UserError(f"decoding: {'; '.join(found)}")
+    sources, options = source_inputs(model), option_inputs(strategy, features)
+
+    def begin(given: Options) -> dict[str, Tensor]:
+        made = pieces(model, strategy, features, given)
+        source = {name: given[name] for name in sources}
+        limit = length_limit(source, given["max_length_factor"], given["max_length_extra"])
+        return flat(start(made.strategy, made.step.start(source), limit))
+
+    def go_on(given: Options) -> dict[str, Tensor]:
+        made = pieces(model, strategy, features, given)
+        return flat(advance(made.step, made.strategy, nested(given), made.processors))
+
+    def changed(given: Options) -> dict[str, Tensor]:
+        return {_NEXT + name: value for name, value in go_on(given).items() if _changes(name)}
+
+    def end(given: Options) -> dict[str, Tensor]:
+        search = nested(given)
+        found = finish(pieces(model, strategy, features, given).strategy, search)
+        return _from_the_first_token(found, search.length)._asdict()
+
+    name = "_".join([strategy, *features])
+    first = _program(f"{name}_start", begin, {**sources, **options})
+    begun = {key: _spec(value) for key, value in first.get_concrete_function().structured_outputs.items()}
+    later = {key: spec for key, spec in options.items() if key not in LIMIT}
+    search = _between_steps(go_on, begun, later)
+    programs = {
+        "start": first,
+        "advance": _program(f"{name}_advance", changed, {**search, **later}),
+        "finish": _program(f"{name}_finish", end, {**search, **later}),
+    }
+    layouts = {key: _layout(key, begun[key], spec) for key, spec in search.items()}
+    return Steps(programs, layouts | {key: Layout(_OF_SENTENCES[key], 0) for key in options if key in _OF_SENTENCES})
+
+
+def flat(search: Search) -> dict[str, Tensor]:
+    """The tensors of a search by name."""
+    values: dict[str, Tensor] = {}
+    for name, value in search._asdict().items():
+        parts = value.items() if isinstance(value, dict) else [("", value)]
+        for key, part in parts:
+            inner = part if isinstance(part, dict) else {"": part}
+            values |= {"/".join(filter(None, (name, key, last))): x for last, x in inner.items()}
+    return values
+
+
+def nested(values: Mapping[str, Tensor]) -> Search:
+    """The search that `flat` made named tensors of; others may stand among them."""
+
+    def part(prefix: str) -> dict[str, Tensor]:
+        return {name.removeprefix(prefix): x for name, x in values.items() if name.startswith(prefix)}
+
+    state = {name: part(f"state/{name}/") for name in ("memory", "rows")}
+    plain = {name: values[name] for name in Search._fields if name in values}
+    return Search(**plain, state=state, history=part("history/"), carry=part("carry/"))
+
+
+def _from_the_first_token(found: Hypotheses, length: Tensor) -> Hypotheses:
+    """Moves what each sentence wrote to the front: the last `length` (B,) places are its own."""
+    width = tf.shape(found.tokens)[2]
+    places = (width - length)[:, None] + tf.range(width)[None, :]  # (B, T)
+
+    def moved(values: Tensor) -> Tensor:
+        turned = tf.transpose(values, (0, 2, 1))
+        return tf.transpose(select(tf.concat([turned, tf.zeros_like(turned)], axis=1), places), (0, 2, 1))
+
+    return found._replace(tokens=moved(found.tokens), token_scores=moved(found.token_scores))
+
+
+def _program(name: str, run: Callable[[Options], dict[str, Tensor]], signature: Mapping[str, tf.TensorSpec]) -> Program:
+    def program(*values: Tensor) -> dict[str, Tensor]:
+        return run(dict(zip(signature, values, strict=True)))
+
+    return as_program(name, program, signature)
+
+
+def _between_steps(
+    run: Callable[[Options], dict[str, Tensor]],
+    begun: Mapping[str, tf.TensorSpec],
+    options: Mapping[str, tf.TensorSpec],
+) -> dict[str, tf.TensorSpec]:
+    """The tensors of a search after any number of steps: an axis that one changes has no fixed size."""
+    after = _program("step", run, {**begun, **options}).get_concrete_function().structured_outputs
+    return {
+        name: tf.TensorSpec(
+            [then if then == now else None for then, now in zip(spec.shape, after[name].shape, strict=True)],
+            spec.dtype,
+        )
+        for name, spec in begun.items()
+    }
+
+
+def _changes(name: str) -> bool:
+    return name != "limit" and not name.startswith("state/memory/")
+
+
+def _spec(tensor: Tensor) -> tf.TensorSpec:
+    return tf.TensorSpec(tensor.shape, tensor.dtype)
+
+
+def _layout(name: str, begun: tf.TensorSpec, later: tf.TensorSpec) -> Layout:
+    """What the axes of a search's tensor are: an axis that a step makes longer is time."""
+    of_rows = name == "ids" or name.startswith(("state/rows/", "history/"))
+    other = "source" if name.startswith("state/") else ""
+    sizes = zip(begun.shape[1:], later.shape[1:], strict=True)
+    rest = ("time" if then != now else other if now is None else "" for then, now in sizes)
+    return Layout(("rows" if of_rows else "sentences", *rest), _PADDING.get(name.rpartition("/")[2], 0))

@@ -1,0 +1,182 @@
+"""The graphs of a search a step at a time: what they are made of, and that they say what the whole search says."""
+
+from collections import Counter
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import onnx
+import pytest
+
+from keras_s2s.bundle import Decoding, Layout, step_graphs
+from keras_s2s.export.export import write_graphs
+from keras_s2s.export.forms import Form, StepwiseForm, onnx_form, programs_of, steps_of
+from keras_s2s.export.passes import all_graphs
+from keras_s2s.models import (
+    LSTMDecoderConfig,
+    LSTMEncoderConfig,
+    ModelConfig,
+    TransformerDecoderConfig,
+    TransformerEncoderConfig,
+    build,
+)
+from keras_s2s.runtime import Steps
+from keras_s2s.runtime.feeds import Sentence, feeds
+from keras_s2s.runtime.graph import Candidates, Graph
+
+pytestmark = pytest.mark.filterwarnings("ignore:You are using a softmax over axis -1")
+
+VOCABULARY = 34
+PRECISIONS = ("fp32", "int8")
+BLOCKS: dict[str, Any] = {"layers": 2, "heads": 4, "feed_forward": 48}
+KINDS: dict[str, dict[str, Any]] = {
+    "transformer": {
+        "encoder": TransformerEncoderConfig(**BLOCKS),
+        "decoder": TransformerDecoderConfig(**BLOCKS),
+        "share_embeddings": True,
+        "tie_output": True,
+    },
+    "lstm": {"encoder": LSTMEncoderConfig(), "decoder": LSTMDecoderConfig(layers=2, input_feeding=True)},
+}
+GRAPHS = ("greedy", "beam-constrained-coverage")
+SUPPRESSED = [[9], [10, 11]]
+
+
+class Exported(NamedTuple):
+    """The graphs of a model as they lie on disk, and the layouts of what the steps keep."""
+
+    folder: Path
+    layouts: dict[str, dict[str, Layout]]
+
+    def path(self, precision: str, name: str) -> Path:
+        return self.folder / "onnx" / precision / f"{name}.onnx"
+
+    def whole(self, precision: str, graph: str) -> Form:
+        return onnx_form(self.folder / "onnx" / precision, [graph], VOCABULARY)
+
+    def steps(self, precision: str, graph: str) -> Steps:
+        graphs = {part: Graph(self.path(precision, name)) for part, name in step_graphs(graph).items()}
+        return Steps(graphs, self.layouts[graph], VOCABULARY)
+
+
+def options(graph: str) -> Decoding:
+    limits: dict[str, Any] = {"max_length_factor": 1.5, "max_length_extra": 5}
+    if graph == "greedy":
+        return Decoding(strategy="greedy", beam_size=1, **limits)
+    constraints: dict[str, Any] = {"min_length": 2, "no_repeat_ngram": 2, "allow_unknown": False}
+    return Decoding(strategy="beam", beam_size=4, n_best=4, coverage_penalty=0.2, **constraints, **limits)
+
+
+def sentences(graph: str, count: int = 24) -> list[Sentence]:
+    """Sources of 0 to 8 tokens, some with prefixes."""
+    rng = np.random.default_rng(6)
+    longest = 4 if "constrained" in graph else 1
+    rows = [[*rng.integers(4, VOCABULARY, size=(2 * number) % 9).tolist(), 2] for number in range(count)]
+    prefixes = [rng.integers(12, VOCABULARY, size=number % longest).tolist() for number in range(count)]
+    return [Sentence(*row) for row in zip(rows, range(count), prefixes, strict=True)]
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def exported(request: Any, tmp_path_factory: pytest.TempPathFactory) -> Exported:
+    """Weights so large that outputs are of every length."""
+    sizes = {"source_vocabulary": VOCABULARY, "target_vocabulary": VOCABULARY, "width": 32}
+    model = build(ModelConfig(**sizes, **KINDS[request.param]))
+    rng = np.random.default_rng(5)
+    for weight in model.trainable_variables:
+        scale = 0.3 if "norm" in weight.path else 1.5 * weight.shape[0] ** -0.5
+        weight.assign(weight + rng.normal(scale=scale, size=weight.shape))
+    bias = model.head.bias.numpy()
+    bias[:2] = -30  # No training teaches a model to write padding or BOS.
+    model.head.bias.assign(bias)
+    inputs = feeds(sentences("greedy"), options("greedy"), VOCABULARY)
+    programs, (steps, layouts) = programs_of(model, GRAPHS, groups=1), steps_of(model, GRAPHS)
+    folder = tmp_path_factory.mktemp("graphs")
+    write_graphs({**programs, **steps}, "greedy", [inputs], folder, lambda what: None, "onnxruntime")
+    return Exported(folder, layouts)
+
+
+def same(found: Candidates, expected: Candidates, tolerance: float) -> None:
+    assert [candidate.tokens for candidate in found] == [candidate.tokens for candidate in expected]
+    for ours, theirs in zip(found, expected, strict=True):
+        assert ours.score == pytest.approx(theirs.score, abs=tolerance)
+        np.testing.assert_allclose(ours.token_scores, theirs.token_scores, atol=10 * tolerance)
+
+
+def stored(path: Path) -> set[str]:
+    """Where in the weights file the graph's weights begin."""
+    tensors = [t for graph in all_graphs(onnx.load(path, load_external_data=False).graph) for t in graph.initializer]
+    return {entry.value for tensor in tensors for entry in tensor.external_data if entry.key == "offset"}
+
+
+@pytest.mark.parametrize("graph", GRAPHS)
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_a_sentence_is_the_same_among_others_of_any_age_as_alone(
+    exported: Exported, precision: str, graph: str, served: Any
+) -> None:
+    some, decoding, form = sentences(graph), options(graph), exported.whole(precision, graph)
+    expected = [form.search(graph, [sentence], decoding, SUPPRESSED)[0] for sentence in some]
+    assert len({len(best.tokens) for best, *_ in expected}) > 4
+    steps = exported.steps(precision, graph)
+    for seed in (1, 2, 3):
+        ages, found = [], dict[int, Candidates]()
+        for batch, left in served(steps, some, decoding, SUPPRESSED, seed):
+            ages.append(len(set(batch.state["length"].numpy().tolist())))
+            found |= {sentence.number: candidates for sentence, candidates in left}
+        assert max(ages) > 2
+        assert len(found) == len(some)
+        for number, candidates in found.items():
+            same(candidates, expected[number], 1e-5)
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_steps_that_are_driven_for_an_export(exported: Exported, precision: str) -> None:
+    form = StepwiseForm(exported.folder / "onnx" / precision, exported.layouts, VOCABULARY)
+    for graph in GRAPHS:
+        given: Any = graph, sentences(graph), options(graph), SUPPRESSED
+        for ours, theirs in zip(form.search(*given), exported.whole(precision, graph).search(*given), strict=True):
+            same(ours, theirs, 1e-5)
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_weights_of_steps_are_those_of_whole_searches(exported: Exported, precision: str) -> None:
+    """Int8 values, scales and steps of activations included: none is stored that was not there."""
+    for graph in GRAPHS:
+        whole = stored(exported.path(precision, graph))
+        parts = [stored(exported.path(precision, name)) for name in step_graphs(graph).values()]
+        assert set().union(*parts) <= whole
+        assert parts[0] and parts[1] and not parts[2]
+
+
+@pytest.mark.parametrize("graph", GRAPHS)
+def test_what_steps_take_and_give(exported: Exported, graph: str) -> None:
+    layouts = set(exported.layouts[graph])
+    kept = {name for name in layouts if name in ("limit", "prefix") or name.startswith("state/memory/")}
+    start, advance, finish = (
+        onnx.load(exported.path("fp32", name), load_external_data=False).graph for name in step_graphs(graph).values()
+    )
+    assert {value.name for value in start.output} == layouts - {"prefix"}
+    assert {value.name for value in advance.output} == {f"next/{name}" for name in layouts - kept}
+    assert {value.name for value in finish.output} == {"tokens", "lengths", "scores", "token_scores"}
+    of_start = {"source_ids", "max_length_factor", "max_length_extra", *(["beam_size"] if "beam" in graph else [])}
+    assert {value.name for value in start.input} == of_start
+    options_of_beams = {"beam_size", "n_best", "patience", "exhaustive", "coverage_penalty", "min_length"}
+    assert ({value.name for value in advance.input} >= options_of_beams) == ("beam" in graph)
+    assert not any("memory" in value.name for value in finish.input)
+    for part in (start, advance, finish):
+        read = {name for inner in all_graphs(part) for node in inner.node for name in node.input}
+        assert {value.name for value in part.input} <= read
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_a_step_is_the_body_of_the_loop(exported: Exported, precision: str) -> None:
+    """Fused operators and products; there is no loop."""
+    for graph in GRAPHS:
+        loop, step = (
+            onnx.load(exported.path(precision, name), load_external_data=False).graph
+            for name in (graph, step_graphs(graph)["advance"])
+        )
+        (body,) = (a.g for node in loop.node if node.op_type == "Loop" for a in node.attribute if a.name == "body")
+        inside, alone = (Counter(node.op_type for node in one.node) for one in (body, step))
+        for operator in ("MultiHeadAttention", "LayerNormalization", "LSTM", "MatMulIntegerToFloat", "TopK"):
+            assert inside[operator] == alone[operator]
+        assert not alone["Loop"]

@@ -3,6 +3,7 @@
 import hashlib
 import os
 import re
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,8 +18,9 @@ from keras_s2s.evaluation import evaluate
 from keras_s2s.export import DEFAULT_DECODING, Measured, VerificationError, export_bundle
 from keras_s2s.export import export as module
 from keras_s2s.export.forms import keras_form, programs_of
+from keras_s2s.export.variants import Wanted, quantize_bundle
 from keras_s2s.models import describe
-from keras_s2s.runtime import Generator
+from keras_s2s.runtime import Generator, Steps
 from keras_s2s.runtime.feeds import Sentence
 from keras_s2s.runtime.graph import Candidate
 
@@ -39,9 +41,9 @@ class Done(NamedTuple):
 def done(toy: Any, tmp_path_factory: pytest.TempPathFactory) -> Done:
     path = tmp_path_factory.mktemp("bundles") / "toy"
     said: list[str] = []
-    measured = export_bundle(
-        toy.model, path, toy.tokenizer, toy.tokenizer, toy.dev, test=toy.test, metrics=METRICS, progress=said.append
-    )
+    given = toy.model, path, toy.tokenizer, toy.tokenizer, toy.dev
+    graphs = ("greedy", "beam", "beam.steps")
+    measured = export_bundle(*given, test=toy.test, metrics=METRICS, graphs=graphs, progress=said.append)
     return Done(path, measured, said)
 
 
@@ -63,12 +65,15 @@ def test_the_bundle_is_whole_and_names_every_file(toy: Any, done: Done) -> None:
     assert manifest.decoding == DEFAULT_DECODING
     assert manifest.limits.max_source_tokens == 256
     assert list(manifest.graphs) == ["fp32", "int8"]
-    assert all(sorted(graphs) == ["beam", "greedy"] for graphs in manifest.graphs.values())
+    names = ["beam", "beam.advance", "beam.finish", "beam.start", "greedy"]
+    assert all(sorted(graphs) == names for graphs in manifest.graphs.values())
+    assert list(manifest.steps) == ["beam"]
     assert [part.model_dump() for part in manifest.parts] == [part._asdict() for part in describe(toy.model)]
     assert sum(part.parameters for part in manifest.parts) == toy.model.count_params()
     assert manifest.metrics == {"split": "test", **{m.form: m.metrics for m in done.measured}}
     comparisons = manifest.verification["comparisons"]
-    assert [c["sentences"] for c in comparisons[:-1]] == [40] * 8
+    assert [c["sentences"] for c in comparisons[:-1]] == [40] * 10
+    assert [c["forms"] for c in comparisons[8:10]] == ["fp32 and its steps", "int8 and its steps"]
     assert comparisons[-1]["forms"] == "keras and saved_model, text to text"
     assert (comparisons[-1]["decoding"], comparisons[-1]["near_ties"]) == ("beam 4", 0)
     assert {"keras_s2s", "tensorflow", "keras", "tf2onnx", "onnx", "sentencepiece"} <= set(manifest.versions)
@@ -91,6 +96,33 @@ def test_the_bundle_says_what_keras_says(toy: Any, done: Done, program: str, bea
     assert len(set(expected)) > 10
     generator = Generator.load(done.path, "fp32")
     assert [found[0].text for found in generator(toy.test.sources, beam_size=beam_size)] == expected
+
+
+@pytest.mark.parametrize("precision", ["fp32", "int8", "fp16"])
+def test_a_bundle_s_steps_say_what_its_whole_search_says(
+    toy: Any, done: Done, tmp_path: Path, precision: str, served: Any
+) -> None:
+    path = done.path
+    if precision == "fp16":  # added after the export
+        path = shutil.copytree(done.path, tmp_path / "toy")
+        quantize_bundle(path, toy.dev, Wanted([precision], {}, "exact_match"))
+    sentences = [Sentence([*ids, 2], number) for number, ids in enumerate(toy.tokenizer.encode(toy.test.sources))]
+    steps = Steps.load(path, "beam", precision)
+    found = {
+        sentence.number: candidates[0].tokens
+        for _, left in served(steps, sentences, DEFAULT_DECODING, [], seed=1)
+        for sentence, candidates in left
+    }
+    whole = Generator.load(path, precision)(toy.test.sources)
+    assert [found[number] for number in range(len(sentences))] == [best.tokens for best, *_ in whole]
+
+
+def test_steps_that_are_not_in_the_bundle(done: Done) -> None:
+    message = r"toy: no 'greedy\.steps'; it has beam\.steps; export the bundle with 'greedy\.steps'$"
+    with pytest.raises(UserError, match=message):
+        Steps.load(done.path, "greedy")
+    with pytest.raises(UserError, match=r"toy: no graphs of precision 'int4'; it has fp32, int8$"):
+        Steps.load(done.path, "beam", "int4")
 
 
 def test_what_was_measured(toy: Any, done: Done) -> None:
@@ -285,6 +317,14 @@ def test_blank_sentences_are_sentences(toy: Any, quick: dict[str, Echo], tmp_pat
             "export: decoding: strategy 'sample': a bundle's default must always give the same",
         ),
         ({"graphs": ("beam", "beam-shortlist")}, "export: graph 'beam-shortlist': needs a shortlist; give one"),
+        (
+            {"graphs": ("beam", "greedy.steps")},
+            "export: graph 'greedy.steps': needs the graph 'greedy' beside it; name it, too",
+        ),
+        (
+            {"graphs": ("beam", "sample", "sample.steps")},
+            "export: graph 'sample.steps': 'sample' has no steps; greedy and beam have",
+        ),
     ],
 )
 def test_mistakes_are_one_line(

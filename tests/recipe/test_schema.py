@@ -282,7 +282,9 @@ def test_tokenizers_in_two_ways(tmp_path: Path, tokenizer: dict[str, Any], messa
     assert complaint(path).removeprefix(f"{path}: tokenizer").lstrip(".: ").startswith(message)
 
 
-@pytest.mark.parametrize("graphs", [["greedy"], ["beam-constrained-coverage", "ctc_beam", "greedy"], []])
+@pytest.mark.parametrize(
+    "graphs", [["greedy"], ["beam-constrained-coverage", "ctc_beam", "greedy", "greedy.steps"], []]
+)
 def test_graphs_of_a_bundle(tmp_path: Path, graphs: list[str]) -> None:
     path = write(tmp_path / "recipe.yaml", {**RECIPE, "export": {"graphs": graphs, "shortlist": True}})
     expected = {"graphs": tuple(graphs), "shortlist": True, "operators": "onnxruntime"}
@@ -312,6 +314,10 @@ def test_the_graph_of_the_defaults_must_be_there(tmp_path: Path) -> None:
         ("beam_constrained", "graphs: beam_constrained: unknown strategy 'beam_constrained'; "),
         ("greedy-", "graphs: greedy-: unknown feature ''; known are "),
         ("", "graphs: : unknown strategy ''; known are "),
+        ("greedy.stops", "graphs: greedy.stops: unknown strategy 'greedy.stops'; did you mean 'greedy'?"),
+        ("baem.steps", "graphs: baem: unknown strategy 'baem'; did you mean 'beam'?"),
+        ("beam.steps", "graphs: beam.steps: needs the graph 'beam' beside it; name it, too"),
+        ("diverse.steps", "graphs: diverse.steps: 'diverse' has no steps; greedy and beam have; needs the graph "),
     ],
 )
 def test_graphs_that_nobody_knows(tmp_path: Path, name: str, message: str) -> None:

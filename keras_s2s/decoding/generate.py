@@ -47,12 +47,17 @@ def run(step: Step, strategy: Strategy, search: Search, processors: Sequence[Pro
         return tf.logical_not(tf.reduce_all(whole(*values).done))
 
     first = moving(search)
-    shapes = None if tf.executing_eagerly() else _shapes_in_loop(body, first)
+    shapes = None if tf.executing_eagerly() else shapes_in_loop(body, first)
     return whole(*tf.while_loop(goes_on, body, first, shape_invariants=shapes))
 
 
-def _shapes_in_loop(body: Callable[..., tuple], first: tuple) -> Any:
-    """Shapes that hold in every round: an axis that one round changes, such as a cache's, has no fixed size."""
+def shapes_in_loop(body: Callable[..., tuple], first: tuple) -> Any:
+    """Shapes that hold in every round: an axis that one round changes, such as a cache's, has no fixed size.
+
+    Args:
+        body: of the loop; what it is given, it gives again.
+        first: tensors, or their specs, that the first round is given.
+    """
     specs = tf.nest.map_structure(lambda t: tf.TensorSpec(t.shape, t.dtype), first)
     after = tf.function(body, autograph=False).get_concrete_function(*specs).structured_outputs
     return tf.nest.map_structure(

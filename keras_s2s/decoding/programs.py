@@ -29,6 +29,7 @@ from keras_s2s.decoding.search import Processor, Strategy
 from keras_s2s.decoding.shortlist import Shortlist
 from keras_s2s.decoding.step import Source, as_step
 from keras_s2s.dynamic import crf, ctc, ctc_search
+from keras_s2s.dynamic.semiring import sum_in_order
 from keras_s2s.errors import UserError
 
 Tensor = Any
@@ -128,7 +129,7 @@ def length_limit(source: Source, factor: Tensor, extra: Tensor) -> Tensor:
 
 
 def source_inputs(model: Any) -> dict[str, tf.TensorSpec]:
-    """The inputs of a program that are its source."""
+    """The inputs that make up the source of a model, an `Ensemble` or a `Fusion`; none of a language model."""
     config = (model if hasattr(model, "decoder") else model.models[0]).config
     if config.encoder is None:
         return {}
@@ -244,7 +245,7 @@ def _posterior(model: Any, source: Source, given: Options) -> dict[str, Tensor]:
     encoded = model.encoder(source)
     marginals = crf.marginals(model.crf(encoded))  # (B, S, V)
     score = tf.math.log(tf.reduce_max(marginals, axis=2) + 1e-30)
-    score = tf.reduce_sum(tf.where(encoded["mask"], score, 0.0), axis=1)
+    score = sum_in_order(tf.where(encoded["mask"], score, 0.0))
     return _tagged(encoded, tf.argmax(marginals, axis=2, output_type=tf.int32), score)
 
 

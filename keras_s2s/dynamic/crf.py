@@ -76,9 +76,8 @@ def marginals(potentials: Tensor) -> Tensor:
 def _pairs(potentials: Tensor, forwards: Tensor) -> Tensor:
     """p(label i at the place before, label j at this one), (B, S, V, V)."""
     before = ops.concatenate([_start(potentials)[:, None, :], forwards[:, :-1]], axis=1)  # (B, S, V)
-    mirrored = ops.flip(ops.transpose(potentials, (0, 1, 3, 2)), axis=1)
     nothing = ops.zeros_like(forwards[:, :1])
-    after = ops.flip(_chain(mirrored, nothing[:, 0], log_sum), axis=1)
+    after = ops.flip(_chain(ops.flip(potentials, axis=1), nothing[:, 0], log_sum), axis=1)
     after = ops.concatenate([after[:, 1:], nothing], axis=1)
     total = log_sum(forwards[:, -1], axis=1)[:, None, None, None]
     return ops.exp(before[:, :, :, None] + potentials + after[:, :, None, :] - total)
@@ -86,7 +85,7 @@ def _pairs(potentials: Tensor, forwards: Tensor) -> Tensor:
 
 def _forwards(potentials: Tensor, reduce: Callable) -> Tensor:
     """Of all labellings that have label v at place s, the sum or the maximum up to there, (B, S, V)."""
-    return _chain(potentials, _start(potentials), reduce)
+    return _chain(ops.transpose(potentials, (0, 1, 3, 2)), _start(potentials), reduce)
 
 
 def _start(potentials: Tensor) -> Tensor:
@@ -95,17 +94,21 @@ def _start(potentials: Tensor) -> Tensor:
     return at_start[None, :] + ops.zeros_like(potentials[:, 0, 0])
 
 
-def _chain(potentials: Tensor, start: Tensor, reduce: Callable) -> Tensor:
-    """States (B, V) from place to place, all of them: (B, S, V)."""
-    length = ops.shape(potentials)[1]
+def _chain(into: Tensor, start: Tensor, reduce: Callable) -> Tensor:
+    """States (B, V) from place to place, all of them: (B, S, V).
+
+    `into` (B, S, V to, V from) is reduced along its last axis: along another one a kernel may add up a sentence alone
+    in another order than several.
+    """
+    length = ops.shape(into)[1]
     places = ops.arange(length)
 
     def advance(place: Tensor, state: Tensor, states: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        state = reduce(state[:, :, None] + ops.take(potentials, place, axis=1), axis=1)
+        state = reduce(state[:, None, :] + ops.take(into, place, axis=1), axis=2)
         return place + 1, state, ops.where((places == place)[None, :, None], state[:, None, :], states)
 
     def unfinished(place: Tensor, state: Tensor, states: Tensor) -> Tensor:
         return place < length
 
-    states = ops.zeros_like(potentials[:, :, 0])
+    states = ops.zeros_like(into[:, :, 0])
     return ops.while_loop(unfinished, advance, (ops.zeros((), "int32"), start, states))[2]

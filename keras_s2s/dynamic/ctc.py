@@ -8,7 +8,7 @@ from typing import Any
 
 from keras import ops
 
-from keras_s2s.dynamic.semiring import FLOOR, IMPOSSIBLE, best, log_add, log_sum, select
+from keras_s2s.dynamic.semiring import FLOOR, IMPOSSIBLE, best, log_add, log_sum, select, sum_in_order
 
 Tensor = Any
 
@@ -98,4 +98,4 @@ def greedy(logits: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     rank = ops.where(kept, ops.shape(classes)[1], 0) - frames
     _, order = ops.top_k(ops.cast(rank, "float32"), ops.shape(classes)[1])
     tokens = ops.where(frames < lengths[:, None], select(classes, ops.cast(order, "int32")), PADDING)
-    return tokens, lengths, ops.sum(scores, axis=1)
+    return tokens, lengths, sum_in_order(scores)

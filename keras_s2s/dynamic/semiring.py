@@ -26,6 +26,11 @@ def log_sum(x: Tensor, axis: int) -> Tensor:
     return ops.squeeze(highest, axis) + ops.log(ops.sum(ops.exp(x - highest), axis=axis))
 
 
+def sum_in_order(x: Tensor) -> Tensor:
+    """Sums over places, (B, S) -> (B,), one after the other: zeros at the end, as of padding, change no rounding."""
+    return ops.cumsum(x, axis=1)[:, -1]
+
+
 def select(x: Tensor, index: Tensor) -> Tensor:
     """Picks along the second axis, sentence by sentence: x (B, N, ...), index (B, ...) -> (B, ..., ...)."""
     shape = tuple(ops.shape(x))

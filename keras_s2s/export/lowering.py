@@ -181,9 +181,25 @@ def _all(ctx: Any, node: Any, name: str, args: Any) -> None:
     ctx.make_node("Cast", [least], outputs=outputs, attr=to_bool, shapes=shapes, dtypes=[TensorProto.BOOL])
 
 
+def _log(ctx: Any, node: Any, name: str, args: Any) -> None:
+    """The logarithm of a sum of one: onnxruntime's Log rounds another way at a tensor's end, where no vector is full.
+
+    So a number's logarithm would depend on where it stands, and a sentence's score on its batch.
+    """
+    (x,), outputs, shapes, dtypes = node.input, list(node.output), node.output_shapes, node.output_dtypes
+    ctx.remove_node(node.name)
+    last = ctx.make_const(f"{node.name}/last", np.array([-1], "int64")).name
+    one = ctx.make_node("Unsqueeze", [x, last], skip_conversion=True).output[0]
+    keeps = {"keepdims": 0}
+    ctx.make_node(
+        "ReduceLogSum", [one, last], outputs=outputs, attr=keeps, shapes=shapes, dtypes=dtypes, skip_conversion=True
+    )
+
+
 HANDLERS: dict[str, tuple[Any, list]] = {
     "PyFunc": (_replace_marker, []),
     "PyFuncStateless": (_replace_marker, []),
     "SelectV2": (_select, []),
     "All": (_all, []),
+    "Log": (_log, []),
 }

@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from keras_s2s.bundle import Decoding
 from keras_s2s.export.forms import variables_of
+from keras_s2s.export.step_functions import step_functions
 from keras_s2s.runtime.feeds import Sentence, feeds
 from keras_s2s.text import Tokenizer
 from keras_s2s.text.in_graph import GraphTokenizer
@@ -35,13 +36,14 @@ def save(
     - `serving_default`: `text` (B,) string -> `text` (B,) string, the best hypothesis, and `score` (B,), decoded by the
       program `default` as `decoding` says. A blank text gives an empty one; a text of more than `max_source_tokens`,
       EOS counted, is truncated.
-    - one for each program, with its inputs and outputs.
+    - one for each program, with its inputs and outputs; searches are ids to ids.
+    - `encode` and `step` of a model with a decoder, as `step_functions` says.
     """
     module = tf.Module()
     # The functions capture the variables, and the module must own what they capture.
     module.weights = [variable.value for variable in variables_of(model)]
     module.source, module.target = GraphTokenizer(source), GraphTokenizer(target)
-    module.programs = dict(programs)
+    module.functions = {**programs, **step_functions(model)}
     program = programs[default]
     options = _options(decoding, target, program.input_signature)
 
@@ -55,7 +57,7 @@ def save(
         blank = tf.logical_or(tf.strings.regex_full_match(text, _SPACE), tf.equal(ids[:, 0], EOS))
         return {"text": tf.where(blank, "", best), "score": tf.where(blank, 0.0, found["scores"][:, 0])}
 
-    tf.saved_model.save(module, str(path), {"serving_default": generate_text, **programs})
+    tf.saved_model.save(module, str(path), {"serving_default": generate_text, **module.functions})
 
 
 def _options(decoding: Decoding, target: Tokenizer, signature: Sequence[tf.TensorSpec]) -> dict[str, tf.Tensor]:

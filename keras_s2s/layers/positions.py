@@ -9,6 +9,7 @@ from keras import ops
 from keras_s2s.layers.fused import Tensor
 
 _BUCKETS, _FARTHEST = 32, 128
+_VECTOR = 16  # numbers that a processor takes at once, at most
 
 
 def sinusoids(positions: Tensor, width: int) -> Tensor:
@@ -21,8 +22,8 @@ def sinusoids(positions: Tensor, width: int) -> Tensor:
     Returns:
         (N, T, D) float32.
     """
-    angles = _angles(positions, np.arange(width // 2) / (width // 2 - 1))  # (N, T, D/2)
-    return ops.concatenate([ops.sin(angles), ops.cos(angles)], axis=-1)
+    sin_cos = _sin_cos(positions, np.arange(width // 2) / (width // 2 - 1))  # (N, T, D/2) each
+    return ops.concatenate(sin_cos, axis=-1)
 
 
 def rotate(x: Tensor, positions: Tensor) -> Tensor:
@@ -39,16 +40,19 @@ def rotate(x: Tensor, positions: Tensor) -> Tensor:
         (N, H, T, d).
     """
     half = x.shape[-1] // 2
-    angles = _angles(positions, np.arange(half) / half)[:, None]  # (N, 1, T, d/2)
-    sin, cos = (ops.cast(turn(angles), x.dtype) for turn in (ops.sin, ops.cos))
+    sin, cos = (ops.cast(turn, x.dtype)[:, None] for turn in _sin_cos(positions, np.arange(half) / half))  # (N, 1, T, d/2)
     first, second = x[..., :half], x[..., half:]
     return ops.concatenate([first * cos - second * sin, second * cos + first * sin], axis=-1)
 
 
-def _angles(positions: Tensor, exponents: np.ndarray) -> Tensor:
-    """positions (N, T) / 10000 ** exponents -> (N, T, number of exponents)."""
+def _sin_cos(positions: Tensor, exponents: np.ndarray) -> tuple[Tensor, Tensor]:
+    """Sine and cosine of positions (N, T) / 10000 ** exponents: (N, T, number of exponents) each."""
     frequencies = np.exp(-np.log(10000.0) * exponents).astype("float32")
-    return ops.cast(positions, "float32")[:, :, None] * frequencies
+    # Each place fills whole vectors: at the end of all places, where one is not full, a kernel rounds another way.
+    more = -len(exponents) % _VECTOR
+    angles = ops.cast(positions, "float32")[:, :, None] * np.pad(frequencies, (0, more))
+    sin, cos = ops.sin(angles), ops.cos(angles)
+    return (sin[..., :-more], cos[..., :-more]) if more else (sin, cos)
 
 
 class LearnedPositions(keras.layers.Layer):

@@ -25,8 +25,16 @@ TEXTS = ["abc", "", "edcba", "  ", "a", "dad ", " bead", "cab xyz", "\u00a0", "b
 DECODING = DEFAULT_DECODING.replace(length_penalty=0.6, length_penalty_base=5.0, max_length_extra=3)
 GREEDY = DECODING.replace(strategy="greedy", beam_size=1)
 LONGEST = 9
-PROGRAM = """
-import json, sys
+STRANGERS = ("keras_s2s", "sentencepiece", "onnx", "onnxruntime")
+PROGRAM = f"""
+import sys
+class Blocker:
+    def find_spec(self, name, *rest):
+        if name.split(".")[0] in {STRANGERS}:
+            raise ImportError(name)
+sys.meta_path.insert(0, Blocker())
+""" + """
+import json
 import tensorflow as tf
 import tensorflow_text
 loaded = tf.saved_model.load(sys.argv[1])
@@ -39,12 +47,30 @@ inputs = {
     "length_penalty_base": tf.constant(0.0), "word_reward": tf.constant(0.0), "beam_size": tf.constant(3),
     "n_best": tf.constant(2), "patience": tf.constant(1.0), "exhaustive": tf.constant(False),
 }
+limits = {name: inputs[name] for name in inputs if name not in ("beam_size", "n_best", "patience", "exhaustive")}
+encode, step, score = (loaded.signatures[name] for name in ("encode", "step", "score"))
+memory, rows, newest = {}, {}, tf.ones((len(ids), 1), tf.int32)
+for name, value in encode(source_ids=inputs["source_ids"]).items():
+    (memory if name.startswith("memory_") else rows)[name] = value
+written, scores = [], []
+for _ in range(int(inputs["source_ids"].shape[1]) + 4):
+    found_rows = step(ids=newest, **memory, **rows)
+    log_p = found_rows.pop("scores")[:, -1]
+    rows = found_rows
+    newest = tf.argmax(log_p, axis=1, output_type=tf.int32)[:, None]
+    written.append(newest)
+    scores.append(tf.reduce_max(log_p, axis=1))
+by_steps = tf.concat(written, axis=1)
 print(json.dumps({
+    "greedy": {name: value.numpy().tolist() for name, value in loaded.signatures["greedy"](**limits).items()},
+    "by_steps": by_steps.numpy().tolist(),
+    "step_scores": tf.stack(scores, axis=1).numpy().tolist(),
+    "target_scores": score(source_ids=inputs["source_ids"], target_ids=by_steps)["token_scores"].numpy().tolist(),
     "text": [text.decode() for text in found["text"].numpy()],
     "score": found["score"].numpy().tolist(),
     "beam": {name: value.numpy().tolist() for name, value in beam(**inputs).items()},
     "signatures": {name: sorted(f.structured_input_signature[1]) for name, f in loaded.signatures.items()},
-    "strangers": [name for name in ("keras_s2s", "sentencepiece", "onnx") if name in sys.modules],
+    "strangers": [name for name in ("keras_s2s", "sentencepiece", "onnx", "onnxruntime") if name in sys.modules],
 }))
 """
 
@@ -101,7 +127,25 @@ def test_a_blank_text_gives_an_empty_one(found: dict[str, Any]) -> None:
 def test_it_needs_tensorflow_alone_and_says_how_to_be_called(found: dict[str, Any]) -> None:
     assert found["strangers"] == []
     programs = {name: sorted(["source_ids", *INPUTS[name]]) for name in GRAPHS}
-    assert found["signatures"] == {"serving_default": ["text"], **programs}
+    state = ["memory_keys", "memory_mask", "memory_values", "rows_cell_0", "rows_hidden_0", "rows_position"]
+    steps = {"encode": ["source_ids"], "step": ["ids", *state]}
+    assert found["signatures"] == {"serving_default": ["text"], **programs, **steps}
+
+
+def test_encode_and_step_drive_a_search_of_ones_own(found: dict[str, Any]) -> None:
+    greedy = found["greedy"]
+    assert len(greedy["lengths"]) > 1
+    for (tokens,), (length,), (scores,), written, log_p in zip(
+        greedy["tokens"], greedy["lengths"], greedy["token_scores"], found["by_steps"], found["step_scores"], strict=True
+    ):
+        assert length > 0
+        assert written[: length + 1] == [*tokens[:length], EOS]
+        np.testing.assert_allclose(log_p[: length + 1], scores[: length + 1], atol=1e-4)
+
+
+def test_what_is_scored_has_the_scores_of_the_steps(found: dict[str, Any]) -> None:
+    assert np.shape(found["target_scores"]) == np.shape(found["step_scores"])
+    np.testing.assert_allclose(found["target_scores"], found["step_scores"], atol=1e-4)
 
 
 def test_ids_to_ids(toy: Any, found: dict[str, Any]) -> None:

@@ -59,6 +59,7 @@ MAY_IMPORT_TENSORFLOW = (
     "decoding.generate",
     "decoding.inputs",
     "decoding.programs",
+    "decoding.steps",
     "text.in_graph",
     "training",
     "export",

@@ -1,12 +1,12 @@
 """What the products of a graph are given on a user's text, and the steps of activations that fit it."""
 
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from onnx import ModelProto, TensorProto, helper
+from onnx import GraphProto, ModelProto, NodeProto, TensorProto, helper
 
 from keras_s2s.export import onnx_graph
 from keras_s2s.export.passes import loops_of
@@ -15,7 +15,7 @@ from keras_s2s.runtime.graph import Graph
 
 Arrays = Mapping[str, np.ndarray]
 
-_SAMPLE = 1 << 16  # activations of a product that are kept of a batch
+_SAMPLE = 1 << 21  # activations of a product that are kept of all batches
 _CLIPS = np.linspace(1.0, 0.2, 41)  # shares of the largest activation that are tried
 
 
@@ -32,7 +32,8 @@ def calibrate(graphs: Iterable[ModelProto], batches: Iterable[Arrays]) -> dict[s
 
     Args:
         graphs: in float32, with their weights in them.
-        batches: inputs of all graphs together; each takes those that it has.
+        batches: inputs of all graphs together; each takes those that it has. They are of one sentence each: where some
+            leave a batch, rounds differ in their shapes, and no loop gives them together.
 
     Returns:
         The steps by the name of the product's matrix.
@@ -59,7 +60,7 @@ def _error(values: np.ndarray, step: float, zero: int) -> float:
     return float(np.square(quantized - values).mean())
 
 
-def _activations(model: ModelProto, batches: Iterable[Arrays]) -> dict[str, np.ndarray]:
+def _activations(model: ModelProto, batches: Sequence[Arrays]) -> dict[str, np.ndarray]:
     """A sample of what each product is given, by the name of its matrix."""
     tapped, taps = _tapped(model)
     samples: dict[str, list[np.ndarray]] = {}
@@ -70,33 +71,31 @@ def _activations(model: ModelProto, batches: Iterable[Arrays]) -> dict[str, np.n
         for batch in batches:
             outputs = graph(batch)
             for output, weights in taps.items():
-                sample = _sample(outputs[output], random)
+                sample = _sample(outputs[output], _SAMPLE // len(batches), random)
                 for weight in weights:
                     samples.setdefault(weight, []).append(sample)
     return {weight: np.concatenate(parts) for weight, parts in samples.items()}
 
 
-def _sample(values: np.ndarray, random: np.random.Generator) -> np.ndarray:
+def _sample(values: np.ndarray, size: int, random: np.random.Generator) -> np.ndarray:
     """Some of the values, with the least and the largest among them."""
     values = values.ravel()
-    if values.size <= _SAMPLE:
+    if values.size <= size:
         return values
-    return np.concatenate([random.choice(values, _SAMPLE), [values.min(), values.max()]])
+    return np.concatenate([random.choice(values, size), [values.min(), values.max()]])
 
 
 def _tapped(model: ModelProto) -> tuple[ModelProto, dict[str, set[str]]]:
     """A graph that also gives what its products are given, and the matrices that each of these outputs is for.
 
-    A loop gives that of all its rounds.
+    A loop gives that of all its rounds, through the loops around it.
     """
     result = ModelProto()
     result.CopyFrom(model)
-    loops = {name: (loop, body) for loop, body in loops_of(result.graph) for node in body.node for name in node.output}
-    taps: dict[str, set[str]] = {}
+    loops, taps = _loops_around(result.graph), dict[str, set[str]]()
     for product in products(result):
-        name, given = product.node.input[0], product.node.output[0]
-        if given in loops:
-            loop, body = loops[given]
+        name = product.node.input[0]
+        for loop, body in loops.get(product.node.output[0], []):
             if name not in {output.name for output in body.output}:
                 body.output.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, None))
                 loop.output.append(f"{name}/rounds")
@@ -104,3 +103,12 @@ def _tapped(model: ModelProto) -> tuple[ModelProto, dict[str, set[str]]]:
         taps.setdefault(name, set()).add(product.weight)
     result.graph.output.extend(helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in taps)
     return result, taps
+
+
+def _loops_around(graph: GraphProto) -> dict[str, list[tuple[NodeProto, GraphProto]]]:
+    """The loops, with their bodies, in which each output of a node is made, the innermost first."""
+    found = {}
+    for loop, body in loops_of(graph):
+        inside = {name: [] for node in body.node for name in node.output} | _loops_around(body)
+        found |= {name: [*loops, (loop, body)] for name, loops in inside.items()}
+    return found

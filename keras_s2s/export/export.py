@@ -41,8 +41,6 @@ VERIFIED_SENTENCES = 1000
 SHORTLIST = "shortlist.npz"
 PRECISIONS = ("fp32", "int8")
 
-# Small, for what a beam is given in all of its steps is held at once.
-_CALIBRATION_BATCH = 8
 _PACKAGES = (
     "keras_s2s",
     "tensorflow",
@@ -267,15 +265,10 @@ def write_graphs(
 def _batches(
     rows: Sequence[Sequence[int]], targets: Sequence[Sequence[int]], decoding: Decoding, vocabulary: int
 ) -> list[Mapping[str, np.ndarray]]:
-    """Inputs of all graphs, with sentences of like length together."""
-    order = sorted(range(min(len(targets), SOME)), key=lambda index: len(rows[index]))
-    groups = [order[start : start + _CALIBRATION_BATCH] for start in range(0, len(order), _CALIBRATION_BATCH)]
+    """Inputs of all graphs, one sentence in each, as `calibrate` wants them."""
     return [
-        {
-            **feeds([Sentence(rows[index]) for index in group], decoding, vocabulary),
-            "target_ids": pad([targets[index] for index in group]),
-        }
-        for group in groups
+        {**feeds([Sentence(row)], decoding, vocabulary), "target_ids": pad([target])}
+        for row, target in zip(rows[:SOME], targets[:SOME], strict=False)
     ]
 
 

@@ -38,7 +38,8 @@ def quantize(model: ModelProto, steps: Mapping[str, Steps] | None) -> ModelProto
     instead |= {look_up.node.output[0]: int8.look_up(look_up) for look_up in of_look_ups}
     for graph in all_graphs(result.graph):
         replace_nodes(graph, [new for node in graph.node for new in instead.get(node.output[0], [node])])
-    result.graph.initializer.extend(int8.initializers.values())
+    there = {tensor.name for tensor in result.graph.initializer}  # small ones have the same names in every graph
+    result.graph.initializer.extend(tensor for name, tensor in int8.initializers.items() if name not in there)
     tidy(result.graph)
     return result
 

@@ -53,7 +53,7 @@ def folder(request: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
     model.head.bias.assign(bias)
     programs = programs_of(model, ["greedy", "beam"], groups=1)
     graphs = {name: onnx_graph.expand(*onnx_graph.convert(program)) for name, program in programs.items()}
-    steps = calibrate(graphs.values(), [feeds([Sentence(row) for row in ROWS[:32]], options("greedy"), VOCABULARY)])
+    steps = calibrate(graphs.values(), [feeds([Sentence(row)], options("greedy"), VOCABULARY) for row in ROWS[:32]])
     path = tmp_path_factory.mktemp("int8") / "graphs"
     onnx_graph.write({name: quantize(graph, steps) for name, graph in graphs.items()}, path)
     return path

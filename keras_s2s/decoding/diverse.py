@@ -29,6 +29,11 @@ class DiverseBeamSearch:
     groups: int = 4
     diversity: float | Tensor = 0.5
 
+    @property
+    def n_best(self) -> int | Tensor:
+        """N."""
+        return self.beam.n_best
+
     def start(self, state: State, sentences: Tensor) -> tuple[State, Carry]:
         """G·K rows a sentence, group by group."""
         carry: Carry = {}
@@ -76,8 +81,8 @@ class DiverseBeamSearch:
             name: ops.concatenate([search.carry[f"{group}/finished_{name}"] for group in range(self.groups)], axis=1)
             for name in _FIELDS
         }
-        _, order = ops.top_k(merged["scores"], self.beam.n_best)
-        return best_finished({f"finished_{name}": select(x, order) for name, x in merged.items()}, self.beam.n_best)
+        _, order = ops.top_k(merged["scores"], self.n_best)
+        return best_finished({f"finished_{name}": select(x, order) for name, x in merged.items()}, self.n_best)
 
     def _by_group(self, values: Tensor, sentences: Tensor) -> Tensor:
         """(B·G·K, ...) -> (B, G, K, ...)."""

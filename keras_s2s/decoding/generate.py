@@ -1,20 +1,26 @@
-"""The loop around the search."""
+"""The loops around the search."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import tensorflow as tf
 
+from keras_s2s.decoding.batch import no_results, put_results, without_done
 from keras_s2s.decoding.search import Hypotheses, Processor, Search, Strategy, advance, finish, start
-from keras_s2s.decoding.step import Source, Step, as_step
+from keras_s2s.decoding.step import Source, as_step
 
 Tensor = Any
+
+# Sentences leave when they are one in so many of those still in the batch: leaving copies all that the others keep.
+_LEAVING = 4
 
 
 def generate(
     model: Any, strategy: Strategy, source: Source, limit: Tensor, processors: Sequence[Processor] = ()
 ) -> Hypotheses:
     """Decodes sources from the first token to the last.
+
+    Sentences that are done leave the batch, and the others go on without them.
 
     Args:
         model: a model with a decoder, an `Ensemble`, a `Fusion` or another step.
@@ -25,30 +31,46 @@ def generate(
         processors: change scores before the strategy chooses, one after the other.
     """
     step = as_step(model)
+
+    def advanced(search: Search) -> Search:
+        return advance(step, strategy, search, processors)
+
+    def left(search: Search, results: Hypotheses) -> tuple[Search, Hypotheses]:
+        return without_done(search), put_results(results, finish(strategy, search), search.sentence)
+
     search = start(strategy, step.start(source), limit)
-    return finish(strategy, run(step, strategy, search, processors))
+    first = search, no_results(strategy, tf.shape(limit)[0])
+    # Where nothing is traced, nothing minds.
+    traced = not tf.executing_eagerly()
+    shapes = shapes_in_loop(lambda search, results: left(advanced(search), results), first) if traced else None
+    _, results = tf.while_loop(
+        lambda search, _: tf.size(search.done) > 0,
+        lambda search, results: left(_until_some_are_done(advanced, search, shapes and shapes[0]), results),
+        first,
+        shape_invariants=shapes,
+    )
+    return results
 
 
-def run(step: Step, strategy: Strategy, search: Search, processors: Sequence[Processor] = ()) -> Search:
-    """Advances a search until every sentence is done."""
-    memory, limit = search.state["memory"], search.limit
+def _until_some_are_done(advanced: Callable[[Search], Search], search: Search, shapes: Any) -> Search:
+    """Advances a search until enough sentences are done for them to leave."""
+    enough = (tf.size(search.done) + _LEAVING - 1) // _LEAVING
 
-    # What the loop never changes stays outside of it.
+    # What this loop never changes stays outside of it.
     def moving(search: Search) -> tuple:
         return search.ids, search.state["rows"], search.length, search.done, search.history, search.carry
 
     def whole(ids: Tensor, rows: Any, length: Tensor, done: Tensor, history: Any, carry: Any) -> Search:
-        return Search(ids, {"memory": memory, "rows": rows}, limit, length, done, history, carry)
-
-    def body(*values: Any) -> tuple:
-        return moving(advance(step, strategy, whole(*values), processors))
+        state = {**search.state, "rows": rows}
+        return search._replace(ids=ids, state=state, length=length, done=done, history=history, carry=carry)
 
     def goes_on(*values: Any) -> Tensor:
-        return tf.logical_not(tf.reduce_all(whole(*values).done))
+        return tf.reduce_sum(tf.cast(whole(*values).done, tf.int32)) < enough
 
-    first = moving(search)
-    shapes = None if tf.executing_eagerly() else shapes_in_loop(body, first)
-    return whole(*tf.while_loop(goes_on, body, first, shape_invariants=shapes))
+    def body(*values: Any) -> tuple:
+        return moving(advanced(whole(*values)))
+
+    return whole(*tf.while_loop(goes_on, body, moving(search), shape_invariants=shapes and moving(shapes)))
 
 
 def shapes_in_loop(body: Callable[..., tuple], first: tuple) -> Any:

@@ -140,16 +140,17 @@ class ForcedPrefix:
     Their scores are the model's own.
 
     Args:
-        tokens: (B, P) int32, P at least 1, padded with 0. No longer than the sentence's limit.
+        tokens: of each source, (B, P) int32, P at least 1, padded with 0. No longer than the sentence's limit.
     """
 
     tokens: Tensor
 
     def __call__(self, scores: Tensor, model: NextScores, search: Search) -> Tensor:
         """See `Processor`."""
-        longest = ops.shape(self.tokens)[1]
+        tokens = ops.take(self.tokens, search.sentence, axis=0)
+        longest = ops.shape(tokens)[1]
         place = ops.equal(search.length[:, None], ops.arange(longest))  # (B, P)
-        token = ops.sum(ops.where(place, self.tokens, 0), axis=1)
+        token = ops.sum(ops.where(place, tokens, 0), axis=1)
         is_forced = ops.logical_and(search.length < longest, token != PADDING)
         token, is_forced = _of_rows(token, scores), _of_rows(is_forced, scores)  # (R, 1)
         return ops.where(is_forced, ops.where(ops.equal(_column(scores), token), model.scores, _FORBIDDEN), scores)

@@ -24,11 +24,11 @@ class IndependentRows:
 
     def start(self, state: State, sentences: Tensor) -> tuple[State, Carry]:
         """Nothing but BOS."""
-        rows = sentences * self.n_best
+        shape = (sentences,) if self._is_one() else (sentences, self.n_best)
         return state if self._is_one() else repeat_rows(state, sentences, self.n_best), {
-            "lengths": ops.zeros((rows,), dtype="int32"),
-            "scores": ops.zeros((rows,), dtype="float32"),
-            "ended": ops.zeros((rows,), dtype="bool"),
+            "lengths": ops.zeros(shape, dtype="int32"),
+            "scores": ops.zeros(shape, dtype="float32"),
+            "ended": ops.zeros(shape, dtype="bool"),
         }
 
     def pick(self, search: Search, following: NextScores) -> Tensor:
@@ -37,30 +37,31 @@ class IndependentRows:
 
     def choose(self, search: Search, following: NextScores) -> Choice:
         """The token picked, EOS at the limit, padding after the end."""
-        carry = search.carry
+        carry, ended = search.carry, self._flat(search.carry["ended"])
         at_limit = self._of_rows(search.length >= search.limit, search)
         token = ops.where(at_limit, EOS, self.pick(search, following))
         score = ops.squeeze(select(following.scores, token[:, None]), axis=1)
         score = ops.where(at_limit, following.end, score) - following.log_normalizer
-        score = ops.where(carry["ended"], 0.0, score)
-        goes_on = ops.logical_and(ops.logical_not(carry["ended"]), token != EOS)
+        score = ops.where(ended, 0.0, score)
+        goes_on = ops.logical_and(ops.logical_not(ended), token != EOS)
+        is_longer = self._by_sentence(goes_on, search)
         after = {
-            "lengths": carry["lengths"] + ops.cast(goes_on, "int32"),
-            "scores": carry["scores"] + score,
-            "ended": ops.logical_not(goes_on),
+            "lengths": carry["lengths"] + ops.cast(is_longer, "int32"),
+            "scores": carry["scores"] + self._by_sentence(score, search),
+            "ended": ops.logical_not(is_longer),
         }
-        ended = after["ended"]
-        done = ended if self._is_one() else ops.all(self._by_sentence(ended, search), axis=1)
+        done = after["ended"] if self._is_one() else ops.all(after["ended"], axis=1)
         return Choice(ops.where(goes_on, token, PADDING), score, None, done, after)
 
     def finish(self, search: Search) -> Hypotheses:
         """All rows of a sentence, best first."""
-        carry = search.carry
-        scores = self.scorer(carry["scores"], carry["lengths"] + 1)
-        found = [*(search.history[name][:, 1:] for name in ("tokens", "token_scores")), carry["lengths"], scores]
-        tokens, token_scores, lengths, scores = (self._by_sentence(x, search) for x in found)
+        lengths = search.carry["lengths"]
+        scores = self.scorer(search.carry["scores"], lengths + 1)
+        tokens, token_scores = (
+            self._by_sentence(search.history[name][:, 1:], search) for name in ("tokens", "token_scores")
+        )
         if self._is_one():
-            return Hypotheses(tokens, lengths, scores, token_scores)
+            return Hypotheses(*(x[:, None] for x in (tokens, lengths, scores, token_scores)))
         scores, order = ops.top_k(scores, self.n_best)
         return Hypotheses(select(tokens, order), select(lengths, order), scores, select(token_scores, order))
 
@@ -74,6 +75,12 @@ class IndependentRows:
             return values
         return ops.take(values, ops.arange(ops.shape(search.ids)[0]) // self.n_best)
 
+    def _flat(self, values: Tensor) -> Tensor:
+        """(B, N) -> (R,)."""
+        return values if self._is_one() else ops.reshape(values, (-1,))
+
     def _by_sentence(self, values: Tensor, search: Search) -> Tensor:
-        """(R, ...) -> (B, N, ...)."""
+        """(R, ...) -> (B, N, ...), or (B, ...) where rows are sentences."""
+        if self._is_one():
+            return values
         return ops.reshape(values, (ops.shape(search.limit)[0], self.n_best, *tuple(ops.shape(values))[1:]))

@@ -22,7 +22,7 @@ class Sampling(IndependentRows):
         top_k: only the k most likely tokens (Fan et al. 2018); 0 is all.
         top_p: only the most likely tokens that together reach this probability (Holtzman et al. 2020); 1 is all.
         min_p: only tokens at least this likely, as a share of the most likely one (Nguyen et al. 2024); 0 is all.
-        uniforms: (B, N, L) float32, from 0 to below 1, L at least the longest limit.
+        uniforms: of each source, (B, N, L) float32, from 0 to below 1, L at least the longest limit.
     """
 
     temperature: float | Tensor = 1.0
@@ -59,6 +59,6 @@ class Sampling(IndependentRows):
 
     def _uniform(self, search: Search) -> Tensor:
         """The number of each row for this token: (R,)."""
-        numbers = self.uniforms
+        numbers = ops.take(self.uniforms, search.sentence, axis=0)
         place = ops.equal(ops.arange(ops.shape(numbers)[2])[None, None, :], search.length[:, None, None])
         return ops.reshape(ops.sum(ops.where(place, numbers, 0.0), axis=2), (-1,))

@@ -22,15 +22,18 @@ class Search(NamedTuple):
     Attributes:
         ids: (R, 1), the newest token of each row.
         state: the step's state, R rows.
+        sentence: (B,), which of the sources that the search began with each sentence is; what is given a source is
+            looked up by it.
         limit: (B,), the most tokens a hypothesis may have before EOS.
         length: (B,), tokens made so far.
         done: (B,), whether a sentence's result is final.
         history: `tokens` (R, T), BOS first, and `token_scores` (R, T), their log-probabilities, 0 for BOS.
-        carry: what the strategy keeps.
+        carry: what the strategy keeps, B rows.
     """
 
     ids: Tensor
     state: State
+    sentence: Tensor
     limit: Tensor
     length: Tensor
     done: Tensor
@@ -62,7 +65,7 @@ class Choice(NamedTuple):
         token_scores: (R,), their log-probabilities.
         parents: (R,), the rows that they continue, or None where each continues its own.
         done: (B,), whether a sentence's result is final now.
-        carry: what the strategy keeps.
+        carry: what the strategy keeps, B rows.
     """
 
     tokens: Tensor
@@ -89,7 +92,14 @@ class NextScores(NamedTuple):
 
 
 class Strategy(Protocol):
-    """Chooses among continuations. A frozen dataclass of its options."""
+    """Chooses among continuations. A frozen dataclass of its options.
+
+    Attributes:
+        n_best: N, how many results a sentence has; it may be a scalar tensor.
+    """
+
+    @property
+    def n_best(self) -> int | Tensor: ...
 
     def start(self, state: State, sentences: Tensor) -> tuple[State, Carry]:
         """Makes of a state of B rows one of R, and the first carry."""
@@ -98,7 +108,7 @@ class Strategy(Protocol):
         """Continues hypotheses. Those at their limit can only end, and what is done stays as it is."""
 
     def finish(self, search: Search) -> Hypotheses:
-        """Gives the results."""
+        """Gives the results; those of a sentence that is not done mean nothing yet."""
 
 
 class Processor(Protocol):
@@ -116,12 +126,13 @@ def start(strategy: Strategy, state: State, limit: Tensor) -> Search:
         state: of B rows, before any token.
         limit: (B,) int32, at least 0.
     """
-    state, carry = strategy.start(state, ops.shape(limit)[0])
+    sentences = ops.shape(limit)[0]
+    state, carry = strategy.start(state, sentences)
     rows = sentences_of(state)
     ids = ops.full((rows, 1), BOS, dtype="int32")
     length = ops.zeros_like(limit)
     history = {"tokens": ids, "token_scores": ops.zeros((rows, 1), dtype="float32")}
-    return Search(ids, state, limit, length, length > 0, history, carry)
+    return Search(ids, state, ops.arange(sentences), limit, length, length > 0, history, carry)
 
 
 def advance(step: Step, strategy: Strategy, search: Search, processors: Sequence[Processor] = ()) -> Search:
@@ -142,11 +153,13 @@ def advance(step: Step, strategy: Strategy, search: Search, processors: Sequence
     made = {"tokens": choice.tokens, "token_scores": choice.token_scores}
     history = {name: ops.concatenate([value, made[name][:, None]], axis=1) for name, value in history.items()}
     ids = choice.tokens[:, None]
-    return Search(ids, state, search.limit, search.length + 1, choice.done, history, choice.carry)
+    return search._replace(
+        ids=ids, state=state, length=search.length + 1, done=choice.done, history=history, carry=choice.carry
+    )
 
 
 def finish(strategy: Strategy, search: Search) -> Hypotheses:
-    """Gives the results of a search whose sentences are all done."""
+    """Gives the results of a search; those of a sentence that is not done mean nothing yet."""
     return strategy.finish(search)
 
 

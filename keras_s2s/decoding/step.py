@@ -121,3 +121,8 @@ def repeat_rows(state: State, sentences: Tensor, times: Tensor) -> State:
 def select_rows(state: State, rows: Tensor) -> State:
     """Row r of the new state is row `rows[r]` of the old one. Memory stays as it is."""
     return {**state, "rows": {name: ops.take(value, rows, axis=0) for name, value in state["rows"].items()}}
+
+
+def select_sentences(state: State, sentences: Tensor) -> State:
+    """Sentence b of the new state is sentence `sentences[b]` of the old one. Rows stay as they are."""
+    return {**state, "memory": {name: ops.take(value, sentences, axis=0) for name, value in state["memory"].items()}}

@@ -130,6 +130,8 @@ def flat(search: Search) -> dict[str, Tensor]:
     """The tensors of a search by name."""
     values: dict[str, Tensor] = {}
     for name, value in search._asdict().items():
+        if name == "sentence":  # what each sentence is given goes with it, in its order
+            continue
         parts = value.items() if isinstance(value, dict) else [("", value)]
         for key, part in parts:
             inner = part if isinstance(part, dict) else {"": part}
@@ -145,7 +147,8 @@ def nested(values: Mapping[str, Tensor]) -> Search:
 
     state = {name: part(f"state/{name}/") for name in ("memory", "rows")}
     plain = {name: values[name] for name in Search._fields if name in values}
-    return Search(**plain, state=state, history=part("history/"), carry=part("carry/"))
+    sentence = tf.range(tf.shape(values["limit"])[0])
+    return Search(**plain, sentence=sentence, state=state, history=part("history/"), carry=part("carry/"))
 
 
 def _from_the_first_token(found: Hypotheses, length: Tensor) -> Hypotheses:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from onnx import ModelProto, TensorProto, helper
+from onnx import GraphProto, ModelProto, NodeProto, TensorProto, helper
 
 from keras_s2s.bundle import Decoding
 from keras_s2s.export import onnx_graph
@@ -19,10 +19,7 @@ from keras_s2s.text.padding import pad
 Arrays = Mapping[str, np.ndarray]
 
 _SENTENCES = 200
-# Small, for what a beam is given in all of its steps is held at once.
-_BATCH = 8
-
-_SAMPLE = 1 << 16  # activations of a product that are kept of a batch
+_SAMPLE = 1 << 21  # activations of a product that are kept of all batches
 _REACHED = 0.9999
 _CLIPS = np.linspace(1.0, 0.2, 41)  # shares of the largest activation that are tried
 
@@ -41,22 +38,17 @@ Choose = Callable[[np.ndarray], Steps]
 def calibration_batches(
     rows: Sequence[Sequence[int]], targets: Sequence[Sequence[int]], decoding: Decoding, vocabulary: int
 ) -> list[Arrays]:
-    """Inputs of all graphs, with sentences of like length together; the first 200 are taken.
+    """Inputs of all graphs, one sentence in each, as `calibrate` wants them; the first 200 are taken.
 
     Args:
         rows: ids of sources, with EOS.
-        targets: of their references, with EOS.
+        targets: of their references, with EOS; as many, or fewer.
         decoding: options of the searches.
         vocabulary: V, of the target.
     """
-    order = sorted(range(min(len(targets), _SENTENCES)), key=lambda index: len(rows[index]))
-    groups = [order[start : start + _BATCH] for start in range(0, len(order), _BATCH)]
     return [
-        {
-            **feeds([Sentence(rows[index]) for index in group], decoding, vocabulary),
-            "target_ids": pad([targets[index] for index in group]),
-        }
-        for group in groups
+        {**feeds([Sentence(row)], decoding, vocabulary), "target_ids": pad([target])}
+        for row, target in zip(rows[:_SENTENCES], targets[:_SENTENCES], strict=False)
     ]
 
 
@@ -67,7 +59,8 @@ def calibrate(
 
     Args:
         graphs: in float32, with their weights in them.
-        batches: inputs of all graphs together; each takes those that it has.
+        batches: inputs of all graphs together; each takes those that it has. They are of one sentence each: where some
+            leave a batch, rounds differ in their shapes, and no loop gives them together.
         choose: makes steps of a sample of activations; `least_squares` if None.
 
     Returns:
@@ -106,7 +99,7 @@ def _error(values: np.ndarray, step: float, zero: int) -> float:
     return float(np.square(quantized - values).mean())
 
 
-def _activations(model: ModelProto, batches: Iterable[Arrays]) -> dict[str, np.ndarray]:
+def _activations(model: ModelProto, batches: Sequence[Arrays]) -> dict[str, np.ndarray]:
     """A sample of what each product is given, by the name of its matrix."""
     tapped, taps = _tapped(model)
     samples: dict[str, list[np.ndarray]] = {}
@@ -117,33 +110,31 @@ def _activations(model: ModelProto, batches: Iterable[Arrays]) -> dict[str, np.n
         for batch in batches:
             outputs = graph(batch)
             for output, weights in taps.items():
-                sample = _sample(outputs[output], random)
+                sample = _sample(outputs[output], _SAMPLE // len(batches), random)
                 for weight in weights:
                     samples.setdefault(weight, []).append(sample)
     return {weight: np.concatenate(parts) for weight, parts in samples.items()}
 
 
-def _sample(values: np.ndarray, random: np.random.Generator) -> np.ndarray:
+def _sample(values: np.ndarray, size: int, random: np.random.Generator) -> np.ndarray:
     """Some of the values, with the least and the largest among them."""
     values = values.ravel()
-    if values.size <= _SAMPLE:
+    if values.size <= size:
         return values
-    return np.concatenate([random.choice(values, _SAMPLE), [values.min(), values.max()]])
+    return np.concatenate([random.choice(values, size), [values.min(), values.max()]])
 
 
 def _tapped(model: ModelProto) -> tuple[ModelProto, dict[str, set[str]]]:
     """A graph that also gives what its products are given, and the matrices that each of these outputs is for.
 
-    A loop gives that of all its rounds.
+    A loop gives that of all its rounds, through the loops around it.
     """
     result = ModelProto()
     result.CopyFrom(model)
-    loops = {name: (loop, body) for loop, body in loops_of(result.graph) for node in body.node for name in node.output}
-    taps: dict[str, set[str]] = {}
+    loops, taps = _loops_around(result.graph), dict[str, set[str]]()
     for product in products(result):
-        name, given = product.node.input[0], product.node.output[0]
-        if given in loops:
-            loop, body = loops[given]
+        name = product.node.input[0]
+        for loop, body in loops.get(product.node.output[0], []):
             if name not in {output.name for output in body.output}:
                 body.output.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, None))
                 loop.output.append(f"{name}/rounds")
@@ -151,3 +142,14 @@ def _tapped(model: ModelProto) -> tuple[ModelProto, dict[str, set[str]]]:
         taps.setdefault(name, set()).add(product.weight)
     result.graph.output.extend(helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in taps)
     return result, taps
+
+
+def _loops_around(graph: GraphProto) -> dict[str, list[tuple[NodeProto, GraphProto]]]:
+    """The loops, with their bodies, in which each output of a node is made, the innermost first."""
+    found: dict[str, list[tuple[NodeProto, GraphProto]]] = {}
+    for loop, body in loops_of(graph):
+        inside: dict[str, list[tuple[NodeProto, GraphProto]]] = {
+            name: [] for node in body.node for name in node.output
+        } | _loops_around(body)
+        found |= {name: [*loops, (loop, body)] for name, loops in inside.items()}
+    return found

@@ -16,7 +16,7 @@ from tf2onnx import optimizer
 from keras_s2s.export.lowering import DOMAIN, HANDLERS, FusedCall, Markers
 from keras_s2s.export.nodes import MICROSOFT
 from keras_s2s.export.operators import Operators
-from keras_s2s.export.passes import all_graphs, replace_nodes, tidy
+from keras_s2s.export.passes import all_graphs, put_constants_where_they_are_read, replace_nodes, tidy
 from keras_s2s.layers import fused
 
 OPSET = 18
@@ -147,6 +147,7 @@ def write(models: Mapping[str, ModelProto], folder: Path) -> None:
         for name, model in models.items():
             written = ModelProto()
             written.CopyFrom(model)
+            put_constants_where_they_are_read(written.graph)
             for tensor in (tensor for graph in all_graphs(written.graph) for tensor in graph.initializer):
                 data = numpy_helper.to_array(tensor).tobytes()
                 if len(data) < _INLINE_BYTES:

@@ -1,5 +1,6 @@
 """Passes over a converted graph that change its shape and not its meaning."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 
 import onnx
@@ -68,6 +69,41 @@ def _remove_unused(graph: GraphProto) -> None:
     graph.input.extend(inputs)
 
 
+def put_constants_where_they_are_read(graph: GraphProto) -> None:
+    """Moves constants of the outermost graph into the one that reads them; each further reader has a copy.
+
+    onnxruntime prepacks a constant of the node's own graph, or of the one around it, and of none further out.
+    """
+    graphs = list(all_graphs(graph))
+    readers = Counter(name for one in graphs for name in {name for node in one.node for name in node.input})
+    for inner in graphs[:-1]:
+        read = {name for node in inner.node for name in node.input}
+        for tensor in [tensor for tensor in graph.initializer if tensor.name in read]:
+            own = inner.initializer.add()
+            own.CopyFrom(tensor)
+            if readers[tensor.name] > 1:
+                own.name = f"{inner.name}/{tensor.name}"
+                for node in inner.node:
+                    node.input[:] = [own.name if name == tensor.name else name for name in node.input]
+            else:
+                graph.initializer.remove(tensor)
+
+
+def put_constants_outside(graph: GraphProto) -> None:
+    """Undoes `put_constants_where_they_are_read`."""
+    *inner_graphs, _ = all_graphs(graph)
+    there = {tensor.name for tensor in graph.initializer}
+    for inner in inner_graphs:
+        for tensor in inner.initializer:
+            name = tensor.name.removeprefix(f"{inner.name}/")
+            _read_instead(inner, tensor.name, name)
+            if name not in there:
+                there.add(name)
+                graph.initializer.add().CopyFrom(tensor)
+                graph.initializer[-1].name = name
+        del inner.initializer[:]
+
+
 def loops_of(graph: GraphProto) -> Iterator[tuple[onnx.NodeProto, GraphProto]]:
     """The loops that stand in a graph itself, and their bodies."""
     for loop in (node for node in graph.node if node.op_type == "Loop"):
@@ -85,9 +121,7 @@ def _trust_indices(graph: GraphProto, zeros: set[str]) -> None:
         less, add = made.get(_origin(condition, made)), made.get(_origin(other, made))
         if less is None or less.op_type != "Less" or add is None or add.op_type != "Add":
             continue
-        # The converter compares whole numbers as floats.
-        compared = _origin(less.input[0], made, ("Identity", "Cast"))
-        if compared == index and less.input[1] in zeros and index in add.input:
+        if _is_cast_of(less.input[0], index, made) and less.input[1] in zeros and index in add.input:
             gather.input[1] = index
 
 
@@ -167,10 +201,17 @@ def _read_instead(graph: GraphProto, name: str, other: str) -> None:
         node.input[:] = [other if used == name else used for used in node.input]
 
 
-def _origin(name: str, made: Mapping[str, onnx.NodeProto], through: tuple[str, ...] = ("Identity",)) -> str:
-    while name in made and made[name].op_type in through:
+def _origin(name: str, made: Mapping[str, onnx.NodeProto]) -> str:
+    while name in made and made[name].op_type == "Identity":
         name = made[name].input[0]
     return name
+
+
+def _is_cast_of(name: str, other: str, made: Mapping[str, onnx.NodeProto]) -> bool:
+    """Whether a value is another, but for its type: the converter compares whole numbers as floats."""
+    while name != other and name in made and made[name].op_type in ("Identity", "Cast"):
+        name = made[name].input[0]
+    return name == other
 
 
 def _read_inside(node: onnx.NodeProto) -> set[str]:

@@ -16,6 +16,7 @@ from keras_s2s.export import onnx_graph
 from keras_s2s.export.calibrate import Steps, calibrate, calibration_batches, least_squares, percentile
 from keras_s2s.export.formats import FORMATS, DynamicLSTM
 from keras_s2s.export.measure import ParallelText, bytes_of
+from keras_s2s.export.passes import put_constants_outside
 from keras_s2s.export.products import PARTS, lstms, parts
 from keras_s2s.export.quantize import quantize
 from keras_s2s.export.standard import OPERATORS, only_in_onnxruntime
@@ -256,7 +257,10 @@ def _is_standard(manifest: Manifest) -> bool:
 def _graphs(made: Bundle) -> dict[str, ModelProto]:
     if FLOAT32 not in made.manifest.graphs:
         raise UserError(f"{made.path}: has no graphs in fp32, of which others are made; export it again")
-    return {name: onnx.load(made.file(file.path)) for name, file in made.manifest.graphs[FLOAT32].items()}
+    graphs = {name: onnx.load(made.file(file.path)) for name, file in made.manifest.graphs[FLOAT32].items()}
+    for model in graphs.values():
+        put_constants_outside(model.graph)
+    return graphs
 
 
 def _check(made: Bundle, graphs: Mapping[str, ModelProto], text: ParallelText, wanted: Wanted) -> None:

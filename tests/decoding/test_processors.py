@@ -31,7 +31,7 @@ def searching(tokens: np.ndarray, sentences: int = 2) -> Search:
     """A search of R = 4 rows that has written `tokens` (R, T), BOS first."""
     length = np.full((sentences,), tokens.shape[1] - 1, "int32")
     history = {"tokens": tf.constant(tokens, tf.int32)}
-    return Search(None, {}, length + 9, tf.constant(length), length > 99, history, {})
+    return Search(None, {}, np.arange(sentences), length + 9, tf.constant(length), length > 99, history, {})
 
 
 def model_scores(scores: np.ndarray) -> NextScores:

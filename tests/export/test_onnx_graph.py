@@ -13,7 +13,7 @@ import numpy as np
 import onnx
 import pytest
 import tensorflow as tf
-from onnx import TensorProto, numpy_helper
+from onnx import AttributeProto, TensorProto
 
 from keras_s2s.bundle import Decoding
 from keras_s2s.decoding import INPUTS, Ensemble, Fusion
@@ -21,7 +21,7 @@ from keras_s2s.export import onnx_graph
 from keras_s2s.export.calibrate import calibrate
 from keras_s2s.export.forms import Form, keras_form, onnx_form, programs_of
 from keras_s2s.export.nodes import MICROSOFT
-from keras_s2s.export.passes import all_graphs
+from keras_s2s.export.passes import all_graphs, loops_of
 from keras_s2s.export.quantize import int8
 from keras_s2s.models import (
     LSTMDecoderConfig,
@@ -112,8 +112,8 @@ def exported(request: Any, tmp_path_factory: pytest.TempPathFactory) -> Exported
 def write(converted: dict[str, Any], folder: Path) -> None:
     """Writes graphs in both precisions."""
     fp32 = {name: onnx_graph.expand(*graph) for name, graph in converted.items()}
-    inputs = feeds([Sentence(row) for row in rows(60)], options(strategy="greedy"), VOCABULARY)
-    steps = calibrate(fp32.values(), [inputs])
+    inputs = [feeds([Sentence(row)], options(strategy="greedy"), VOCABULARY) for row in rows(60)]
+    steps = calibrate(fp32.values(), inputs)
     onnx_graph.write(fp32, folder / "fp32")
     onnx_graph.write({name: int8(graph, steps) for name, graph in fp32.items()}, folder / "int8")
 
@@ -142,9 +142,17 @@ def nodes(model: onnx.ModelProto) -> Iterator[onnx.NodeProto]:
     return (node for graph in all_graphs(model.graph) for node in graph.node)
 
 
-def the_loop(model: onnx.ModelProto) -> onnx.GraphProto:
-    (loop,) = (node for node in nodes(model) if node.op_type == "Loop")
-    return next(attribute.g for attribute in loop.attribute if attribute.name == "body")
+def the_loops(model: onnx.ModelProto) -> tuple[onnx.GraphProto, onnx.GraphProto]:
+    """The bodies of the loop in which sentences leave, and of the one inside it that makes tokens."""
+    ((_, outer),) = loops_of(model.graph)
+    ((_, inner),) = loops_of(outer)
+    return outer, inner
+
+
+def reads(node: onnx.NodeProto) -> set[str]:
+    """What a node reads, and what is read inside it."""
+    inside = (a.g for a in node.attribute if a.type == AttributeProto.GRAPH)
+    return {*node.input}.union(*(reads(one) for graph in inside for one in graph.node))
 
 
 def place(tensor: TensorProto) -> tuple[int, int]:
@@ -167,8 +175,8 @@ def test_what_a_graph_is_made_of(exported: Exported, precision: str) -> None:
     encoder, decoder = exported.kinds
     for name, model in exported.graphs(precision).items():
         count = Counter(node.op_type for node in nodes(model))
-        inside = Counter(node.op_type for node in the_loop(model).node)
-        assert count["Loop"] == 1
+        inside = Counter(node.op_type for node in the_loops(model)[1].node)
+        assert count["Loop"] == 2
         # Two layers; the encoder's read both ways.
         assert inside["LSTM"] == (2 if decoder == "lstm" else 0)
         assert count["LSTM"] - inside["LSTM"] == (4 if encoder == "lstm" else 0)
@@ -182,29 +190,35 @@ def test_what_a_graph_is_made_of(exported: Exported, precision: str) -> None:
 
 @pytest.mark.parametrize("precision", PRECISIONS)
 def test_a_loop_carries_only_what_changes(exported: Exported, precision: str) -> None:
-    for model in exported.graphs(precision).values():
-        body = the_loop(model)
+    for body in (body for model in exported.graphs(precision).values() for body in the_loops(model)):
         made = {name: node for node in body.node for name in node.output}
         carried = {node.name for node in body.input[2:]}
         for output in body.output[1:]:
             node = made.get(output.name)
             assert output.name not in carried
             assert node is None or node.op_type != "Identity" or node.input[0] not in carried
-        # Weights are in the outermost graph.
-        assert all(numpy_helper.to_array(t).nbytes < 1024 for t in body.initializer)
-        read = {name for node in body.node for name in node.input}
-        assert read & {tensor.name for tensor in model.graph.initializer} & set(external(model))
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_weights_are_where_they_are_read(exported: Exported, precision: str) -> None:
+    for model in exported.graphs(precision).values():
+        names = [tensor.name for graph in all_graphs(model.graph) for tensor in graph.initializer]
+        assert len(names) == len(set(names))
+        for graph in all_graphs(model.graph):
+            own = {tensor.name for tensor in graph.initializer}
+            assert {name for node in graph.node for name in node.input} & set(names) == own
+        _, inner = the_loops(model)
+        assert {tensor.name for tensor in inner.initializer} & set(external(model))
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)
 def test_a_loop_computes_only_what_changes(exported: Exported, precision: str) -> None:
-    for model in exported.graphs(precision).values():
-        body = the_loop(model)
+    for body in (body for model in exported.graphs(precision).values() for body in the_loops(model)):
         results = {output.name for output in body.output}
         inside = {node.name for node in body.input} | {name for node in body.node for name in node.output}
         constants = {name for node in body.node if node.op_type == "Constant" for name in node.output}
         for node in body.node:
-            assert node.op_type == "Constant" or set(node.input) & (inside - constants) or set(node.output) & results
+            assert node.op_type == "Constant" or reads(node) & (inside - constants) or set(node.output) & results
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)
@@ -229,7 +243,7 @@ def test_int8_products_read_int8_weights_and_no_copy_in_fp32_is_left(exported: E
         products = [node for node in nodes(model) if node.op_type == "MatMulIntegerToFloat"]
         fp32 = [node for node in nodes(exported.graphs("fp32")[name]) if node.op_type == "MatMul"]
         floating = [node for node in nodes(model) if node.op_type == "MatMul"]
-        weights = {tensor.name for tensor in exported.graphs("fp32")[name].graph.initializer}
+        weights = initializers(exported.graphs("fp32")[name])
         assert len(products) == sum(node.input[1] in weights for node in fp32)
         assert len(products) + len(floating) == len(fp32)
         assert all(stored[node.input[1]].data_type == TensorProto.INT8 for node in products)
@@ -242,7 +256,7 @@ def test_int8_products_read_int8_weights_and_no_copy_in_fp32_is_left(exported: E
 
 def test_lstm_weights_stay_fp32(exported: Exported) -> None:
     for model in exported.graphs("int8").values():
-        stored = {tensor.name: tensor for tensor in model.graph.initializer}
+        stored = initializers(model)
         weights = [name for node in nodes(model) if node.op_type == "LSTM" for name in node.input[1:4]]
         assert all(stored[name].data_type == TensorProto.FLOAT for name in weights)
 

@@ -8,7 +8,7 @@ import onnxruntime
 import pytest
 from onnx import parser
 
-from keras_s2s.export.passes import all_graphs, replace_nodes, tidy
+from keras_s2s.export.passes import all_graphs, put_constants_outside, put_constants_where_they_are_read, replace_nodes, tidy
 
 HEADER = '<ir_version: 8, opset_import: ["" : 18]>\n'
 
@@ -69,6 +69,17 @@ def test_indices_from_the_end_are_left_to_gather() -> None:
     assert list(result.graph.node[0].input) == ["x", "i"]
     assert stored(result.graph) == set()
     same(model, result, x=X, i=INDICES, n=np.array(5, "int32"))
+
+
+def test_an_index_may_be_a_cast_itself() -> None:
+    cast = LOOK_UP.replace("int32[M] i,", "int64[M] j,").replace("as_float =", "i = Cast <to = 6> (j) as_float =")
+    model = read(cast)
+    result = tidied(model)
+    assert operators(result.graph) == ["Cast", "Gather"]
+    same(model, result, x=X, j=INDICES.astype("int64"), n=np.array(5, "int32"))
+    # What is compared must be the index, and not what it was before a cast that rounds.
+    other = read(cast.replace("int64[M] j", "float[M] j").replace("Cast <to = 1> (i)", "Identity(j)"))
+    assert "Where" in operators(tidied(other).graph)
 
 
 @pytest.mark.parametrize(
@@ -306,3 +317,48 @@ def test_a_loop_that_another_never_changes_leaves_it() -> None:
     result = tidied(model)
     assert operators(result.graph) == ["Constant", "Mul", "Loop", "Loop"]
     same(model, result, **LOOP_INPUTS)
+
+
+CONSTANTS = """constants (int64 rounds, float[2] start) => (float[2] last, float[2] other)
+    <float[2] everywhere = {1, 2}, float[2] inside = {3, 4}, float[2] outside = {5, 6}> {
+        always = Constant <value = bool {1}> ()
+        first = Add(start, everywhere)
+        other = Mul(first, outside)
+        last = Loop <
+            body = outer (int64 i, bool goes_on, float[2] x) => (bool on, float[2] y) {
+                on = Identity(goes_on)
+                y = Loop <
+                    body = inner (int64 j, bool goes_on_2, float[2] z) => (bool on_2, float[2] w) {
+                        on_2 = Identity(goes_on_2)
+                        sum = Add(z, everywhere)
+                        product = Mul(sum, inside)
+                        w = Sub(product, everywhere)
+                    }
+                > (rounds, always, x)
+            }
+        > (rounds, always, first)
+    }"""
+
+
+def test_constants_are_put_where_they_are_read() -> None:
+    model = read(CONSTANTS)
+    result = onnx.ModelProto.FromString(model.SerializeToString())
+    put_constants_where_they_are_read(result.graph)
+    onnx.checker.check_model(result)
+    inner, outer, whole = all_graphs(result.graph)
+    assert [stored(graph) for graph in (whole, outer, inner)] == [
+        {"everywhere", "outside"},
+        set(),
+        {"inside", "inner/everywhere"},
+    ]
+    assert [list(node.input) for node in inner.node[1:]] == [
+        ["z", "inner/everywhere"],
+        ["sum", "inside"],
+        ["product", "inner/everywhere"],
+    ]
+    assert list(whole.node[1].input) == ["start", "everywhere"]
+    same(model, result, rounds=np.array(2, "int64"), start=np.array([1, 2], "float32"))
+    put_constants_outside(result.graph)
+    assert {tensor.name: tensor for tensor in result.graph.initializer} == {t.name: t for t in model.graph.initializer}
+    del result.graph.initializer[:], model.graph.initializer[:]
+    assert result == model

@@ -29,6 +29,19 @@ LOOP = """f (float[N,O] x, int64 rounds) => (float[N,O] y) {
         next = Add(b, sw)
     }>
 }"""
+# After each round of the inner loop the outer one doubles.
+NESTED = """f (float[N,O] x, int64 rounds) => (float[N,O] y) {
+    y = Loop(rounds, go, x) <body = outer (int64 i, bool on, float[N,O] given) => (bool still, float[N,O] twice) {
+        still = Identity(on)
+        made = Loop(rounds, go, given)
+            <body = inner (int64 j, bool before, float[N,O] state) => (bool after, float[N,O] next) {
+                after = Identity(before)
+                sw = MatMul(state, w)
+                next = Add(sw, b)
+            }>
+        twice = Add(made, made)
+    }>
+}"""
 COLUMNS = """f (float[N,I] x, int32[C] ids) => (float[N,C] y) {
     some = Gather <axis = 1> (w, ids)  few = Gather <axis = 0> (b, ids)
     xw = MatMul(x, some)  y = Add(xw, few)
@@ -201,6 +214,19 @@ def test_what_calibration_saw_in_an_earlier_graph_stays() -> None:
     found = calibrate([first, second], [{"x": x, "z": z}])
     assert found == {**of_twice, "w": least_squares(x.ravel())}
     assert found != of_twice
+
+
+def test_calibration_sees_every_round_of_a_loop_in_a_loop() -> None:
+    stored, state = weights(5, 5), normal(4, 5)
+    model, x, seen = read(NESTED, **stored, go=np.array(True)), state, []
+    for _ in range(2):
+        for _ in range(2):
+            seen.append(state)
+            state = state @ stored["w"] + stored["b"]
+        state = 2 * state
+    found = calibrate([model], [{"x": x, "rounds": np.array(2)}])["w"]
+    theirs = least_squares(np.concatenate(seen).ravel())
+    assert (found.zero, found.step) == (theirs.zero, pytest.approx(theirs.step, rel=1e-4))
 
 
 def test_calibration_takes_other_graphs_for_what_the_first_has_not() -> None:

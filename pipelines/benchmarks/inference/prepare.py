@@ -71,8 +71,7 @@ def write(model: Any, rows: list[list[int]], decoding: Decoding, folder: Path) -
 
 def _write_ours(model: Any, rows: list[list[int]], decoding: Decoding, folder: Path) -> None:
     programs = programs_of(model, GRAPHS, groups=1)
-    batches = [[Sentence(row) for row in rows[start : start + 8]] for start in range(0, len(rows), 8)]
-    inputs = [feeds(batch, decoding, model.config.target_vocabulary) for batch in batches]
+    inputs = [feeds([Sentence(row)], decoding, model.config.target_vocabulary) for row in rows]
     write_graphs(programs, decoding.strategy, inputs, folder, lambda what: None, "onnxruntime")
 
 

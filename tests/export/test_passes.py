@@ -8,7 +8,13 @@ import onnxruntime
 import pytest
 from onnx import parser
 
-from keras_s2s.export.passes import all_graphs, put_constants_outside, put_constants_where_they_are_read, replace_nodes, tidy
+from keras_s2s.export.passes import (
+    all_graphs,
+    put_constants_outside,
+    put_constants_where_they_are_read,
+    replace_nodes,
+    tidy,
+)
 
 HEADER = '<ir_version: 8, opset_import: ["" : 18]>\n'
 
@@ -22,7 +28,8 @@ def read(source: str) -> onnx.ModelProto:
 def run(model: onnx.ModelProto, **inputs: Any) -> list[np.ndarray]:
     options = onnxruntime.SessionOptions()
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    return onnxruntime.InferenceSession(model.SerializeToString(), options).run(None, inputs)
+    session = onnxruntime.InferenceSession(model.SerializeToString(), options)
+    return session.run(None, {node.name: inputs[node.name] for node in session.get_inputs()})
 
 
 def tidied(model: onnx.ModelProto) -> onnx.ModelProto:

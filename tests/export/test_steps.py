@@ -88,10 +88,10 @@ def exported(request: Any, tmp_path_factory: pytest.TempPathFactory) -> Exported
     bias = model.head.bias.numpy()
     bias[:2] = -30  # No training teaches a model to write padding or BOS.
     model.head.bias.assign(bias)
-    inputs = feeds(sentences("greedy"), options("greedy"), VOCABULARY)
+    inputs = [feeds([sentence], options("greedy"), VOCABULARY) for sentence in sentences("greedy")]
     programs, (steps, layouts) = programs_of(model, GRAPHS, groups=1), steps_of(model, GRAPHS)
     folder = tmp_path_factory.mktemp("graphs")
-    write_graphs({**programs, **steps}, "greedy", [inputs], folder, lambda what: None, "onnxruntime")
+    write_graphs({**programs, **steps}, "greedy", inputs, folder, lambda what: None, "onnxruntime")
     return Exported(folder, layouts)
 
 

@@ -10,7 +10,7 @@ history has BOS there, which no processor and no strategy takes for a token. A s
 masked; what has been looked at counts padding as looked at. A `Layout` says which axis is which.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -98,17 +98,17 @@ def make_steps(model: Any, strategy: str, features: Iterable[str] = ()) -> Steps
         made = pieces(model, strategy, features, given)
         source = {name: given[name] for name in sources}
         limit = length_limit(source, given["max_length_factor"], given["max_length_extra"])
-        return flat(start(made.strategy, made.step.start(source), limit))
+        return _flat(start(made.strategy, made.step.start(source), limit))
 
     def go_on(given: Options) -> dict[str, Tensor]:
         made = pieces(model, strategy, features, given)
-        return flat(advance(made.step, made.strategy, nested(given), made.processors))
+        return _flat(advance(made.step, made.strategy, _nested(given), made.processors))
 
     def changed(given: Options) -> dict[str, Tensor]:
         return {_NEXT + name: value for name, value in go_on(given).items() if _changes(name)}
 
     def end(given: Options) -> dict[str, Tensor]:
-        search = nested(given)
+        search = _nested(given)
         found = finish(pieces(model, strategy, features, given).strategy, search)
         return _from_the_first_token(found, search.length)._asdict()
 
@@ -126,21 +126,23 @@ def make_steps(model: Any, strategy: str, features: Iterable[str] = ()) -> Steps
     return Steps(programs, layouts | {key: Layout(_OF_SENTENCES[key], 0) for key in options if key in _OF_SENTENCES})
 
 
-def flat(search: Search) -> dict[str, Tensor]:
+def _flat(search: Search) -> dict[str, Tensor]:
     """The tensors of a search by name."""
-    values: dict[str, Tensor] = {}
-    for name, value in search._asdict().items():
-        if name == "sentence":  # what each sentence is given goes with it, in its order
-            continue
-        parts = value.items() if isinstance(value, dict) else [("", value)]
-        for key, part in parts:
-            inner = part if isinstance(part, dict) else {"": part}
-            values |= {"/".join(filter(None, (name, key, last))): x for last, x in inner.items()}
-    return values
+    # What each sentence is given goes with it, in its order.
+    fields = {field: value for field, value in search._asdict().items() if field != "sentence"}
+    return {key: x for field, value in fields.items() for key, x in _named(field, value)}
 
 
-def nested(values: Mapping[str, Tensor]) -> Search:
-    """The search that `flat` made named tensors of; others may stand among them."""
+def _named(name: str, value: Any) -> Iterator[tuple[str, Tensor]]:
+    if not isinstance(value, dict):
+        yield name, value
+        return
+    for key, part in value.items():
+        yield from _named(f"{name}/{key}", part)
+
+
+def _nested(values: Mapping[str, Tensor]) -> Search:
+    """The search that `_flat` made named tensors of; others may stand among them."""
 
     def part(prefix: str) -> dict[str, Tensor]:
         return {name.removeprefix(prefix): x for name, x in values.items() if name.startswith(prefix)}

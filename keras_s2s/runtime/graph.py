@@ -7,7 +7,6 @@ from typing import NamedTuple
 
 import numpy as np
 import onnxruntime
-from onnxruntime import OrtValue
 
 Candidates = list["Candidate"]
 
@@ -40,11 +39,6 @@ class Graph:
     def __call__(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Runs the graph. Of the inputs it takes those that it has: a greedy graph has none that only a beam needs."""
         found = self._session.run(self._outputs, {name: inputs[name] for name in self.inputs})
-        return dict(zip(self._outputs, found, strict=True))
-
-    def on_values(self, inputs: Mapping[str, OrtValue]) -> dict[str, OrtValue]:
-        """Runs the graph on values that may be another graph's outputs, without a copy."""
-        found = self._session.run_with_ort_values(self._outputs, {name: inputs[name] for name in self.inputs})
         return dict(zip(self._outputs, found, strict=True))
 
 

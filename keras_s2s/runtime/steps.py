@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
-from onnxruntime import OrtValue
 
 from keras_s2s.bundle import Bundle, Decoding, Layout, step_graphs, steps_name
 from keras_s2s.errors import UserError
@@ -15,7 +14,7 @@ from keras_s2s.runtime.graph import Candidates, Graph, candidates
 from keras_s2s.runtime.loading import open_bundle
 from keras_s2s.text.padding import pad
 
-Values = Mapping[str, OrtValue]
+Arrays = Mapping[str, np.ndarray]
 
 _NEXT = "next/"
 
@@ -31,8 +30,8 @@ class Batch:
     """
 
     sentences: tuple[Sentence, ...]
-    options: Values
-    state: Values
+    options: Arrays
+    state: Arrays
 
     def __len__(self) -> int:
         """The number of sentences."""
@@ -105,9 +104,8 @@ class Steps:
             suppressed: sequences of target ids that must not be written.
         """
         inputs = feeds(sentences, decoding, self._vocabulary, suppressed)
-        given = {name: _value(x) for name, x in inputs.items()}
-        begun = {**given, **self._start.on_values(given)}
-        options = {name: given[name] for name in self._options}
+        begun = {**inputs, **self._start(inputs)}
+        options = {name: inputs[name] for name in self._options}
         return Batch(tuple(sentences), options, {name: begun[name] for name in self._layouts})
 
     def merge(self, batch: Batch, other: Batch) -> Batch:
@@ -117,18 +115,15 @@ class Steps:
             UserError: their options differ; such sentences cannot share a batch.
         """
         for name in self._options:
-            ours, theirs = (one.options[name].numpy() for one in (batch, other))
+            ours, theirs = (one.options[name] for one in (batch, other))
             if not np.array_equal(ours, theirs):
                 raise UserError(f"{name}: {ours} and {theirs}; a batch has the same options for all of its sentences")
-        state = {
-            name: _joined(layout, batch.state[name].numpy(), other.state[name].numpy())
-            for name, layout in self._layouts.items()
-        }
+        state = {name: _joined(layout, batch.state[name], other.state[name]) for name, layout in self._layouts.items()}
         return Batch((*batch.sentences, *other.sentences), batch.options, state)
 
     def advance(self, batch: Batch) -> Batch:
         """One token more for each sentence; what is done stays as it is."""
-        changed = self._advance.on_values({**batch.state, **batch.options})
+        changed = self._advance({**batch.state, **batch.options})
         return Batch(
             batch.sentences,
             batch.options,
@@ -142,32 +137,29 @@ class Steps:
             The sentences that are done, with their candidates, best first; and the batch of the others, or None if
             there are no others.
         """
-        done = batch.state["done"].numpy()
+        done = batch.state["done"]
         if not done.any():
             return [], batch
         leaving = self._selected(batch, np.flatnonzero(done))
-        values = self._finish.on_values({**leaving.state, **leaving.options})
-        # As arrays they are but views of values, which must live as long.
-        found = candidates({name: value.numpy() for name, value in values.items()})
+        found = candidates(self._finish({**leaving.state, **leaving.options}))
         others = None if done.all() else self._selected(batch, np.flatnonzero(~done))
         return list(zip(leaving.sentences, found, strict=True)), others
 
     def _selected(self, batch: Batch, places: np.ndarray) -> Batch:
         """Some of the sentences, with no more padding than they need."""
         sentences = tuple(batch.sentences[place] for place in places)
-        length = batch.state["length"].numpy()
+        length = batch.state["length"]
         sizes = {
             "time": int(length.max() - length[places].max()),
             "source": pad([sentence.ids for sentence in sentences]).shape[1],
         }
         state = {
-            name: _some(layout, batch.state[name].numpy(), places, len(batch), sizes)
-            for name, layout in self._layouts.items()
+            name: _some(layout, batch.state[name], places, len(batch), sizes) for name, layout in self._layouts.items()
         }
         return Batch(sentences, batch.options, state)
 
 
-def _joined(layout: Layout, ours: np.ndarray, theirs: np.ndarray) -> OrtValue:
+def _joined(layout: Layout, ours: np.ndarray, theirs: np.ndarray) -> np.ndarray:
     """Both, one after the other along the first axis, padded to the size of the larger one along the others."""
     shape = (len(ours) + len(theirs), *np.maximum(ours.shape[1:], theirs.shape[1:]))
     joined = np.full(shape, layout.padding, ours.dtype)
@@ -177,18 +169,16 @@ def _joined(layout: Layout, ours: np.ndarray, theirs: np.ndarray) -> OrtValue:
             for axis, own, size in zip(layout.axes[1:], values.shape[1:], shape[1:], strict=True)
         ]
         joined[rows, *places] = values
-    return _value(joined)
+    return joined
 
 
-def _some(layout: Layout, values: np.ndarray, sentences: np.ndarray, count: int, sizes: Mapping[str, int]) -> OrtValue:
+def _some(
+    layout: Layout, values: np.ndarray, sentences: np.ndarray, count: int, sizes: Mapping[str, int]
+) -> np.ndarray:
     """What belongs to some of `count` sentences, without the first of time and the last of source."""
     if layout.axes[0] == "rows":
         each = len(values) // count
         sentences = (sentences[:, None] * each + np.arange(each)).ravel()
     kept: dict[str, Any] = {"time": slice(sizes["time"], None), "source": slice(sizes["source"])}
     cut = values[:, *(kept.get(axis, slice(None)) for axis in layout.axes[1:])]
-    return _value(cut[sentences])
-
-
-def _value(values: np.ndarray) -> OrtValue:
-    return OrtValue.ortvalue_from_numpy(np.asarray(values, order="C"))
+    return np.ascontiguousarray(cut[sentences])

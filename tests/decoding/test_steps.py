@@ -1,12 +1,12 @@
 """A search a step at a time says what the loop says, however its sentences come and go."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from onnxruntime import OrtValue
 
 from keras_s2s import UserError
 from keras_s2s.bundle import Decoding, Layout, strategy_and_features
@@ -90,10 +90,10 @@ class KerasGraph:
         self._program = program
         self.inputs = [spec.name for spec in program.input_signature]
 
-    def on_values(self, given: Any) -> dict[str, OrtValue]:
+    def __call__(self, given: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         specs = self._program.input_signature
-        found = self._program(*(tf.constant(given[spec.name].numpy(), spec.dtype) for spec in specs))
-        return {name: OrtValue.ortvalue_from_numpy(value.numpy()) for name, value in found.items()}
+        found = self._program(*(tf.constant(given[spec.name], spec.dtype) for spec in specs))
+        return {name: value.numpy() for name, value in found.items()}
 
 
 def of_keras(model: Any, graph: str) -> Steps:
@@ -144,7 +144,7 @@ def test_a_sentence_is_the_same_among_others_of_any_age_as_in_a_loop_of_its_own(
     for seed in (1, 2):
         ages, found = [], dict[int, Candidates]()
         for batch, results in served(steps, some, decoding, SUPPRESSED, seed):
-            ages.append(len(set(batch.state["length"].numpy().tolist())))
+            ages.append(len(set(batch.state["length"].tolist())))
             found |= {sentence.number: candidates for sentence, candidates in results}
         assert max(ages) > 2
         assert len(found) == len(some)
@@ -158,7 +158,7 @@ def test_a_batch_that_begins_together_says_what_the_loop_says(graph: str) -> Non
     expected = keras_form(programs_of(model, [graph], groups=1), V).search(graph, some, decoding)
     steps = of_keras(model, graph)
     batch = steps.start(some, decoding)
-    while not batch.state["done"].numpy().all():
+    while not batch.state["done"].all():
         batch = steps.advance(batch)
     results, rest = steps.finished(batch)
     assert rest is None
@@ -174,13 +174,13 @@ def test_a_batch_keeps_no_more_padding_than_it_needs() -> None:
     for _ in range(2):
         batch = steps.advance(batch)
     batch = steps.merge(batch, steps.start([short], decoding.replace(max_length_extra=9)))
-    shapes = {name: value.shape() for name, value in batch.state.items()}
+    shapes = {name: list(value.shape) for name, value in batch.state.items()}
     assert shapes["state/memory/key_0"] == [2, 2, 24, 4]
     assert shapes["state/rows/key_0"] == [6, 2, 2, 4]
     assert shapes["carry/finished_tokens"] == [2, 3, 3]
     ((sentence, _),), batch = steps.finished(steps.advance(batch))
     assert sentence is long
-    shapes = {name: value.shape() for name, value in batch.state.items()}
+    shapes = {name: list(value.shape) for name, value in batch.state.items()}
     assert shapes["state/memory/key_0"] == [1, 2, 4, 4]
     assert shapes["state/rows/key_0"] == [3, 2, 1, 4]
     assert shapes["carry/finished_tokens"] == [1, 3, 2]

@@ -120,7 +120,7 @@ def test_a_sentence_is_the_same_among_others_of_any_age_as_alone(
     for seed in (1, 2, 3):
         ages, found = [], dict[int, Candidates]()
         for batch, left in served(steps, some, decoding, SUPPRESSED, seed):
-            ages.append(len(set(batch.state["length"].numpy().tolist())))
+            ages.append(len(set(batch.state["length"].tolist())))
             found |= {sentence.number: candidates for sentence, candidates in left}
         assert max(ages) > 2
         assert len(found) == len(some)

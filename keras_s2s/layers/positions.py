@@ -40,7 +40,9 @@ def rotate(x: Tensor, positions: Tensor) -> Tensor:
         (N, H, T, d).
     """
     half = x.shape[-1] // 2
-    sin, cos = (ops.cast(turn, x.dtype)[:, None] for turn in _sin_cos(positions, np.arange(half) / half))  # (N, 1, T, d/2)
+    sin, cos = (
+        ops.cast(turn, x.dtype)[:, None] for turn in _sin_cos(positions, np.arange(half) / half)
+    )  # (N, 1, T, d/2)
     first, second = x[..., :half], x[..., half:]
     return ops.concatenate([first * cos - second * sin, second * cos + first * sin], axis=-1)
 

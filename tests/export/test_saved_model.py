@@ -26,14 +26,16 @@ DECODING = DEFAULT_DECODING.replace(length_penalty=0.6, length_penalty_base=5.0,
 GREEDY = DECODING.replace(strategy="greedy", beam_size=1)
 LONGEST = 9
 STRANGERS = ("keras_s2s", "sentencepiece", "onnx", "onnxruntime")
-PROGRAM = f"""
+PROGRAM = (
+    f"""
 import sys
 class Blocker:
     def find_spec(self, name, *rest):
         if name.split(".")[0] in {STRANGERS}:
             raise ImportError(name)
 sys.meta_path.insert(0, Blocker())
-""" + """
+"""
+    + """
 import json
 import tensorflow as tf
 import tensorflow_text
@@ -73,6 +75,7 @@ print(json.dumps({
     "strangers": [name for name in ("keras_s2s", "sentencepiece", "onnx", "onnxruntime") if name in sys.modules],
 }))
 """
+)
 
 
 GRAPHS = ("greedy", "beam", "score")
@@ -135,9 +138,9 @@ def test_it_needs_tensorflow_alone_and_says_how_to_be_called(found: dict[str, An
 def test_encode_and_step_drive_a_search_of_ones_own(found: dict[str, Any]) -> None:
     greedy = found["greedy"]
     assert len(greedy["lengths"]) > 1
-    for (tokens,), (length,), (scores,), written, log_p in zip(
-        greedy["tokens"], greedy["lengths"], greedy["token_scores"], found["by_steps"], found["step_scores"], strict=True
-    ):
+    names = ("tokens", "lengths", "token_scores")
+    results = zip(*(greedy[name] for name in names), found["by_steps"], found["step_scores"], strict=True)
+    for (tokens,), (length,), (scores,), written, log_p in results:
         assert length > 0
         assert written[: length + 1] == [*tokens[:length], EOS]
         np.testing.assert_allclose(log_p[: length + 1], scores[: length + 1], atol=1e-4)

@@ -6,7 +6,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tensorflow as tf
+from keras import ops
 from onnx import ModelProto
+from onnxruntime import InferenceSession
 
 from keras_s2s.bundle import Decoding
 from keras_s2s.export import onnx_graph
@@ -14,9 +17,10 @@ from keras_s2s.export.calibrate import calibrate
 from keras_s2s.export.forms import programs_of
 from keras_s2s.export.quantize import int8
 from keras_s2s.export.standard import OPERATORS
+from keras_s2s.layers.positions import rotate, sinusoids
 from keras_s2s.models import ModelConfig, SSRUDecoderConfig, TransformerDecoderConfig, TransformerEncoderConfig, build
 from keras_s2s.runtime.feeds import Sentence, feeds
-from keras_s2s.runtime.graph import Candidates, Graph, candidates
+from keras_s2s.runtime.graph import Candidates, Graph, candidates, session_options
 
 pytestmark = pytest.mark.filterwarnings("ignore:You are using a softmax over axis -1")
 
@@ -92,3 +96,27 @@ def test_a_sentence_is_the_same_in_any_batch_with_any_threads(folder: Path, stra
         order = np.random.default_rng(batch_size).permutation(SENTENCES)
         # Candidates hold scores as they are, so equal ones are equal to the byte.
         assert decoded(graphs[threads], strategy, batch_size, order) == alone
+
+
+OF_PLACES: dict[str, Any] = {
+    "logarithm": lambda numbers: ops.log(ops.abs(numbers)),
+    "sines": lambda numbers: sinusoids(numbers, 12),
+    "rotation": lambda numbers: rotate(numbers[:, None, :, None] + tf.range(6.0), numbers),
+}
+
+
+@pytest.mark.parametrize("kind", OF_PLACES)
+def test_a_number_is_rounded_the_same_wherever_it_stands(kind: str) -> None:
+    """Kernels that take several numbers at once have another way for those that are left at the end."""
+
+    @tf.function(input_signature=[tf.TensorSpec((None, None), tf.float32, name="numbers")], autograph=False)
+    def program(numbers: Any) -> dict[str, Any]:
+        return {"found": OF_PLACES[kind](numbers)}
+
+    graph = onnx_graph.expand(*onnx_graph.convert(program))
+    session = InferenceSession(graph.SerializeToString(), session_options(1), providers=["CPUExecutionProvider"])
+    numbers = np.random.default_rng(1).integers(1, 300, size=(501, 1)).astype("float32")
+    (together,) = session.run(["found"], {"numbers": numbers})
+    alone = np.concatenate([session.run(["found"], {"numbers": row[None]})[0] for row in numbers])
+    np.testing.assert_allclose(together, program(numbers)["found"], rtol=1e-5, atol=1e-4)
+    assert together.tobytes() == alone.tobytes()

@@ -138,14 +138,9 @@ def test_it_needs_tensorflow_alone_and_says_how_to_be_called(found: dict[str, An
 def test_encode_and_step_drive_a_search_of_ones_own(found: dict[str, Any]) -> None:
     greedy = found["greedy"]
     assert len(greedy["lengths"]) > 1
-    for (tokens,), (length,), (scores,), written, log_p in zip(
-        greedy["tokens"],
-        greedy["lengths"],
-        greedy["token_scores"],
-        found["by_steps"],
-        found["step_scores"],
-        strict=True,
-    ):
+    names = ("tokens", "lengths", "token_scores")
+    results = zip(*(greedy[name] for name in names), found["by_steps"], found["step_scores"], strict=True)
+    for (tokens,), (length,), (scores,), written, log_p in results:
         assert length > 0
         assert written[: length + 1] == [*tokens[:length], EOS]
         np.testing.assert_allclose(log_p[: length + 1], scores[: length + 1], atol=1e-4)

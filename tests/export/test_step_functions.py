@@ -66,4 +66,4 @@ def test_steps_say_what_the_model_says_of_all_at_once(kind: str) -> None:
 
 def test_without_an_encoder_and_a_decoder_there_are_no_steps() -> None:
     assert step_functions(made(**READS, ctc=CTCHeadConfig())) == {}
-    assert step_functions(made(decoder=DECODERS["gru"])) == {}
+    assert step_functions(made(decoder=DECODERS["ssru"])) == {}

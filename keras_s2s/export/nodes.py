@@ -31,9 +31,12 @@ class Nodes:
         return nodes
 
     def store(self, graph: GraphProto) -> None:
-        """Puts the initializers into a graph; what it has of a name, it keeps."""
+        """Moves the initializers into a graph, one by one; what it has of a name, it keeps."""
         there = {tensor.name for tensor in graph.initializer}
-        graph.initializer.extend(tensor for name, tensor in self.initializers.items() if name not in there)
+        for name in list(self.initializers):
+            tensor = self.initializers.pop(name)
+            if name not in there:
+                graph.initializer.append(tensor)
 
     def node(self, operator: str, inputs: Sequence[str], domain: str = "", **attributes: Any) -> str:
         """Makes a node with one output, and gives the output's name."""

@@ -2,10 +2,11 @@
 
 import contextlib
 import gc
+import hashlib
 import logging
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import onnx
 import tensorflow as tf
@@ -142,29 +143,53 @@ def expand(model: ModelProto, calls: Mapping[str, FusedCall], beside: Iterable[F
 def write(models: Mapping[str, ModelProto], folder: Path) -> None:
     """Writes `NAME.onnx` for each model and one file with the weights of all of them, each stored once."""
     folder.mkdir(parents=True)
-    places: dict[bytes, tuple[int, int]] = {}
-    with open(folder / WEIGHTS_FILE, "wb") as weights:
+    with open(folder / WEIGHTS_FILE, "wb") as file:
+        outside = _Outside(file)
         for name, model in models.items():
-            written = ModelProto()
-            written.CopyFrom(model)
-            put_constants_where_they_are_read(written.graph)
+            written = _without_initializers(model)
             for tensor in (tensor for graph in all_graphs(written.graph) for tensor in graph.initializer):
-                data = numpy_helper.to_array(tensor).tobytes()
-                if len(data) < _INLINE_BYTES:
-                    continue
-                if data not in places:
-                    weights.write(b"\0" * (-weights.tell() % _ALIGNMENT))
-                    places[data] = (weights.tell(), len(data))
-                    weights.write(data)
-                _make_external(tensor, *places[data])
+                tensor.CopyFrom(outside.of(tensor))
+            written.graph.initializer.extend(map(outside.of, model.graph.initializer))
+            put_constants_where_they_are_read(written.graph)
             onnx.save(written, folder / f"{name}.onnx")
 
 
-def _make_external(tensor: TensorProto, offset: int, length: int) -> None:
-    tensor.ClearField("raw_data")
-    tensor.data_location = TensorProto.EXTERNAL
-    for key, value in (("location", WEIGHTS_FILE), ("offset", str(offset)), ("length", str(length))):
-        tensor.external_data.add(key=key, value=value)
+def _without_initializers(model: ModelProto) -> ModelProto:
+    """A copy without the outermost graph's weights, which may be more than a message of protobuf holds."""
+    result = ModelProto(ir_version=model.ir_version, producer_name=model.producer_name)
+    result.opset_import.extend(model.opset_import)
+    result.graph.name = model.graph.name
+    for field in ("node", "input", "output"):
+        getattr(result.graph, field).extend(getattr(model.graph, field))
+    return result
+
+
+class _Outside:
+    """Puts the data of tensors into a file, each stored once."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._places: dict[bytes, int] = {}
+
+    def of(self, tensor: TensorProto) -> TensorProto:
+        """The tensor with its data in the file; a small one as it is."""
+        data = numpy_helper.to_array(tensor).tobytes()
+        if len(data) < _INLINE_BYTES:
+            return tensor
+        result = TensorProto(name=tensor.name, data_type=tensor.data_type, dims=tensor.dims)
+        result.data_location = TensorProto.EXTERNAL
+        for key, value in (("location", WEIGHTS_FILE), ("offset", str(self._place(data))), ("length", str(len(data)))):
+            result.external_data.add(key=key, value=value)
+        return result
+
+    def _place(self, data: bytes) -> int:
+        """By content alone: two graphs of an ensemble may name its models' weights the other way round."""
+        digest = hashlib.sha256(data).digest()
+        if digest not in self._places:
+            self._file.write(b"\0" * (-self._file.tell() % _ALIGNMENT))
+            self._places[digest] = self._file.tell()
+            self._file.write(data)
+        return self._places[digest]
 
 
 def _key(node: onnx.NodeProto) -> str:

@@ -61,9 +61,10 @@ def _remove_unused(graph: GraphProto) -> None:
     used = {name for inner in all_graphs(graph) for node in inner.node for name in node.input}
     used |= {output.name for inner in all_graphs(graph) for output in inner.output}
     for inner in all_graphs(graph):
-        initializers = [tensor for tensor in inner.initializer if tensor.name in used]
-        del inner.initializer[:]
-        inner.initializer.extend(initializers)
+        # One by one, for a list made anew would be a copy of all weights.
+        for index in reversed(range(len(inner.initializer))):
+            if inner.initializer[index].name not in used:
+                del inner.initializer[index]
     inputs = [value for value in graph.input if value.name in used]
     del graph.input[:]
     graph.input.extend(inputs)

@@ -18,10 +18,11 @@ from onnx import AttributeProto, TensorProto
 from keras_s2s.bundle import Decoding
 from keras_s2s.decoding import INPUTS, Ensemble, Fusion
 from keras_s2s.export import onnx_graph
-from keras_s2s.export.calibrate import calibrate
+from keras_s2s.export.calibrate import Steps, calibrate
 from keras_s2s.export.forms import Form, keras_form, onnx_form, programs_of
 from keras_s2s.export.nodes import MICROSOFT
 from keras_s2s.export.passes import all_graphs, loops_of
+from keras_s2s.export.products import products
 from keras_s2s.export.quantize import int8
 from keras_s2s.models import (
     LSTMDecoderConfig,
@@ -298,7 +299,7 @@ def test_what_graphs_are_made_of_stays_as_it_is(exported: Exported, tmp_path: Pa
     fp32 = onnx_graph.expand(model, calls)
     assert model.SerializeToString() == before
     before = fp32.SerializeToString()
-    int8(fp32, None)
+    int8(fp32, {product.weight: Steps(1.0, 128) for product in products(fp32)})
     onnx_graph.write({"greedy": fp32}, tmp_path / "graphs")
     assert fp32.SerializeToString() == before
 

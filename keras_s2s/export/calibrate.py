@@ -148,8 +148,8 @@ def _loops_around(graph: GraphProto) -> dict[str, list[tuple[NodeProto, GraphPro
     """The loops, with their bodies, in which each output of a node is made, the innermost first."""
     found: dict[str, list[tuple[NodeProto, GraphProto]]] = {}
     for loop, body in loops_of(graph):
-        inside: dict[str, list[tuple[NodeProto, GraphProto]]] = {
-            name: [] for node in body.node for name in node.output
-        } | _loops_around(body)
-        found |= {name: [*loops, (loop, body)] for name, loops in inside.items()}
+        deeper = _loops_around(body)
+        for name in (name for node in body.node for name in node.output):
+            found[name] = [(loop, body)]
+        found |= {name: [*loops, (loop, body)] for name, loops in deeper.items()}
     return found

@@ -49,7 +49,11 @@ def tables(token_tables: Callable) -> Any:
 
 @pytest.mark.parametrize(
     ("strategy", "times"),
-    [(Greedy(), 1), (BeamSearch(3, patience=9), 3), (Sampling(2, uniforms=np.zeros((5, 2, 6), "float32")), 2)],
+    [
+        (Greedy(), 1),
+        (BeamSearch(3, patience=9), 3),
+        (Sampling(2, uniforms=np.zeros((5, 2, 6), "float32")), 2),
+    ],
 )
 def test_the_step_is_not_asked_for_those_that_have_left(
     table_step: Any, history_tables: Callable, strategy: Any, times: int

@@ -200,6 +200,42 @@ def test_a_fusion_adds_what_the_language_model_says(models: dict) -> None:
 
 
 @pytest.mark.parametrize(
+    ("kind", "name"),
+    [
+        ("lstm", "beam-constrained-coverage"),
+        ("transformer", "sample-constrained-shortlist"),
+        ("joint", "beam-joint"),
+        ("ensemble", "diverse-constrained-coverage"),
+        ("fusion", "greedy-constrained"),
+    ],
+)
+def test_a_sentence_is_the_same_in_any_company(models: dict, kind: str, name: str) -> None:
+    ensemble = Ensemble([models["lstm"], models["transformer"]], [1, 2])
+    model = {**models, "ensemble": ensemble, "fusion": Fusion(ensemble, models["language model"], 0.3)}[kind]
+    rng, lengths = np.random.default_rng(8), np.array([7, 1, 4, 0, 3, 6, 2, 5])
+    of_sentences = {
+        "source_ids": [[*rng.integers(4, V, n), 2, *[0] * (7 - n)] for n in lengths],
+        "uniforms": rng.uniform(size=(8, 3, 12)),
+        "prefix": np.where(rng.uniform(size=(8, 1)) < 0.5, rng.integers(4, V, size=(8, 1)), 0),
+    }
+    given = {**OPTIONS, "max_length_extra": 1, "coverage_penalty": 0.3, "ctc_weight": 0.4, "shortlist": np.arange(V)}
+    strategy, *features = name.split("-")
+    program = make_program(model, strategy, features, groups=2)
+
+    def decode(sentences: slice) -> dict[str, np.ndarray]:
+        options = given | {key: np.asarray(value)[sentences] for key, value in of_sentences.items()}
+        found = program(*(tf.constant(options[spec.name], spec.dtype) for spec in program.input_signature))
+        return {key: value.numpy() for key, value in found.items()}
+
+    together = decode(slice(None))
+    assert len({len(text) for i in range(8) for text in texts(together, i)}) > 3
+    for i in range(8):
+        alone = decode(slice(i, i + 1))
+        longest = alone["tokens"].shape[2]
+        same(alone, {key: x[i : i + 1, :, :longest] if x.ndim == 3 else x[i : i + 1] for key, x in together.items()})
+
+
+@pytest.mark.parametrize(
     ("kind", "expected"),
     [
         ("lstm", "greedy beam diverse sample score align"),

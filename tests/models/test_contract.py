@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from keras_s2s.decoding.step import repeat_rows, select_rows
+from keras_s2s.decoding.step import repeat_rows, select_rows, select_sentences
 from keras_s2s.models import assembly
 
 pytestmark = pytest.mark.filterwarnings("ignore:You are using a softmax over axis -1")
@@ -177,6 +177,17 @@ def test_hypotheses_over_unrepeated_memory_equal_sentences_of_their_own(reader: 
     same(y, expected)
     same(attention, weights)
     same_rows(after, alone)
+
+
+def test_whole_sentences_may_leave(model: Any) -> None:
+    state, ids = repeat_rows(state_of(model), 3, 2), np.repeat(TARGET_IDS, 2, axis=0)
+    _, state, _ = decode(model, ids[:, :3], state)
+    assert all(len(value) == 3 for value in state["memory"].values())
+    kept, rows = np.array([0, 2]), np.array([0, 1, 4, 5])
+    y, after, _ = decode(model, ids[:, 3:], state)
+    left, after_left, _ = decode(model, ids[rows, 3:], select_sentences(select_rows(state, rows), kept))
+    same(left, np.asarray(y)[rows])
+    same_rows(after_left, select_rows(after, rows))
 
 
 def merged(older: State, younger: State) -> State:

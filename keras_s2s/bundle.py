@@ -80,10 +80,9 @@ class Tokenizers(Config):
     target: TokenizerFile
 
 
-_STEPS = ".steps"
-
 Strategy = Literal["greedy", "beam", "diverse", "sample", "ctc_greedy", "ctc_beam", "viterbi", "posterior"]
 _WITH_BEAM = ("beam", "diverse", "ctc_beam")
+_STEPS = ".steps"
 
 
 class Decoding(Config):

@@ -17,7 +17,13 @@ from tf2onnx import optimizer
 from keras_s2s.export.lowering import DOMAIN, HANDLERS, FusedCall, Markers
 from keras_s2s.export.nodes import MICROSOFT
 from keras_s2s.export.operators import Operators
-from keras_s2s.export.passes import all_graphs, put_constants_where_they_are_read, replace_nodes, tidy
+from keras_s2s.export.passes import (
+    all_graphs,
+    put_constants_where_they_are_read,
+    remove_unread_inputs,
+    replace_nodes,
+    tidy,
+)
 from keras_s2s.layers import fused
 
 OPSET = 18
@@ -132,6 +138,7 @@ def expand(model: ModelProto, calls: Mapping[str, FusedCall], beside: Iterable[F
         replace_nodes(graph, nodes)
     operators.store(result.graph)
     tidy(result.graph)
+    remove_unread_inputs(result.graph)
     del result.graph.value_info[:]
     del result.opset_import[:]
     result.opset_import.extend([helper.make_opsetid("", OPSET), helper.make_opsetid(MICROSOFT, 1)])

@@ -49,7 +49,7 @@ def replace_nodes(graph: GraphProto, nodes: list[onnx.NodeProto]) -> None:
 
 
 def _remove_unused(graph: GraphProto) -> None:
-    """Drops nodes and initializers on which no output depends, and inputs that no node reads."""
+    """Drops nodes and initializers on which no output depends."""
     for inner in all_graphs(graph):
         needed = {output.name for output in inner.output}
         kept = []
@@ -65,7 +65,12 @@ def _remove_unused(graph: GraphProto) -> None:
         for index in reversed(range(len(inner.initializer))):
             if inner.initializer[index].name not in used:
                 del inner.initializer[index]
-    inputs = [value for value in graph.input if value.name in used]
+
+
+def remove_unread_inputs(graph: GraphProto) -> None:
+    """Drops inputs that no node reads, such as options of a search that one of its steps does not look at."""
+    read = {name for inner in all_graphs(graph) for node in inner.node for name in node.input}
+    inputs = [value for value in graph.input if value.name in read]
     del graph.input[:]
     graph.input.extend(inputs)
 

@@ -1,7 +1,7 @@
 """The search a step at a time: sentences come into a running batch, and leave it when they are done."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -140,22 +140,21 @@ class Steps:
         done = batch.state["done"]
         if not done.any():
             return [], batch
-        leaving = self._selected(batch, np.flatnonzero(done))
+        read = [name for name in self._finish.inputs if name in self._layouts]
+        leaving = self._selected(batch, np.flatnonzero(done), read)
         found = candidates(self._finish({**leaving.state, **leaving.options}))
-        others = None if done.all() else self._selected(batch, np.flatnonzero(~done))
+        others = None if done.all() else self._selected(batch, np.flatnonzero(~done), self._layouts)
         return list(zip(leaving.sentences, found, strict=True)), others
 
-    def _selected(self, batch: Batch, places: np.ndarray) -> Batch:
-        """Some of the sentences, with no more padding than they need."""
+    def _selected(self, batch: Batch, places: np.ndarray, names: Iterable[str]) -> Batch:
+        """Some of the sentences and of the state, with no more padding than they need."""
         sentences = tuple(batch.sentences[place] for place in places)
         length = batch.state["length"]
         sizes = {
             "time": int(length.max() - length[places].max()),
             "source": pad([sentence.ids for sentence in sentences]).shape[1],
         }
-        state = {
-            name: _some(layout, batch.state[name], places, len(batch), sizes) for name, layout in self._layouts.items()
-        }
+        state = {name: _some(self._layouts[name], batch.state[name], places, len(batch), sizes) for name in names}
         return Batch(sentences, batch.options, state)
 
 

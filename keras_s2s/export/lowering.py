@@ -196,10 +196,21 @@ def _log(ctx: Any, node: Any, name: str, args: Any) -> None:
     )
 
 
+def _erfc(ctx: Any, node: Any, name: str, args: Any) -> None:
+    """1 - erf(x), for the exact GELU of Keras, which the converter does not know."""
+    (x,), outputs = list(node.input), list(node.output)
+    shapes, dtypes = node.output_shapes, node.output_dtypes
+    ctx.remove_node(node.name)
+    one = ctx.make_const(f"{node.name}/one", np.array(1, "float32")).name
+    error = ctx.make_node("Erf", [x], shapes=shapes, dtypes=dtypes, skip_conversion=True).output[0]
+    ctx.make_node("Sub", [one, error], outputs=outputs, shapes=shapes, dtypes=dtypes, skip_conversion=True)
+
+
 HANDLERS: dict[str, tuple[Any, list]] = {
     "PyFunc": (_replace_marker, []),
     "PyFuncStateless": (_replace_marker, []),
     "SelectV2": (_select, []),
     "All": (_all, []),
     "Log": (_log, []),
+    "Erfc": (_erfc, []),
 }

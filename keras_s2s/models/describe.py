@@ -73,4 +73,6 @@ def _parts(model: Any) -> Iterator[tuple[str, keras.layers.Layer, str, str]]:
 
 
 def _stack(config: Any) -> str:
-    return f"{config.kind}, {config.layers} layer{'s' if config.layers > 1 else ''}"
+    """Its kind, and the number of its layers where the config has one."""
+    layers = getattr(config, "layers", None)
+    return config.kind if layers is None else f"{config.kind}, {layers} layer{'s' if layers > 1 else ''}"

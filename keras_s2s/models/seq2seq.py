@@ -1,7 +1,7 @@
 """The functional assembly of a model from its config."""
 
 from collections.abc import Callable
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import keras
 from keras import ops
@@ -24,7 +24,10 @@ class Seq2Seq(keras.Model):
     It is saved as its config and its weights, and loaded by building it again. Its parts, for decoding, are None where
     the model has none.
 
+    A model with parts of your own is a subclass with a `config_type` of your own.
+
     Attributes:
+        config_type: the class of its config.
         config: what it was built from.
         source_names: names of the inputs that make up the source.
         encoder: `encoder(source)`, a dict of the source's inputs -> `encoded` (B, S', D) and `mask` (B, S').
@@ -36,6 +39,8 @@ class Seq2Seq(keras.Model):
         crf: `crf(encoded)`, log-potentials of a linear chain.
         scheduled_sampling: puts predictions in the place of target ids, in training alone.
     """
+
+    config_type: ClassVar[type[ModelConfig]] = ModelConfig
 
     def __init__(self, config: ModelConfig) -> None:
         parts, inputs, outputs = Parts(config), _inputs(config), {}
@@ -76,7 +81,7 @@ class Seq2Seq(keras.Model):
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Self:
         """Builds the model that `get_config` describes, with new weights."""
-        return cls(ModelConfig.model_validate(config["config"]))
+        return cls(cls.config_type.model_validate(config["config"]))
 
 
 class Start(keras.layers.Layer):

@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import onnx
@@ -189,7 +189,7 @@ class _Making:
         made = {g: self._finish(quantize(model, formats, self._steps)) for g, model in self._graphs.items()}
         onnx_graph.write(made, folder)
         own = {g: only_in_onnxruntime(model) for g, model in made.items()}
-        return Bundle(self.bundle.path, with_precision(self.bundle, name, own))
+        return Bundle(self.bundle.path, with_precision(self.bundle, name, own, {*formats.values()}))
 
     def _decoded(self, made: Bundle, name: str, sources: Sequence[str]) -> list[str]:
         generator = Generator(made, name, None)
@@ -222,8 +222,17 @@ def layer_of(matrix: str, part: str) -> str:
     return part if part in ("embedding", "output") else "/".join(matrix.split("/")[:2])
 
 
-def with_precision(made: Bundle, name: str, own_operators: Mapping[str, Sequence[str]]) -> Manifest:
-    """The manifest with the graphs that lie in `onnx/NAME`, given what only onnxruntime has of each one's operators."""
+def with_precision(
+    made: Bundle, name: str, own_operators: Mapping[str, Sequence[str]], formats: Iterable[str]
+) -> Manifest:
+    """The manifest with the graphs that lie in `onnx/NAME`.
+
+    Args:
+        made: the bundle.
+        name: of the precision.
+        own_operators: by graph, those of its operators that only onnxruntime has.
+        formats: the number formats in them.
+    """
     folder, manifest = made.path / "onnx" / name, made.manifest
 
     def path_of(file: str) -> str:
@@ -238,12 +247,12 @@ def with_precision(made: Bundle, name: str, own_operators: Mapping[str, Sequence
         for graph, own in own_operators.items()
     }
     weights = {path_of(onnx_graph.WEIGHTS_FILE): bundle.sha256(folder / onnx_graph.WEIGHTS_FILE)}
-    needed = max(manifest.minimum_onnxruntime, _NEEDS.get(name, ""), key=lambda v: [int(n) for n in v.split(".") if n])
+    releases = [manifest.minimum_onnxruntime, *(_NEEDS[form] for form in formats if form in _NEEDS)]
     return manifest.model_copy(
         update={
             "graphs": {**manifest.graphs, name: files},
             "files": {**manifest.files, **weights},
-            "minimum_onnxruntime": needed,
+            "minimum_onnxruntime": max(releases, key=lambda release: [*map(int, release.split("."))]),
         }
     )
 

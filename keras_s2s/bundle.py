@@ -6,7 +6,7 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path, PurePosixPath
@@ -402,6 +402,21 @@ def sha256(path: str | os.PathLike[str]) -> str:
     """The SHA-256 of a file's content, in hexadecimal."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def graph_files(folder: Path, precision: str, only_in_onnxruntime: Mapping[str, Iterable[str]]) -> dict[str, GraphFile]:
+    """The graphs that lie in `onnx/PRECISION` of a bundle in the making, for its manifest.
+
+    Args:
+        folder: the bundle's.
+        precision: of the graphs.
+        only_in_onnxruntime: of each graph, by name, the operators that ONNX does not define.
+    """
+    paths = {name: f"onnx/{precision}/{name}.onnx" for name in only_in_onnxruntime}
+    return {
+        name: GraphFile(path=path, sha256=sha256(folder / path), only_in_onnxruntime=tuple(only_in_onnxruntime[name]))
+        for name, path in paths.items()
+    }
 
 
 @contextlib.contextmanager

@@ -313,20 +313,12 @@ def _sizes(model: Any, folder: Path) -> dict[str, tuple[str, int]]:
 
 def _contents(folder: Path, own_operators: Mapping[str, Mapping[str, Sequence[str]]]) -> dict[str, Any]:
     """The graphs, the shortlist, and the other files that are loaded, for the manifest."""
-    graphs = {
-        precision: {
-            name: {**_file(folder, f"onnx/{precision}/{name}.onnx").model_dump(), "only_in_onnxruntime": operators}
-            for name, operators in graphs.items()
-        }
-        for precision, graphs in own_operators.items()
-    }
-    shortlist = _file(folder, SHORTLIST) if (folder / SHORTLIST).exists() else None
+    graphs = {precision: bundle.graph_files(folder, precision, own) for precision, own in own_operators.items()}
+    shortlist = None
+    if (folder / SHORTLIST).exists():
+        shortlist = bundle.File(path=SHORTLIST, sha256=bundle.sha256(folder / SHORTLIST))
     files = {path: bundle.sha256(folder / path) for path in _other_files(folder)}
     return {"graphs": graphs, "shortlist": shortlist, "files": files}
-
-
-def _file(folder: Path, path: str) -> bundle.File:
-    return bundle.File(path=path, sha256=bundle.sha256(folder / path))
 
 
 def _other_files(folder: Path) -> list[str]:

@@ -233,25 +233,12 @@ def with_precision(
         own_operators: by graph, those of its operators that only onnxruntime has.
         formats: the number formats in them.
     """
-    folder, manifest = made.path / "onnx" / name, made.manifest
-
-    def path_of(file: str) -> str:
-        return (folder / file).relative_to(made.path).as_posix()
-
-    files = {
-        graph: bundle.GraphFile(
-            path=path_of(f"{graph}.onnx"),
-            sha256=bundle.sha256(folder / f"{graph}.onnx"),
-            only_in_onnxruntime=tuple(own),
-        )
-        for graph, own in own_operators.items()
-    }
-    weights = {path_of(onnx_graph.WEIGHTS_FILE): bundle.sha256(folder / onnx_graph.WEIGHTS_FILE)}
+    manifest, weights = made.manifest, f"onnx/{name}/{onnx_graph.WEIGHTS_FILE}"
     releases = [manifest.minimum_onnxruntime, *(_NEEDS[form] for form in formats if form in _NEEDS)]
     return manifest.model_copy(
         update={
-            "graphs": {**manifest.graphs, name: files},
-            "files": {**manifest.files, **weights},
+            "graphs": {**manifest.graphs, name: bundle.graph_files(made.path, name, own_operators)},
+            "files": {**manifest.files, weights: bundle.sha256(made.path / weights)},
             "minimum_onnxruntime": max(releases, key=lambda release: [*map(int, release.split("."))]),
         }
     )

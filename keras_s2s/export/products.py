@@ -62,15 +62,15 @@ _LAYERS = {
 
 
 def parts(model: ModelProto) -> dict[str, str]:
-    """The part of the model that each matrix is of, one of `PARTS`, and each kernel of an LSTM.
+    """The part of the model that each matrix is of, one of `PARTS`, and each kernel of an LSTM, as they come.
 
     A table that is the output's matrix, too, is of the output, for it is stored once. What encodes and is not one of
     our layers is of the encoder.
     """
-    multiplied = {product.weight for product in products(model)}
-    tables = {look_up.table for look_up in look_ups(model)}
-    kernels = {node.input[1] for node in lstms(model)}
-    found = {name: _LAYERS.get(name.partition("/")[0], "encoder") for name in multiplied | kernels}
+    multiplied = [product.weight for product in products(model)]
+    kernels = [node.input[1] for node in lstms(model)]
+    found = {name: _LAYERS.get(name.partition("/")[0], "encoder") for name in multiplied + kernels}
+    tables = [look_up.table for look_up in look_ups(model)]
     return found | {name: "output" if name in multiplied else "embedding" for name in tables}
 
 

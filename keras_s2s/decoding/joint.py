@@ -7,6 +7,7 @@ from keras import ops
 from keras_s2s.decoding.search import BOS
 from keras_s2s.decoding.step import ModelStep, Source, State, StepOutput, Tensor
 from keras_s2s.dynamic import ctc_prefix
+from keras_s2s.dynamic.semiring import FLOOR, IMPOSSIBLE, log_sum
 
 
 class JointCTC:
@@ -28,7 +29,8 @@ class JointCTC:
         """See `Step.start`."""
         encoded = self.model.encoder(dict(source))
         state = self.step.begin(encoded)
-        log_p = ops.log_softmax(self.model.ctc(encoded))  # (B, S, V+1)
+        # With a frame of padding behind each sentence, more of them, for longer ones beside it, change no rounding.
+        log_p = ctc_prefix.with_padding(ops.log_softmax(self.model.ctc(encoded)))  # (B, S+1, V+1)
         rows = {
             "ctc_forward": ctc_prefix.start(log_p),
             "ctc_last": ops.full((ops.shape(log_p)[0],), BOS, dtype="int32"),
@@ -45,7 +47,9 @@ class JointCTC:
         longer = ctc_prefix.extend(log_p, forward, last, token)
         forward = ops.where((token == BOS)[:, None, None], forward, longer)
         prefixes = ctc_prefix.extensions(log_p, forward, token)[:, : self.vocabulary]  # (R, V)
-        following = prefixes - ops.logsumexp(prefixes, axis=-1, keepdims=True)
+        # What has no path is equally impossible; differences are those of rounding.
+        prefixes = ops.where(prefixes > IMPOSSIBLE, prefixes, FLOOR)
+        following = prefixes - log_sum(prefixes)[:, None]
         scores = (1.0 - self.weight) * output.log_probabilities() + self.weight * following[:, None, :]
 
         after = {

@@ -5,6 +5,7 @@ starts from BOS (1). A padded place is the identity, 0 on the diagonal and -1e9 
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from keras import ops
@@ -31,7 +32,7 @@ def _log_partition(potentials: Tensor) -> tuple[Tensor, Any]:
     def gradient(upstream: Tensor) -> Tensor:
         return _pairs(potentials, forwards) * upstream[:, None, None, None]
 
-    return log_sum(forwards[:, -1], axis=1), gradient
+    return log_sum(forwards[:, -1]), gradient
 
 
 def path_score(potentials: Tensor, labels: Tensor) -> Tensor:
@@ -50,7 +51,7 @@ def path_score(potentials: Tensor, labels: Tensor) -> Tensor:
 
 def viterbi(potentials: Tensor) -> tuple[Tensor, Tensor]:
     """The labelling of the highest score (Viterbi 1967), 0 at padded places: tokens (B, S); and its score (B,)."""
-    reached = _forwards(potentials, ops.max)  # (B, S, V)
+    reached = _forwards(potentials, partial(ops.max, axis=-1))  # (B, S, V)
     places = ops.arange(ops.shape(potentials)[1])
     score, final = best(reached[:, -1])  # (B,)
 
@@ -70,22 +71,27 @@ def viterbi(potentials: Tensor) -> tuple[Tensor, Tensor]:
 
 def marginals(potentials: Tensor) -> Tensor:
     """p(label at a place), by forward and backward sums: (B, S, V, V) -> (B, S, V); a padded place repeats the last."""
-    return ops.sum(_pairs(potentials, _forwards(potentials, log_sum)), axis=2)
+    forwards = _forwards(potentials, log_sum)
+    return ops.exp(forwards + _backwards(potentials) - log_sum(forwards[:, -1])[:, None, None])
 
 
 def _pairs(potentials: Tensor, forwards: Tensor) -> Tensor:
     """p(label i at the place before, label j at this one), (B, S, V, V)."""
     before = ops.concatenate([_start(potentials)[:, None, :], forwards[:, :-1]], axis=1)  # (B, S, V)
-    nothing = ops.zeros_like(forwards[:, :1])
-    after = ops.flip(_chain(ops.flip(potentials, axis=1), nothing[:, 0], log_sum), axis=1)
-    after = ops.concatenate([after[:, 1:], nothing], axis=1)
-    total = log_sum(forwards[:, -1], axis=1)[:, None, None, None]
-    return ops.exp(before[:, :, :, None] + potentials + after[:, :, None, :] - total)
+    after = _backwards(potentials)[:, :, None, :]
+    return ops.exp(before[:, :, :, None] + potentials + after - log_sum(forwards[:, -1])[:, None, None, None])
 
 
 def _forwards(potentials: Tensor, reduce: Callable) -> Tensor:
     """Of all labellings that have label v at place s, the sum or the maximum up to there, (B, S, V)."""
     return _chain(ops.transpose(potentials, (0, 1, 3, 2)), _start(potentials), reduce)
+
+
+def _backwards(potentials: Tensor) -> Tensor:
+    """Of all that may follow label v at place s, the sum, (B, S, V); 0 at the last place."""
+    nothing = ops.zeros_like(potentials[:, :1, 0])
+    after = ops.flip(_chain(ops.flip(potentials, axis=1), nothing[:, 0], log_sum), axis=1)
+    return ops.concatenate([after[:, 1:], nothing], axis=1)
 
 
 def _start(potentials: Tensor) -> Tensor:
@@ -95,16 +101,12 @@ def _start(potentials: Tensor) -> Tensor:
 
 
 def _chain(into: Tensor, start: Tensor, reduce: Callable) -> Tensor:
-    """States (B, V) from place to place, all of them: (B, S, V).
-
-    `into` (B, S, V to, V from) is reduced along its last axis: along another one a kernel may add up a sentence alone
-    in another order than several.
-    """
+    """States (B, V) from place to place, all of them, (B, S, V): the last axis of `into` (B, S, V, V) is reduced."""
     length = ops.shape(into)[1]
     places = ops.arange(length)
 
     def advance(place: Tensor, state: Tensor, states: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        state = reduce(state[:, None, :] + ops.take(into, place, axis=1), axis=2)
+        state = reduce(state[:, None, :] + ops.take(into, place, axis=1))
         return place + 1, state, ops.where((places == place)[None, :, None], state[:, None, :], states)
 
     def unfinished(place: Tensor, state: Tensor, states: Tensor) -> Tensor:

@@ -36,7 +36,7 @@ def _log_probability(logits: Tensor, labels: Tensor) -> tuple[Tensor, Any]:
     emissions = ops.where(real[:, None, :], emissions, FLOOR)
 
     through = _through(emissions, states, count, logits.shape[-1] - 1)  # (B, S, L)
-    value = log_sum(through[:, 0], axis=1)
+    value = log_sum(through[:, 0])
 
     def gradient(upstream: Tensor) -> tuple[Tensor, None]:
         occupied = ops.reshape(ops.softmax(through, axis=-1), (-1,))

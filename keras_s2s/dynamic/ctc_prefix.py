@@ -19,6 +19,13 @@ BOS, EOS, FIRST_LABEL = 1, 2, 3
 _SMALLEST = 1e-37
 
 
+def with_padding(log_probabilities: Tensor) -> Tensor:
+    """A padded frame more behind all others, (B, S, C) -> (B, S+1, C)."""
+    classes = ops.arange(ops.shape(log_probabilities)[2])
+    frame = ops.where(ops.equal(classes, classes[-1]), 0.0, FLOOR)
+    return ops.concatenate([log_probabilities, ops.zeros_like(log_probabilities[:, :1]) + frame], axis=1)
+
+
 def start(log_probabilities: Tensor) -> Tensor:
     """`forward` (B, S, 2) of the empty prefix: every frame is blank."""
     blank = ops.cumsum(log_probabilities[:, :, -1], axis=1)
@@ -49,7 +56,7 @@ def extensions(log_probabilities: Tensor, forward: Tensor, last: Tensor) -> Tens
     sums = ops.reshape(ops.matmul(weights, ops.exp(log_probabilities)), (-1, classes))
     following = ops.log(ops.maximum(sums, _SMALLEST)) + highest
 
-    repeated = log_sum(after_blank + _of_tokens(log_probabilities, last), axis=1)
+    repeated = log_sum(after_blank + _of_tokens(log_probabilities, last))
     whole = log_add(forward[:, -1, 0], forward[:, -1, 1])
     ids = ops.arange(classes)[None, :]
     following = ops.where(ids == last[:, None], repeated[:, None], following)
@@ -102,4 +109,4 @@ def _recurrence(factor: Tensor, term: Tensor) -> Tensor:
     """
     sums, place = ops.cumsum(factor, axis=1), ops.arange(ops.shape(factor)[1])
     since = term[:, None, :] + sums[:, :, None] - sums[:, None, :]  # (R, S, S): up to the first, begun at the second
-    return log_sum(ops.where(place[None, :] <= place[:, None], since, FLOOR), axis=2)
+    return log_sum(ops.where(place[None, :] <= place[:, None], since, FLOOR))

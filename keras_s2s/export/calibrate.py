@@ -1,7 +1,7 @@
 """What the products of a graph are given on a user's text, and the steps of activations that fit it."""
 
 import tempfile
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +22,7 @@ _SENTENCES = 200
 _SAMPLE = 1 << 21  # activations of a product that are kept of all batches
 _REACHED = 0.9999
 _CLIPS = np.linspace(1.0, 0.2, 41)  # shares of the largest activation that are tried
+_BINS = 1 << 16  # of a sample's histogram: 256 a step, so that a value's place in its bin is no error
 
 
 @dataclass(frozen=True)
@@ -68,9 +69,9 @@ def calibrate(
     """
     batches, choose, found = list(batches), choose or least_squares, dict[str, Steps]()
     for model in graphs:
-        weights = {product.weight for product in products(model)}
-        if weights - found.keys():
-            of_model = {name: choose(values) for name, values in _activations(model, batches).items()}
+        if {product.weight for product in products(model)} - found.keys():
+            seen = ((choose(values), weights) for values, weights in _activations(model, batches))
+            of_model = {weight: steps for steps, weights in seen for weight in weights}
             found = of_model | found  # what an earlier graph has said stays
     return found
 
@@ -79,8 +80,11 @@ def least_squares(values: np.ndarray) -> Steps:
     """The steps with the least square error on a sample. Where nothing is negative, all 256 are for what is not."""
     zero, levels = _levels(values)
     largest = max(float(np.abs(values).max()), 1e-12)
+    counts, edges = np.histogram(values, _BINS, (-largest, largest))
+    held = np.flatnonzero(counts)
+    counts, centres = counts[held], (edges[held] + edges[held + 1]) / 2
     steps = largest * _CLIPS / levels
-    return Steps(float(min(steps, key=lambda step: _error(values, step, zero))), zero)
+    return Steps(float(min(steps, key=lambda step: _error(counts, centres, step, zero))), zero)
 
 
 def percentile(values: np.ndarray) -> Steps:
@@ -94,26 +98,28 @@ def _levels(values: np.ndarray) -> tuple[int, int]:
     return (128, 127) if values.min() < 0 else (0, 255)
 
 
-def _error(values: np.ndarray, step: float, zero: int) -> float:
+def _error(counts: np.ndarray, values: np.ndarray, step: float, zero: int) -> float:
     quantized = (np.clip(np.round(values / step) + zero, 0, 255) - zero) * step
-    return float(np.square(quantized - values).mean())
+    return float(np.average(np.square(quantized - values), weights=counts))
 
 
-def _activations(model: ModelProto, batches: Sequence[Arrays]) -> dict[str, np.ndarray]:
-    """A sample of what each product is given, by the name of its matrix."""
+def _activations(model: ModelProto, batches: Sequence[Arrays]) -> Iterator[tuple[np.ndarray, list[str]]]:
+    """Samples of what products are given, and the names of the matrices that are given just that."""
     tapped, taps = _tapped(model)
-    samples: dict[str, list[np.ndarray]] = {}
+    samples: dict[str, list[np.ndarray]] = {output: [] for outputs in taps.values() for output in outputs}
     random = np.random.default_rng(0)
     with tempfile.TemporaryDirectory() as folder:
         onnx_graph.write({"tapped": tapped}, Path(folder) / "graphs")
         graph = Graph(Path(folder) / "graphs" / "tapped.onnx")
         for batch in batches:
-            outputs = graph(batch)
-            for output, weights in taps.items():
-                sample = _sample(outputs[output], _SAMPLE // len(batches), random)
-                for weight in weights:
-                    samples.setdefault(weight, []).append(sample)
-    return {weight: np.concatenate(parts) for weight, parts in samples.items()}
+            found = graph(batch)
+            for output, parts in samples.items():
+                parts.append(_sample(found[output], _SAMPLE // len(batches), random))
+    alike: dict[tuple[str, ...], list[str]] = {}
+    for weight, outputs in taps.items():
+        alike.setdefault(tuple(outputs), []).append(weight)
+    for given, weights in alike.items():
+        yield np.concatenate([part for output in given for part in samples[output]]), weights
 
 
 def _sample(values: np.ndarray, size: int, random: np.random.Generator) -> np.ndarray:
@@ -124,14 +130,14 @@ def _sample(values: np.ndarray, size: int, random: np.random.Generator) -> np.nd
     return np.concatenate([random.choice(values, size), [values.min(), values.max()]])
 
 
-def _tapped(model: ModelProto) -> tuple[ModelProto, dict[str, set[str]]]:
-    """A graph that also gives what its products are given, and the matrices that each of these outputs is for.
+def _tapped(model: ModelProto) -> tuple[ModelProto, dict[str, list[str]]]:
+    """A graph that also gives what its products are given, and which of these outputs are for each matrix.
 
     A loop gives that of all its rounds, through the loops around it.
     """
     result = ModelProto()
     result.CopyFrom(model)
-    loops, taps = _loops_around(result.graph), dict[str, set[str]]()
+    loops, taps = _loops_around(result.graph), dict[str, list[str]]()
     for product in products(result):
         name = product.node.input[0]
         for loop, body in loops.get(product.node.output[0], []):
@@ -139,8 +145,9 @@ def _tapped(model: ModelProto) -> tuple[ModelProto, dict[str, set[str]]]:
                 body.output.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, None))
                 loop.output.append(f"{name}/rounds")
             name = f"{name}/rounds"
-        taps.setdefault(name, set()).add(product.weight)
-    result.graph.output.extend(helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in taps)
+        taps.setdefault(product.weight, []).append(name)
+    tapped = dict.fromkeys(name for outputs in taps.values() for name in outputs)
+    result.graph.output.extend(helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in tapped)
     return result, taps
 
 

@@ -50,6 +50,8 @@ def session_options(threads: int | None = None) -> onnxruntime.SessionOptions:
     """
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
+    # A pattern is kept for each shape that ever came, and none fits: caches grow at every step.
+    options.enable_mem_pattern = False
     if threads is not None:
         options.intra_op_num_threads = threads
     return options

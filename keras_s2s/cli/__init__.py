@@ -23,6 +23,7 @@ from keras_s2s.cli import (
     quantize,
     run,
     score,
+    text_graph,
     train,
     triton,
     tune,
@@ -38,9 +39,25 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for verb in (run, train, tune, export, quantize, evaluate, compare, bench, generate, score, align, inspect, triton):
+VERBS = (
+    run,
+    train,
+    tune,
+    export,
+    quantize,
+    evaluate,
+    compare,
+    bench,
+    generate,
+    score,
+    align,
+    inspect,
+    triton,
+    text_graph,
+)
+for verb in VERBS:
     name = verb.__name__.rpartition(".")[2]
-    app.command(name)(getattr(verb, name))
+    app.command(name.replace("_", "-"))(getattr(verb, name))
 
 
 def _print_version(wanted: bool) -> None:

@@ -12,10 +12,8 @@ from keras_s2s.export.step_functions import step_functions
 from keras_s2s.runtime.feeds import Sentence, feeds
 from keras_s2s.text import Tokenizer
 from keras_s2s.text.in_graph import GraphTokenizer
-from keras_s2s.text.tokenizer import EOS
+from keras_s2s.text.tokenizer import BLANK, EOS
 
-# What `str.isspace` says, as the runtime asks it.
-_SPACE = r"[\t-\r\x1c-\x20\x{85}\p{Z}]*"
 _OF_SENTENCES = ("source_ids", "prefix")
 
 
@@ -54,7 +52,7 @@ def save(
         found = program(*(inputs[spec.name] for spec in program.input_signature))
         best = module.target.decode(found["tokens"][:, 0])
         # A text of nothing but what the tokenizer drops is blank, too.
-        blank = tf.logical_or(tf.strings.regex_full_match(text, _SPACE), tf.equal(ids[:, 0], EOS))
+        blank = tf.logical_or(tf.strings.regex_full_match(text, BLANK), tf.equal(ids[:, 0], EOS))
         return {"text": tf.where(blank, "", best), "score": tf.where(blank, 0.0, found["scores"][:, 0])}
 
     tf.saved_model.save(module, str(path), {"serving_default": generate_text, **module.functions})

@@ -15,6 +15,9 @@ from keras_s2s.text.sampling import Sampler, has_subwords
 
 PADDING, BOS, EOS, UNKNOWN = 0, 1, 2, 3
 
+# Of RE2, which graphs use: a text of which `str.strip` leaves nothing.
+BLANK = r"[\t-\r\x1c-\x20\x{85}\p{Z}]*"
+
 _SEEDS = 2**64
 
 _SURROGATE = re.compile("[\ud800-\udfff]")

@@ -13,14 +13,12 @@ import numpy as np
 
 from keras_s2s import training
 from keras_s2s.bundle import Decoding
-from keras_s2s.data import read_lines
 from keras_s2s.export.export import write_graphs
 from keras_s2s.export.forms import programs_of
 from keras_s2s.models import ModelConfig, TransformerDecoderConfig, TransformerEncoderConfig, build
 from keras_s2s.recipe import load
-from keras_s2s.recipe.prepare import folder_of
-from keras_s2s.runtime.feeds import Sentence, feeds
-from keras_s2s.text import Tokenizer
+from keras_s2s.recipe import prepare as stages
+from keras_s2s.runtime.feeds import Sentence, feeds, source_rows
 
 VOCABULARY, SOURCE = 32000, 20
 # Layers of the encoder and of the decoder, D, size of the feed-forward part.
@@ -84,11 +82,9 @@ def _timed(work: Callable[[], None]) -> float:
 def trained(recipe: Path) -> tuple[Any, list[list[int]], list[list[int]]]:
     """A recipe's trained model, dev and test sources as ids, each with EOS."""
     loaded = load(recipe)
-    folder = folder_of(loaded)
-    tokenizer = Tokenizer.load(folder / "tokenizer" / "source.model")
-    data = loaded.config.data
-
-    def ids(split: Any) -> list[list[int]]:
-        return [[*row, 2] for row in tokenizer.encode(read_lines(split))]
-
-    return training.load(folder / "model" / "best.keras"), ids(data.dev.source), ids(data.test.source)
+    task, _ = stages.prepare(loaded, loaded.config)
+    dev, test = (
+        source_rows(task.source_tokenizer, split.sources, loaded.config.max_source_tokens)
+        for split in (task.dev, task.test)
+    )
+    return training.load(stages.folder_of(loaded) / "model" / "best.keras"), dev, test

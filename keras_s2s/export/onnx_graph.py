@@ -4,7 +4,7 @@ import contextlib
 import gc
 import hashlib
 import logging
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -13,6 +13,7 @@ import tensorflow as tf
 import tf2onnx
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 from tf2onnx import optimizer
+from tf2onnx.graph import Graph
 
 from keras_s2s.export.lowering import DOMAIN, HANDLERS, FusedCall, Markers
 from keras_s2s.export.nodes import MICROSOFT
@@ -90,18 +91,38 @@ def _complaints_raised() -> Iterator[None]:
 def _in_a_third_of_the_time() -> Iterator[None]:
     """Keeps the converter to `_PASSES`, and from copying the graph before each, and Python from looking for cycles.
 
-    The copies are there to go on after a pass that failed; here that is an error.
+    The copies are there to go on after a pass that failed; here that is an error. And what is needed is looked for once,
+    and not once for each output of a loop.
     """
-    optimize, collects = optimizer.optimize_graph, gc.isenabled()
+    optimize, behind, collects = optimizer.optimize_graph, Graph.extract_sub_graph_nodes, gc.isenabled()
     passes = {name: make for name, make in optimizer._get_optimizers().items() if name in _PASSES}
     gc.disable()
     optimizer.optimize_graph = lambda graph, *_, **__: optimize(graph, catch_errors=False, optimizers=passes)
+    Graph.extract_sub_graph_nodes = _nodes_behind
     try:
         yield
     finally:
-        optimizer.optimize_graph = optimize
+        optimizer.optimize_graph, Graph.extract_sub_graph_nodes = optimize, behind
         if collects:
             gc.enable()
+
+
+def _nodes_behind(
+    graph: Graph,
+    outputs: Iterable[str],
+    input_checker: Callable[[Any], bool] | None = None,
+    remove_unused_inputs: bool = True,
+) -> list[Any]:
+    """As the converter's `Graph.extract_sub_graph_nodes`: all nodes on which outputs, or inputs, depend."""
+    wanted = [*outputs, *([] if remove_unused_inputs else [node.output[0] for node in graph.inputs])]
+    found: dict[Any, None] = {}
+    while wanted:
+        node = graph.get_node_by_output(wanted.pop(), search_in_parent_graphs=False)
+        if node is None or node in found or (input_checker is not None and input_checker(node) is False):
+            continue
+        found[node] = None
+        wanted += [*node.input, *node.get_implicit_inputs()]
+    return list(found)
 
 
 class _Complaints(logging.Handler):

@@ -91,8 +91,8 @@ def _complaints_raised() -> Iterator[None]:
 def _in_a_third_of_the_time() -> Iterator[None]:
     """Keeps the converter to `_PASSES`, and from copying the graph before each, and Python from looking for cycles.
 
-    The copies are there to go on after a pass that failed; here that is an error. What is needed is looked for once, and
-    not once for each output of a loop.
+    The copies are there to go on after a pass that failed; here that is an error. What is needed is looked for once,
+    and not once for each output of a loop.
     """
     optimize, behind, collects = optimizer.optimize_graph, Graph.extract_sub_graph_nodes, gc.isenabled()
     passes = {name: make for name, make in optimizer._get_optimizers().items() if name in _PASSES}

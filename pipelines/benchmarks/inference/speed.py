@@ -23,7 +23,6 @@ from statistics import median
 from typing import Protocol
 
 from keras_s2s.bundle import Decoding
-from keras_s2s.evaluation.tables import markdown_table
 from keras_s2s.memory import most_held
 
 RECIPE = Path(__file__).parents[2] / "multi30k" / "transformer.yaml"
@@ -174,6 +173,8 @@ def main() -> None:
     if options.memory:
         engine, model, folder, beam = options.memory
         return memory(engine, model, Path(folder), int(beam))
+    from keras_s2s.evaluation.tables import markdown_table  # not in processes whose memory is measured
+
     with tempfile.TemporaryDirectory() as temporary:
         base = options.folder or Path(temporary)
         times, sizes = [], []

@@ -26,7 +26,7 @@ from keras_s2s.export.forms import (
     saved_model_texts,
     steps_of,
 )
-from keras_s2s.export.measure import Measured, ParallelText, bytes_of, bytes_of_weights, measure
+from keras_s2s.export.measure import Measured, ParallelText, bytes_of, bytes_of_weights, measure, onnx_title
 from keras_s2s.export.quantize import int8
 from keras_s2s.export.report import draw_attention, write_report
 from keras_s2s.export.request import Lexicon, Request, check_request, default_graphs
@@ -306,8 +306,7 @@ def _sizes(model: Any, folder: Path) -> dict[str, tuple[str, int]]:
     return {
         "keras": ("Keras", bytes_of_weights(model)),
         "saved_model": ("SavedModel", bytes_of(folder / "saved_model")),
-        "fp32": ("ONNX fp32", bytes_of(folder / "onnx" / "fp32")),
-        "int8": ("ONNX int8", bytes_of(folder / "onnx" / "int8")),
+        **{p: (onnx_title(p), bytes_of(folder / "onnx" / p)) for p in PRECISIONS},
     }
 
 

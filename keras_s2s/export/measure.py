@@ -44,6 +44,11 @@ class Measured:
     texts: list[str]
 
 
+def onnx_title(precision: str) -> str:
+    """What the graphs of a precision are called in a report, and among the metrics of a bundle."""
+    return f"ONNX {precision}"
+
+
 def measure(
     name: str,
     form: Form,

@@ -15,7 +15,7 @@ from keras_s2s.evaluation import compare, find_metric
 from keras_s2s.export import onnx_graph
 from keras_s2s.export.calibrate import Steps, calibrate, calibration_batches, least_squares, percentile
 from keras_s2s.export.formats import FORMATS, DynamicLSTM
-from keras_s2s.export.measure import ParallelText, bytes_of
+from keras_s2s.export.measure import ParallelText, bytes_of, onnx_title
 from keras_s2s.export.passes import put_constants_outside
 from keras_s2s.export.products import PARTS, lstms, parts
 from keras_s2s.export.quantize import quantize
@@ -225,7 +225,7 @@ def layer_of(matrix: str, part: str) -> str:
 def with_precision(
     made: Bundle, name: str, own_operators: Mapping[str, Sequence[str]], formats: Iterable[str]
 ) -> Manifest:
-    """The manifest with the graphs that lie in `onnx/NAME`.
+    """The manifest with the graphs that lie in `onnx/NAME`, and without what was measured of others of that name.
 
     Args:
         made: the bundle.
@@ -239,6 +239,7 @@ def with_precision(
         update={
             "graphs": {**manifest.graphs, name: bundle.graph_files(made.path, name, own_operators)},
             "files": {**manifest.files, weights: bundle.sha256(made.path / weights)},
+            "metrics": {form: value for form, value in manifest.metrics.items() if form != onnx_title(name)},
             "minimum_onnxruntime": max(releases, key=lambda release: [*map(int, release.split("."))]),
         }
     )

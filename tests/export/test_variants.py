@@ -96,11 +96,15 @@ def test_a_bundle_of_standard_operators_stays_one(layers_bundle: Path) -> None:
 
 def test_a_second_time_takes_the_place_of_the_first(layers_bundle: Path) -> None:
     (layers_bundle / "report.md").write_text("# layers\n\nOf the export.\n")
+    manifest = bundle.read(layers_bundle).manifest
+    exported = {**manifest.metrics, "ONNX int8": {"exact_match": 90.0}}
+    bundle.write(layers_bundle, manifest.model_copy(update={"metrics": exported}))
     for calibration in ("mse", "percentile"):
         quantize_bundle(layers_bundle, TEXT, wanted("int8", calibration=calibration))
     report = (layers_bundle / "report.md").read_text()
     assert report.startswith("# layers\n\nOf the export.\n\n## Number formats\n")
     assert report.count("## Number formats") == 1
+    assert bundle.read(layers_bundle).manifest.metrics == manifest.metrics  # those of the older int8 are gone
     assert (layers_bundle / "formats.png").read_bytes().startswith(b"\x89PNG")
     assert [entry.name for entry in layers_bundle.parent.iterdir()] == ["layers"]
 

@@ -113,6 +113,8 @@ def stored(path: Path) -> set[str]:
 def test_a_sentence_is_the_same_among_others_of_any_age_as_alone(
     exported: Exported, precision: str, graph: str, served: Any
 ) -> None:
+    # Padding in front of a younger row may change the last bit of its attention, and that, seldom, a step of int8.
+    tolerance = {"fp32": 1e-5, "int8": 2e-3}[precision]
     some, decoding, form = sentences(graph), options(graph), exported.whole(precision, graph)
     expected = [form.search(graph, [sentence], decoding, SUPPRESSED)[0] for sentence in some]
     assert len({len(best.tokens) for best, *_ in expected}) > 4
@@ -125,7 +127,7 @@ def test_a_sentence_is_the_same_among_others_of_any_age_as_alone(
         assert max(ages) > 2
         assert len(found) == len(some)
         for number, candidates in found.items():
-            same(candidates, expected[number], 1e-5)
+            same(candidates, expected[number], tolerance)
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)

@@ -354,6 +354,15 @@ class Bundle:
             raise UserError(f"{file}: missing from the bundle; copy the whole folder or export it again")
         return file
 
+    def copy_weights(self, precision: str, folder: Path) -> None:
+        """Copies what lies beside the graphs of a precision into a folder, by the names that the graphs know.
+
+        Raises:
+            UserError: as `file`.
+        """
+        for path in self.manifest.weights(precision):
+            shutil.copyfile(self.file(path), folder / PurePosixPath(path).name)
+
 
 def read(path: str | os.PathLike[str]) -> Bundle:
     """Reads the manifest of the bundle at `path`; `verify` checks the files.

@@ -33,7 +33,7 @@ from keras_s2s.export.request import Lexicon, Request, check_request, default_gr
 from keras_s2s.export.standard import OPERATORS, OperatorSet, only_in_onnxruntime
 from keras_s2s.export.verify import BATCH, verify, verify_numbers, verify_steps, verify_texts
 from keras_s2s.models import describe
-from keras_s2s.runtime.feeds import Sentence, source_rows
+from keras_s2s.runtime.feeds import Sentence, source_rows, suppressed_ids
 from keras_s2s.text import Tokenizer
 from keras_s2s.text.tokenizer import EOS
 
@@ -165,8 +165,7 @@ def export_bundle(
         split, text = ("dev", dev) if test is None else ("test", test)
         sentences = [Sentence(row) for row in source_rows(source_tokenizer, text.sources, max_source_tokens)]
         search = search_name(decoding.strategy, decoding.beam_size, decoding.features)
-        suppressed = [ids for ids in target_tokenizer.encode(list(decoding.suppress)) if ids]
-        check = Check(default, search, decoding, sentences, suppressed)
+        check = Check(default, search, decoding, sentences, suppressed_ids(target_tokenizer, decoding))
         measured = _measure(model, forms, folder, check, text.targets, target_tokenizer, metrics, progress)
 
         progress("verifying: text to text")

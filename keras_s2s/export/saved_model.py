@@ -9,7 +9,7 @@ import tensorflow as tf
 from keras_s2s.bundle import Decoding
 from keras_s2s.export.forms import variables_of
 from keras_s2s.export.step_functions import step_functions
-from keras_s2s.runtime.feeds import Sentence, feeds
+from keras_s2s.runtime.feeds import default_feeds
 from keras_s2s.text import Tokenizer
 from keras_s2s.text.in_graph import GraphTokenizer
 from keras_s2s.text.tokenizer import BLANK, EOS
@@ -60,8 +60,7 @@ def save(
 
 def _options(decoding: Decoding, target: Tokenizer, signature: Sequence[tf.TensorSpec]) -> dict[str, tf.Tensor]:
     """The inputs of a program that do not depend on its sentences."""
-    suppressed = [ids for ids in target.encode(list(decoding.suppress)) if ids]
-    values = feeds([Sentence([EOS])], decoding, target.vocabulary_size, suppressed)
+    values = default_feeds(target, decoding)
     wanted = {spec.name: spec.dtype for spec in signature if spec.name not in _OF_SENTENCES}
     return {name: tf.constant(values[name], dtype) for name, dtype in wanted.items()}
 

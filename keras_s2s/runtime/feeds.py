@@ -42,6 +42,16 @@ def length_limit(source_length: int, decoding: Decoding) -> int:
     return max(int(np.floor(factor)) + decoding.max_length_extra, 0)
 
 
+def suppressed_ids(target: Tokenizer, decoding: Decoding) -> list[list[int]]:
+    """The sequences of ids that must not be written."""
+    return [ids for ids in target.encode(list(decoding.suppress)) if ids]
+
+
+def default_feeds(target: Tokenizer, decoding: Decoding) -> Mapping[str, np.ndarray]:
+    """What `feeds` gives of the options of a bundle, beside a sentence of nothing but EOS."""
+    return feeds([Sentence([EOS])], decoding, target.vocabulary_size, suppressed_ids(target, decoding))
+
+
 def feeds(
     sentences: Sequence[Sentence],
     decoding: Decoding,

@@ -12,7 +12,7 @@ import numpy as np
 from keras_s2s.bundle import Bundle
 from keras_s2s.errors import UserError
 from keras_s2s.runtime.batching import map_batches
-from keras_s2s.runtime.feeds import Sentence, feeds, length_limit, source_rows
+from keras_s2s.runtime.feeds import Sentence, feeds, length_limit, source_rows, suppressed_ids
 from keras_s2s.runtime.graph import Graph, candidates
 from keras_s2s.runtime.loading import open_bundle
 from keras_s2s.runtime.options import Options, choose_graph, find_graph, options_of
@@ -178,8 +178,7 @@ class Generator:
         if options.replace_unknown or options.alignment:
             find_graph(self.bundle, self.precision, "align")
         graph = choose_graph(manifest, self.precision, options, prefixed, where)
-        suppressed = [tuple(ids) for ids in self._target.encode(list(options.suppress)) if ids]
-        return _Search(options, graph, tuple(suppressed))
+        return _Search(options, graph, tuple(map(tuple, suppressed_ids(self._target, options))))
 
     def _generate(
         self, texts: Sequence[str], prefixes: Sequence[str], search: _Search, first: int

@@ -6,8 +6,8 @@ A session must be told of them: `options.register_custom_ops_library(onnxruntime
 import os
 import shutil
 import sys
-from collections.abc import Iterable, Iterator, Mapping
-from pathlib import Path, PurePosixPath
+from collections.abc import Iterable, Iterator
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -15,13 +15,13 @@ import onnxruntime
 import onnxruntime_extensions
 from onnx import GraphProto, ModelProto, helper, numpy_helper, parser
 
-from keras_s2s.bundle import Bundle, graph_name, read, verify
+from keras_s2s.bundle import Bundle, graph_name
 from keras_s2s.errors import UserError
-from keras_s2s.runtime.feeds import Sentence, feeds
+from keras_s2s.runtime.feeds import default_feeds
 from keras_s2s.runtime.generator import Generator
 from keras_s2s.runtime.graph import session_options
 from keras_s2s.runtime.options import find_graph
-from keras_s2s.text.tokenizer import BLANK, EOS, Tokenizer
+from keras_s2s.text.tokenizer import BLANK, Tokenizer
 
 EXTENSIONS = "ai.onnx.contrib"
 MODEL = "model.onnx"
@@ -109,8 +109,8 @@ def write_text_graph(bundle: str | os.PathLike[str], folder: str | os.PathLike[s
     """
     if "tensorflow" in sys.modules:
         raise UserError("text graph: onnxruntime-extensions crashes beside TensorFlow, which is loaded")
-    opened = read(bundle)
-    verify(opened, opened.manifest.hashes)
+    generator = Generator.load(bundle, precision)
+    opened = generator.bundle
     if opened.manifest.decoding.strategy == "sample":
         raise UserError(
             f"{opened.path}: samples by default, and a graph draws no numbers; export it with another search"
@@ -120,7 +120,7 @@ def write_text_graph(bundle: str | os.PathLike[str], folder: str | os.PathLike[s
     building = Path(f"{folder}.building-{os.getpid()}")
     try:
         _write(opened, precision, building)
-        _check(opened, precision, building / MODEL)
+        _check(building / MODEL, generator)
         building.rename(folder)
     finally:
         shutil.rmtree(building, ignore_errors=True)
@@ -133,8 +133,7 @@ def _write(opened: Bundle, precision: str, folder: Path) -> None:
     search = onnx.load(opened.file(opened.manifest.graphs[precision][name].path), load_external_data=False)
     folder.mkdir(parents=True)
     (folder / MODEL).write_bytes(text_graph(search, opened).SerializeToString())
-    for weights in opened.manifest.weights(precision):
-        shutil.copyfile(opened.file(weights), folder / PurePosixPath(weights).name)
+    opened.copy_weights(precision, folder)
 
 
 def text_graph(search: ModelProto, opened: Bundle) -> ModelProto:
@@ -152,7 +151,7 @@ def text_graph(search: ModelProto, opened: Bundle) -> ModelProto:
     for part in parts:
         graph.node.extend(part.node)
         graph.initializer.extend(part.initializer)
-    values = {**_options(opened, target), "longest": np.array([manifest.limits.max_source_tokens])}
+    values = {**default_feeds(target, manifest.decoding), "longest": np.array([manifest.limits.max_source_tokens])}
     given = {value.name for part in parts for value in part.output} | {"source"}
     asked = dict.fromkeys(value.name for part in parts for value in part.input if value.name not in given)
     graph.initializer.extend(numpy_helper.from_array(values[name], name) for name in asked)
@@ -188,21 +187,15 @@ def _with_bodies(graph: GraphProto) -> Iterator[GraphProto]:
             yield from _with_bodies(attribute.g)
 
 
-def _options(opened: Bundle, target: Tokenizer) -> Mapping[str, np.ndarray]:
-    """All that a search may ask for, as the bundle's defaults have it."""
-    decoding = opened.manifest.decoding
-    suppressed = [ids for ids in target.encode(list(decoding.suppress)) if ids]
-    return feeds([Sentence([EOS])], decoding, target.vocabulary_size, suppressed)
-
-
-def _check(opened: Bundle, precision: str, path: Path) -> None:
+def _check(path: Path, generator: Generator) -> None:
     """Runs the written graph on the texts of the tokenizer's test vectors."""
     options = session_options()
     options.register_custom_ops_library(onnxruntime_extensions.get_library_path())
     session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    opened = generator.bundle
     texts = [vector.text for vector in opened.manifest.tokenizers.source.test_vectors]
     ours = session.run(["text"], {"source": np.array(texts, object)})[0].tolist()
-    theirs = [hypotheses[0].text for hypotheses in Generator(opened, precision, None)(texts)]
+    theirs = [hypotheses[0].text for hypotheses in generator(texts)]
     for text, a, b in zip(texts, ours, theirs, strict=True):
         if a != b:
             raise UserError(f"{opened.path}: of {text!r} the text graph makes {a!r}, and the bundle {b!r}")

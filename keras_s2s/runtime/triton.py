@@ -4,7 +4,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterator
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import onnxruntime
@@ -74,12 +74,10 @@ def write_triton_model(
 def _copy(bundle: Bundle, graph: str, precision: str, folder: Path) -> None:
     """Copies a graph and its weights, by the name that it knows them by."""
     path = bundle.manifest.graphs[precision][graph].path
-    weights = bundle.manifest.weights(precision)
-    verify(bundle, [path, *weights])
+    verify(bundle, [path, *bundle.manifest.weights(precision)])
     folder.mkdir(parents=True)
     shutil.copyfile(bundle.file(path), folder / MODEL)
-    for file in weights:
-        shutil.copyfile(bundle.file(file), folder / PurePosixPath(file).name)
+    bundle.copy_weights(precision, folder)
 
 
 def _config(name: str, session: onnxruntime.InferenceSession, decoding: Decoding, threads: int) -> Iterator[str]:

@@ -1,5 +1,7 @@
 """A real bundle of a few kilobytes, whose graphs repeat the source; and a server that decodes a step at a time."""
 
+import random
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -14,6 +16,28 @@ from keras_s2s.config import parse
 from keras_s2s.runtime import Batch, Steps
 from keras_s2s.runtime.feeds import Sentence
 from keras_s2s.runtime.graph import Candidates
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_fixture_setup() -> None:
+    """What is random is the same in every run, whatever was run before it."""
+    seed_all()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_call() -> None:
+    """As for fixtures."""
+    seed_all()
+
+
+def seed_all() -> None:
+    """Seeds Python, numpy and, where they are loaded, Keras and TensorFlow."""
+    if "keras" in sys.modules:
+        sys.modules["keras"].utils.set_random_seed(1)
+    else:
+        random.seed(1)
+        np.random.seed(1)
+
 
 # Each graph gives the source back, cut to the maximum length; its scores tell what the graph was fed.
 HEADER = '<ir_version: 10, opset_import: ["" : 18]>\n'

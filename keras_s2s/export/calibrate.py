@@ -3,10 +3,11 @@
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 
 import numpy as np
-from onnx import GraphProto, ModelProto, NodeProto, TensorProto, helper
+from onnx import GraphProto, ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
 from keras_s2s.bundle import Decoding
 from keras_s2s.export import onnx_graph
@@ -18,8 +19,8 @@ from keras_s2s.text.padding import pad
 
 Arrays = Mapping[str, np.ndarray]
 
-_SENTENCES = 200
-_SAMPLE = 1 << 21  # activations of a product that are kept of all batches
+_SENTENCES, _BATCH = 200, 16
+_SAMPLE = 1 << 21  # activations of a product that are kept of all batches, about
 _REACHED = 0.9999
 _CLIPS = np.linspace(1.0, 0.2, 41)  # shares of the largest activation that are tried
 _BINS = 1 << 16  # of a sample's histogram: 256 a step, so that a value's place in its bin is no error
@@ -33,13 +34,17 @@ class Steps:
     zero: int
 
 
+_NOTHING, _FLAT = "calibration/nothing", "calibration/flat"  # constants of a tapped graph
+
 Choose = Callable[[np.ndarray], Steps]
 
 
 def calibration_batches(
     rows: Sequence[Sequence[int]], targets: Sequence[Sequence[int]], decoding: Decoding, vocabulary: int
 ) -> list[Arrays]:
-    """Inputs of all graphs, one sentence in each, as `calibrate` wants them; the first 200 are taken.
+    """Inputs of all graphs; the first 200 sentences are taken.
+
+    Sources of a batch have one length, so that nothing is measured that is padding.
 
     Args:
         rows: ids of sources, with EOS.
@@ -47,9 +52,16 @@ def calibration_batches(
         decoding: options of the searches.
         vocabulary: V, of the target.
     """
+    pairs = zip(rows[:_SENTENCES], targets[:_SENTENCES], strict=False)
+    ordered = sorted(pairs, key=lambda pair: (len(pair[0]), len(pair[1])))
+    alike = [list(some) for _, some in groupby(ordered, key=lambda pair: len(pair[0]))]
+    batches = [some[start : start + _BATCH] for some in alike for start in range(0, len(some), _BATCH)]
     return [
-        {**feeds([Sentence(row)], decoding, vocabulary), "target_ids": pad([target])}
-        for row, target in zip(rows[:_SENTENCES], targets[:_SENTENCES], strict=False)
+        {
+            **feeds([Sentence(row) for row, _ in batch], decoding, vocabulary),
+            "target_ids": pad([target for _, target in batch]),
+        }
+        for batch in batches
     ]
 
 
@@ -60,8 +72,7 @@ def calibrate(
 
     Args:
         graphs: in float32, with their weights in them.
-        batches: inputs of all graphs together; each takes those that it has. They are of one sentence each: where some
-            leave a batch, rounds differ in their shapes, and no loop gives them together.
+        batches: inputs of all graphs together; each takes those that it has.
         choose: makes steps of a sample of activations; `least_squares` if None.
 
     Returns:
@@ -106,28 +117,47 @@ def _error(counts: np.ndarray, values: np.ndarray, step: float, zero: int) -> fl
 def _activations(model: ModelProto, batches: Sequence[Arrays]) -> Iterator[tuple[np.ndarray, list[str]]]:
     """Samples of what products are given, and the names of the matrices that are given just that."""
     tapped, taps = _tapped(model)
-    samples: dict[str, list[np.ndarray]] = {output: [] for outputs in taps.values() for output in outputs}
-    random = np.random.default_rng(0)
+    samples = {output: _Sample() for outputs in taps.values() for output in outputs}
     with tempfile.TemporaryDirectory() as folder:
         onnx_graph.write({"tapped": tapped}, Path(folder) / "graphs")
         graph = Graph(Path(folder) / "graphs" / "tapped.onnx")
         for batch in batches:
             found = graph(batch)
-            for output, parts in samples.items():
-                parts.append(_sample(found[output], _SAMPLE // len(batches), random))
+            for output, sample in samples.items():
+                sample.add(found[output])
     alike: dict[tuple[str, ...], list[str]] = {}
     for weight, outputs in taps.items():
         alike.setdefault(tuple(outputs), []).append(weight)
     for given, weights in alike.items():
-        yield np.concatenate([part for output in given for part in samples[output]]), weights
+        yield np.concatenate([samples[output].values() for output in given]), weights
 
 
-def _sample(values: np.ndarray, size: int, random: np.random.Generator) -> np.ndarray:
-    """Some of the values, with the least and the largest among them."""
-    values = values.ravel()
-    if values.size <= size:
-        return values
-    return np.concatenate([random.choice(values, size), [values.min(), values.max()]])
+class _Sample:
+    """Some of many values, each with the same chance, and the least and the largest of those that it was given."""
+
+    def __init__(self) -> None:
+        self._random = np.random.default_rng(0)
+        self._kept: list[np.ndarray] = []
+        self._size, self._share = 0, 1.0
+
+    def add(self, values: np.ndarray) -> None:
+        """Takes as large a share of them as of those before."""
+        self._keep(values.ravel(), self._share)
+        while self._size > _SAMPLE:
+            self._share /= 2
+            kept, self._kept, self._size = self._kept, [], 0
+            for part in kept:
+                self._keep(part, 0.5)
+
+    def _keep(self, values: np.ndarray, share: float) -> None:
+        count = round(values.size * share)
+        if count < values.size:
+            values = np.concatenate([self._random.choice(values, count), [values.min(), values.max()]])
+        self._kept.append(values)
+        self._size += values.size
+
+    def values(self) -> np.ndarray:
+        return np.concatenate(self._kept)
 
 
 def _tapped(model: ModelProto) -> tuple[ModelProto, dict[str, list[str]]]:
@@ -137,18 +167,40 @@ def _tapped(model: ModelProto) -> tuple[ModelProto, dict[str, list[str]]]:
     """
     result = ModelProto()
     result.CopyFrom(model)
+    result.graph.initializer.append(numpy_helper.from_array(np.zeros(0, "float32"), _NOTHING))
+    result.graph.initializer.append(numpy_helper.from_array(np.array([-1]), _FLAT))
     loops, taps = _loops_around(result.graph), dict[str, list[str]]()
     for product in products(result):
         name = product.node.input[0]
-        for loop, body in loops.get(product.node.output[0], []):
-            if name not in {output.name for output in body.output}:
-                body.output.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, None))
-                loop.output.append(f"{name}/rounds")
-            name = f"{name}/rounds"
+        for number, (loop, body) in enumerate(loops.get(product.node.output[0], [])):
+            name = (_of_rounds if number == 0 else _of_rounds_of_any_shape)(name, loop, body)
         taps.setdefault(product.weight, []).append(name)
     tapped = dict.fromkeys(name for outputs in taps.values() for name in outputs)
     result.graph.output.extend(helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in tapped)
     return result, taps
+
+
+def _of_rounds(name: str, loop: NodeProto, body: GraphProto) -> str:
+    """What a loop gives of a value in its body, whose shape no round changes."""
+    given = f"{name}/rounds"
+    if given not in loop.output:
+        body.output.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, None))
+        loop.output.append(given)
+    return given
+
+
+def _of_rounds_of_any_shape(name: str, loop: NodeProto, body: GraphProto) -> str:
+    """The same of a value whose shape changes, as sentences leave: one vector that each round makes longer."""
+    given, before, after, flat = (f"{name}/{end}" for end in ("rounds", "before", "after", "flat"))
+    if given not in loop.output:
+        carried = len(loop.input) - 2  # behind the most rounds, and whether there is a first one
+        loop.input.append(_NOTHING)
+        loop.output.insert(carried, given)
+        body.input.append(helper.make_tensor_value_info(before, TensorProto.FLOAT, None))
+        body.output.insert(1 + carried, helper.make_tensor_value_info(after, TensorProto.FLOAT, None))
+        body.node.append(helper.make_node("Reshape", [name, _FLAT], [flat]))
+        body.node.append(helper.make_node("Concat", [before, flat], [after], axis=0))
+    return given
 
 
 def _loops_around(graph: GraphProto) -> dict[str, list[tuple[NodeProto, GraphProto]]]:

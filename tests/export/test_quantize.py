@@ -8,8 +8,9 @@ import onnxruntime
 import pytest
 from onnx import numpy_helper, parser
 
+from keras_s2s.bundle import Decoding
 from keras_s2s.errors import UserError
-from keras_s2s.export.calibrate import Steps, calibrate, least_squares
+from keras_s2s.export.calibrate import Steps, calibrate, calibration_batches, least_squares
 from keras_s2s.export.formats import FORMATS
 from keras_s2s.export.products import parts
 from keras_s2s.export.quantize import int8, quantize
@@ -226,6 +227,34 @@ def test_calibration_sees_every_round_of_a_loop_in_a_loop() -> None:
         state = 2 * state
     found = calibrate([model], [{"x": x, "rounds": np.array(2)}])["w"]
     theirs = least_squares(np.concatenate(seen).ravel())
+    assert (found.zero, found.step) == (theirs.zero, pytest.approx(theirs.step, rel=1e-4))
+
+
+def test_calibration_sees_rounds_in_which_rows_leave() -> None:
+    stored, x = weights(5, 5), normal(4, 5)
+    leaving = NESTED.replace("twice = Add(made, made)", "twice = Slice(made, one, many, nothing)")
+    places = {name: np.array([value]) for name, value in (("one", 1), ("many", 9), ("nothing", 0))}
+    model, state, seen = read(leaving, **stored, **places, go=np.array(True)), x, []
+    for _ in range(3):
+        for _ in range(3):
+            seen.append(state)
+            state = state @ stored["w"] + stored["b"]
+        state = state[1:]
+    found = calibrate([model], [{"x": x, "rounds": np.array(3)}])["w"]
+    theirs = least_squares(np.concatenate(seen).ravel())
+    assert (found.zero, found.step) == (theirs.zero, pytest.approx(theirs.step, rel=1e-4))
+
+
+def test_batches_of_sentences_calibrate_as_those_sentences_alone() -> None:
+    stored, table = weights(), normal(50, 8)
+    source = "f (int32[N,S] source_ids) => (float[N,S,O] y) { x = Gather(table, source_ids)  y = MatMul(x, w) }"
+    model = read(source, table=table, w=stored["w"])
+    rows = [RNG.integers(4, 50, size=size).tolist() for size in RNG.integers(1, 6, size=100)]
+    how = {"strategy": "greedy", "beam_size": 1, "length_penalty": 0, "length_penalty_base": 0, "n_best": 1}
+    decoding = Decoding(**how, max_length_factor=1, max_length_extra=0)
+    batches = calibration_batches(rows, [[2]] * len(rows), decoding, 50)
+    found = calibrate([model], batches)["w"]
+    theirs = least_squares(table[np.concatenate(rows)].ravel())
     assert (found.zero, found.step) == (theirs.zero, pytest.approx(theirs.step, rel=1e-4))
 
 

@@ -13,12 +13,13 @@ import numpy as np
 
 from keras_s2s import training
 from keras_s2s.bundle import Decoding
+from keras_s2s.export.calibrate import calibration_batches
 from keras_s2s.export.export import write_graphs
 from keras_s2s.export.forms import programs_of
 from keras_s2s.models import ModelConfig, TransformerDecoderConfig, TransformerEncoderConfig, build
 from keras_s2s.recipe import load
 from keras_s2s.recipe import prepare as stages
-from keras_s2s.runtime.feeds import Sentence, feeds, source_rows
+from keras_s2s.runtime.feeds import source_rows
 
 VOCABULARY, SOURCE = 32000, 20
 # Layers of the encoder and of the decoder, D, size of the feed-forward part.
@@ -69,8 +70,8 @@ def write(model: Any, rows: list[list[int]], decoding: Decoding, folder: Path) -
 
 def _write_ours(model: Any, rows: list[list[int]], decoding: Decoding, folder: Path) -> None:
     programs = programs_of(model, GRAPHS, groups=1)
-    inputs = [feeds([Sentence(row)], decoding, model.config.target_vocabulary) for row in rows]
-    write_graphs(programs, decoding.strategy, inputs, folder, lambda what: None, "onnxruntime")
+    batches = calibration_batches(rows, rows, decoding, model.config.target_vocabulary)
+    write_graphs(programs, decoding.strategy, batches, folder, lambda what: None, "onnxruntime")
 
 
 def _timed(work: Callable[[], None]) -> float:

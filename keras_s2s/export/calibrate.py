@@ -133,31 +133,27 @@ def _activations(model: ModelProto, batches: Sequence[Arrays]) -> Iterator[tuple
 
 
 class _Sample:
-    """Some of many values, each with the same chance, and the least and the largest of those that it was given."""
+    """Some of many values, each with the same chance, and the least and the largest of all."""
 
     def __init__(self) -> None:
         self._random = np.random.default_rng(0)
         self._kept: list[np.ndarray] = []
-        self._size, self._share = 0, 1.0
+        self._share = 1.0
+        self._ends: set[float] = set()
 
     def add(self, values: np.ndarray) -> None:
         """Takes as large a share of them as of those before."""
-        self._keep(values.ravel(), self._share)
-        while self._size > _SAMPLE:
+        self._ends |= {values.min(initial=np.inf), values.max(initial=-np.inf)}
+        self._kept.append(self._some(values.ravel(), self._share))
+        while sum(part.size for part in self._kept) > _SAMPLE:
             self._share /= 2
-            kept, self._kept, self._size = self._kept, [], 0
-            for part in kept:
-                self._keep(part, 0.5)
+            self._kept = [self._some(part, 0.5) for part in self._kept]
 
-    def _keep(self, values: np.ndarray, share: float) -> None:
-        count = round(values.size * share)
-        if count < values.size:
-            values = np.concatenate([self._random.choice(values, count), [values.min(), values.max()]])
-        self._kept.append(values)
-        self._size += values.size
+    def _some(self, values: np.ndarray, share: float) -> np.ndarray:
+        return values if share == 1 else self._random.choice(values, round(values.size * share), replace=False)
 
     def values(self) -> np.ndarray:
-        return np.concatenate(self._kept)
+        return np.concatenate([*self._kept, np.array([min(self._ends), max(self._ends)], "float32")])
 
 
 def _tapped(model: ModelProto) -> tuple[ModelProto, dict[str, list[str]]]:

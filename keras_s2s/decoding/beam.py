@@ -1,7 +1,7 @@
 """Beam search."""
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 from keras import ops
 
@@ -64,6 +64,7 @@ class BeamSearch:
             `Scorer.bound` proves; it may be a scalar tensor.
     """
 
+    branches: ClassVar[bool] = True
     size: int | Tensor = 4
     n_best: int | Tensor = 1
     scorer: Scorer = Scorer()

@@ -1,6 +1,7 @@
 """Diverse beam search."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from keras import ops
 
@@ -25,6 +26,7 @@ class DiverseBeamSearch:
         diversity: at least 0; it may be a scalar tensor.
     """
 
+    branches: ClassVar[bool] = True
     beam: BeamSearch = BeamSearch()
     groups: int = 4
     diversity: float | Tensor = 0.5

@@ -6,7 +6,7 @@ from typing import Any
 import tensorflow as tf
 
 from keras_s2s.decoding.batch import no_results, put_results, without_done
-from keras_s2s.decoding.search import Hypotheses, Processor, Search, Strategy, advance, finish, start
+from keras_s2s.decoding.search import Hypotheses, Processor, Search, Strategy, extend, finish, follow, start
 from keras_s2s.decoding.step import Source, as_step
 
 Tensor = Any
@@ -32,27 +32,32 @@ def generate(
     """
     step = as_step(model)
 
-    def advanced(search: Search) -> Search:
-        return advance(step, strategy, search, processors)
+    def extended(search: Search) -> tuple[Search, Tensor | None]:
+        return extend(step, strategy, search, processors)
 
     def left(search: Search, results: Hypotheses) -> tuple[Search, Hypotheses]:
         return without_done(search), put_results(results, finish(strategy, search), search.sentence)
+
+    def some_done(search: Search) -> Search:
+        return _until_some_are_done(extended, search, strategy.branches, shapes and shapes[0])
 
     search = start(strategy, step.start(source), limit)
     first = search, no_results(strategy, tf.shape(limit)[0])
     # Where nothing is traced, nothing minds.
     traced = not tf.executing_eagerly()
-    shapes = shapes_in_loop(lambda search, results: left(advanced(search), results), first) if traced else None
+    shapes = shapes_in_loop(lambda search, results: left(follow(*extended(search)), results), first) if traced else None
     _, results = tf.while_loop(
         lambda search, _: tf.size(search.done) > 0,
-        lambda search, results: left(_until_some_are_done(advanced, search, shapes and shapes[0]), results),
+        lambda search, results: left(some_done(search), results),
         first,
         shape_invariants=shapes,
     )
     return results
 
 
-def _until_some_are_done(advanced: Callable[[Search], Search], search: Search, shapes: Any) -> Search:
+def _until_some_are_done(
+    extended: Callable[[Search], tuple[Search, Tensor | None]], search: Search, branches: bool, shapes: Any
+) -> Search:
     """Advances a search until enough sentences are done for them to leave."""
     enough = (tf.size(search.done) + _LEAVING - 1) // _LEAVING
 
@@ -64,13 +69,18 @@ def _until_some_are_done(advanced: Callable[[Search], Search], search: Search, s
         state = {**search.state, "rows": rows}
         return search._replace(ids=ids, state=state, length=length, done=done, history=history, carry=carry)
 
-    def goes_on(*values: Any) -> Tensor:
+    def goes_on(values: Any, _: Any) -> Tensor:
         return tf.reduce_sum(tf.cast(whole(*values).done, tf.int32)) < enough
 
-    def body(*values: Any) -> tuple:
-        return moving(advanced(whole(*values)))
+    # A state follows its rows where it is read next: in between, no cache is held both as it was and in its new order.
+    def body(values: Any, parents: list[Tensor]) -> tuple:
+        search, rows = extended(follow(whole(*values), *parents))
+        return moving(search), [rows] if branches else []
 
-    return whole(*tf.while_loop(goes_on, body, moving(search), shape_invariants=shapes and moving(shapes)))
+    first = moving(search), [tf.range(tf.shape(search.ids)[0])] if branches else []
+    invariants = shapes and (moving(shapes), [tf.TensorShape([None])] if branches else [])
+    values, parents = tf.while_loop(goes_on, body, first, shape_invariants=invariants)
+    return follow(whole(*values), *parents)
 
 
 def shapes_in_loop(body: Callable[..., tuple], first: tuple) -> Any:

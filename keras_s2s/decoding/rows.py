@@ -1,6 +1,7 @@
 """What greedy search and sampling share: rows that go on each for itself, and never branch."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from keras import ops
 
@@ -19,6 +20,7 @@ class IndependentRows:
         scorer: computes the scores that are reported; it changes no choice.
     """
 
+    branches: ClassVar[bool] = False
     n_best: int | Tensor = 1
     scorer: Scorer = Scorer()
 

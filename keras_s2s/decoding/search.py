@@ -5,7 +5,7 @@ sentence alone: what is finished is frozen, whatever its batch-mates still do.
 """
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, ClassVar, NamedTuple, Protocol
 
 from keras import ops
 
@@ -96,7 +96,10 @@ class Strategy(Protocol):
 
     Attributes:
         n_best: N, how many results a sentence has; it may be a scalar tensor.
+        branches: whether a row may continue another than its own.
     """
+
+    branches: ClassVar[bool]
 
     @property
     def n_best(self) -> int | Tensor: ...
@@ -144,18 +147,34 @@ def advance(step: Step, strategy: Strategy, search: Search, processors: Sequence
         search: as `start` or the last `advance` gave it.
         processors: change the scores, one after the other.
     """
+    return follow(*extend(step, strategy, search, processors))
+
+
+def extend(
+    step: Step, strategy: Strategy, search: Search, processors: Sequence[Processor] = ()
+) -> tuple[Search, Tensor | None]:
+    """`advance` but for the state, whose rows are still those that were continued.
+
+    Returns:
+        The search, and the rows of its state, (R,), with which `follow` makes it whole, or None if it is.
+    """
     output, state = step(search.ids, search.state)
     choice = strategy.choose(search, _processed(output, processors, search))
     history = search.history
     if choice.parents is not None:
-        state = select_rows(state, choice.parents)
         history = {name: ops.take(value, choice.parents, axis=0) for name, value in history.items()}
     made = {"tokens": choice.tokens, "token_scores": choice.token_scores}
     history = {name: ops.concatenate([value, made[name][:, None]], axis=1) for name, value in history.items()}
     ids = choice.tokens[:, None]
-    return search._replace(
+    extended = search._replace(
         ids=ids, state=state, length=search.length + 1, done=choice.done, history=history, carry=choice.carry
     )
+    return extended, choice.parents
+
+
+def follow(search: Search, parents: Tensor | None = None) -> Search:
+    """Gives each row the state of the row that it continues."""
+    return search if parents is None else search._replace(state=select_rows(search.state, parents))
 
 
 def finish(strategy: Strategy, search: Search) -> Hypotheses:

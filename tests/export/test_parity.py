@@ -8,7 +8,6 @@ from collections.abc import Iterator, Mapping
 from itertools import chain, product
 from typing import Any, NamedTuple
 
-import keras
 import numpy as np
 import pytest
 
@@ -174,7 +173,6 @@ def tokenizer() -> Tokenizer:
 )
 def exported(request: Any, tokenizer: Tokenizer, tmp_path_factory: pytest.TempPathFactory) -> Exported:
     case = CASES[request.param]
-    keras.utils.set_random_seed(1)
     model = build(ModelConfig(source_vocabulary=V, target_vocabulary=V, width=WIDTH, **case.parts))
     rng = np.random.default_rng(5)
     for weight in model.trainable_variables:

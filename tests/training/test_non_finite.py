@@ -36,7 +36,6 @@ def spoilt(step: int) -> Any:
 
 @pytest.fixture
 def model() -> Seq2Seq:
-    keras.utils.set_random_seed(1)
     parts = {"encoder": LSTMEncoderConfig(), "decoder": LSTMDecoderConfig()}
     model = build(ModelConfig(source_features=3, target_vocabulary=9, width=4, **parts))
     model.compile(keras.optimizers.Adam(0.01), CrossEntropy())

@@ -41,7 +41,6 @@ def task() -> Task:
 
 @pytest.fixture(scope="module")
 def model(task: Task) -> Seq2Seq:
-    keras.utils.set_random_seed(1)
     size = task.target_tokenizer.vocabulary_size
     parts = {"encoder": LSTMEncoderConfig(), "decoder": LSTMDecoderConfig()}
     model = build(ModelConfig(source_vocabulary=size, target_vocabulary=size, width=8, **parts))

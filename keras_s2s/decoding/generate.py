@@ -72,7 +72,7 @@ def _until_some_are_done(
     def goes_on(values: Any, _: Any) -> Tensor:
         return tf.reduce_sum(tf.cast(whole(*values).done, tf.int32)) < enough
 
-    # A state follows its rows where it is read next: in between, no cache is held both as it was and in its new order.
+    # A state follows its rows where it is read next, layer by layer, and no cache waits in its new order until then.
     def body(values: Any, parents: list[Tensor]) -> tuple:
         search, rows = extended(follow(whole(*values), *parents))
         return moving(search), [rows] if branches else []

@@ -139,11 +139,12 @@ class _Sample:
         self._random = np.random.default_rng(0)
         self._kept: list[np.ndarray] = []
         self._share = 1.0
-        self._ends: set[float] = set()
+        self._least, self._largest = np.inf, -np.inf
 
     def add(self, values: np.ndarray) -> None:
         """Takes as large a share of them as of those before."""
-        self._ends |= {values.min(initial=np.inf), values.max(initial=-np.inf)}
+        self._least = min(self._least, values.min(initial=np.inf))
+        self._largest = max(self._largest, values.max(initial=-np.inf))
         self._kept.append(self._some(values.ravel(), self._share))
         while sum(part.size for part in self._kept) > _SAMPLE:
             self._share /= 2
@@ -153,7 +154,7 @@ class _Sample:
         return values if share == 1 else self._random.choice(values, round(values.size * share), replace=False)
 
     def values(self) -> np.ndarray:
-        return np.concatenate([*self._kept, np.array([min(self._ends), max(self._ends)], "float32")])
+        return np.concatenate([*self._kept, np.array([self._least, self._largest], "float32")])
 
 
 def _tapped(model: ModelProto) -> tuple[ModelProto, dict[str, list[str]]]:

@@ -6,15 +6,13 @@ from collections.abc import Iterator, Mapping
 import onnx
 from onnx import AttributeProto, GraphProto
 
+from keras_s2s.export.alike import is_random, merge_alike
 from keras_s2s.export.slices import constants, reshape_at_once, simplify_slices
-
-_RANDOM = {"Bernoulli", "Dropout", "Multinomial"} | {
-    f"Random{kind}{like}" for kind in ("Normal", "Uniform") for like in ("", "Like")
-}
 
 
 def tidy(graph: GraphProto) -> None:
-    """Lets indices be negative, takes out of a loop what it never changes, and drops what nobody reads.
+    """Lets indices be negative, takes out of a loop what it never changes, computes once what is the same, and drops
+    what nobody reads.
 
     Inner loops come first, so that what no loop changes ends outside all of them.
     """
@@ -29,6 +27,9 @@ def tidy(graph: GraphProto) -> None:
     for inner in all_graphs(graph):
         _hoist_invariants(inner)
         _move_invariants_out(inner)
+    known = constants(all_graphs(graph))
+    for inner in all_graphs(graph):
+        merge_alike(inner, list(all_graphs(inner)), known)
     _remove_unused(graph)
 
 
@@ -170,7 +171,7 @@ def _taken_out(body: GraphProto, graph: GraphProto) -> list[onnx.NodeProto]:
     changing = {value.name for value in [*body.input, *body.output]}
     invariant = []
     for node in body.node:
-        if (_reads(node) | _makes(node)) & changing or _is_random(node):
+        if (_reads(node) | _makes(node)) & changing or is_random(node):
             changing |= _makes(node)
         else:
             invariant.append(node)
@@ -194,12 +195,6 @@ def _reads(node: onnx.NodeProto) -> set[str]:
 def _makes(node: onnx.NodeProto) -> set[str]:
     """An output that nobody reads may have no name."""
     return {*node.output} - {""}
-
-
-def _is_random(node: onnx.NodeProto) -> bool:
-    """Whether a node, or one inside it, gives something else in every round."""
-    inside = [inner for a in node.attribute if a.type == AttributeProto.GRAPH for inner in a.g.node]
-    return node.op_type in _RANDOM or any(map(_is_random, inside))
 
 
 def _read_instead(graph: GraphProto, name: str, other: str) -> None:

@@ -268,6 +268,48 @@ def test_random_numbers_are_drawn_in_every_round(operator: str) -> None:
     assert operators(result.graph) == ["Constant", "Loop"]
 
 
+ALIKE = """alike (float[N,2] x, int32[M] i) => (float[M,2] y, float[M,2] z, float[M,2] given)
+    <int64[1] last = {-1}, int64[1] end = {-1}, int64[1] first = {0}> {
+        i_long = Cast <to = 7> (i)
+        i_whole = Cast <to = 7> (i)
+        i_float = Cast <to = 1> (i)
+        row = Unsqueeze(i_long, last)
+        line = Unsqueeze(i_whole, end)
+        column = Unsqueeze(i_float, first)
+        one = GatherND(x, row)
+        other = GatherND(x, line)
+        y = Add(one, other)
+        z = Add(other, one)
+        given = GatherND(x, line)
+    }"""
+
+
+def test_what_is_the_same_is_computed_once() -> None:
+    model = read(ALIKE)
+    result = tidied(model)
+    # A result keeps its node, and what reads the same in another order is another thing.
+    assert operators(result.graph) == ["Cast", "Unsqueeze", "GatherND", "Add", "Add", "GatherND"]
+    assert stored(result.graph) == {"last"}
+    same(model, result, x=X, i=INDICES)
+
+
+def test_a_loop_reads_what_was_merged_outside_of_it() -> None:
+    twice = "first = Mul(given, start)  second = Mul(given, start)  always = Constant"
+    read_both = "a = Sub(sum, first)  b = Add(a, second)  y = Sub(b, one)"
+    model = read(INVARIANT.replace("always = Constant", twice).replace("y = Sub(sum, one)", read_both))
+    result = tidied(model)
+    assert "second" not in {name for node in body(result).node for name in node.input}
+    assert operators(result.graph).count("Mul") == 2
+    same(model, result, **LOOP_INPUTS)
+
+
+def test_random_numbers_are_drawn_twice() -> None:
+    source = """twice (float[N] x) => (float[N] y)
+        { a = RandomUniformLike(x)  b = RandomUniformLike(x)  y = Sub(a, b) }"""
+    result = tidied(read(source))
+    assert operators(result.graph) == ["RandomUniformLike", "RandomUniformLike", "Sub"]
+
+
 def test_a_branch_moves_with_what_is_in_it() -> None:
     branches = """doubled = If <
         then_branch = yes () => (float[2] a) { a = Mul(given, two) },

@@ -201,7 +201,7 @@ def test_a_recipe_without_a_search(write: Callable, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_processes_share_a_search_and_take_up_what_one_left(write: Callable) -> None:
-    folder = write(space={"model.width": {"low": 8, "high": 24, "step": 8}}, trials=6)
+    folder = write(space={"model.width": {"low": 8, "high": 24, "step": 8}}, trials=4)
     command = [sys.executable, "-m", "keras_s2s.cli", "tune", str(folder)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as first:
         assert first.stdout is not None
@@ -217,8 +217,10 @@ def test_processes_share_a_search_and_take_up_what_one_left(write: Callable) -> 
     made = [{line.split(":")[0] for line in error.splitlines() if line.startswith("trial ")} for _, error in ends]
     assert all(made)
     assert not made[0] & made[1]
-    trials = max((json.loads(out)["trials"] for out, _ in ends), key=lambda t: sum(x["value"] is not None for x in t))
-    assert len(trials) == 6
+    # Who ends first may still see the other's last trial running.
+    found = [json.loads(out)["trials"] for out, _ in ends]
+    trials = max(found, key=lambda trials: sum(trial["state"] != "running" for trial in trials))
+    assert len(trials) == 4
     assert {trial["state"] for trial in trials} <= {"complete", "pruned"}
     assert "trial-0000" in [Path(trial["folder"]).name for trial in trials]
     assert (folder / "saved_models/.runs/toy/tuning/tuning.png").stat().st_size > 10_000

@@ -112,6 +112,7 @@ class _Search:
 
     def __init__(self, recipe: Recipe, config: RecipeConfig, tuning: TuningConfig, folder: Path) -> None:
         import optuna
+        from filelock import FileLock
         from optuna.storages import JournalStorage
         from optuna.storages.journal import JournalFileBackend
 
@@ -119,8 +120,10 @@ class _Search:
         self.recipe, self.config, self.tuning, self.folder = recipe, config, tuning, folder
         self.metric = config.metrics[0] if config.metrics else "perplexity"
         self.higher_is_better = bool(config.metrics) and find_metric(self.metric).higher_is_better
+        # Optuna's own locks outlive a process that is killed while it writes; this one the system takes back.
+        lock: Any = FileLock(folder / "journal.lock")
         self.study: Study = optuna.create_study(
-            storage=JournalStorage(JournalFileBackend(str(folder / "journal.log"))),
+            storage=JournalStorage(JournalFileBackend(str(folder / "journal.log"), lock)),
             study_name=_NAME,
             load_if_exists=True,
             pruner=optuna.pruners.MedianPruner(),

@@ -2,7 +2,7 @@
 
 import logging
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Any, Self
@@ -13,7 +13,7 @@ from keras_s2s.bundle import Bundle
 from keras_s2s.errors import UserError
 from keras_s2s.runtime.batching import map_batches
 from keras_s2s.runtime.feeds import Sentence, feeds, length_limit, source_rows, suppressed_ids
-from keras_s2s.runtime.graph import Graph, candidates
+from keras_s2s.runtime.graph import Candidates, Graph, candidates
 from keras_s2s.runtime.loading import open_bundle
 from keras_s2s.runtime.options import Options, choose_graph, find_graph, options_of
 from keras_s2s.runtime.scoring import Scored
@@ -45,9 +45,19 @@ class Hypothesis:
     alignment: np.ndarray | None = field(default=None, compare=False)
 
 
+NOTHING = Hypothesis("", (), 0.0)
+"""What a blank text gives."""
+
+
 @dataclass(frozen=True)
-class _Search:
-    """A call's options, and what follows from them before there are texts."""
+class Plan:
+    """What follows from a call's options before there are texts.
+
+    Attributes:
+        options: checked.
+        graph: the name of the smallest graph that can do what they ask.
+        suppressed: sequences of target ids that must not be written.
+    """
 
     options: Options
     graph: str
@@ -111,8 +121,8 @@ class Generator:
             raise UserError("texts: expected a list of strings, got one string; put it into a list")
         if prefix is not None and len(prefix) != len(texts):
             raise UserError(f"prefix: {len(prefix)} prefixes for {len(texts)} texts; give one for each, '' for none")
-        search = self._search(options, prefixed=prefix is not None and any(prefix))
-        return self._generate(texts, prefix or [""] * len(texts), search, first=1)
+        plan = self.plan(options, prefixed=prefix is not None and any(prefix))
+        return self._generate(texts, prefix or [""] * len(texts), plan, first=1)
 
     def stream(
         self, lines: Iterable[str], *, window: int = 512, prefix: Iterable[str] | None = None, **options: Any
@@ -133,8 +143,8 @@ class Generator:
         """
         if window < 1:
             raise UserError(f"window: expected at least 1, got {window}")
-        search = self._search(options, prefixed=prefix is not None)
-        return self._stream(lines, window, None if prefix is None else iter(prefix), search)
+        plan = self.plan(options, prefixed=prefix is not None)
+        return self._stream(lines, window, None if prefix is None else iter(prefix), plan)
 
     def score(self, sources: Sequence[str], targets: Sequence[str], batch_size: int = 32) -> list[Scored]:
         """The log-probability of each target, given its source.
@@ -161,41 +171,82 @@ class Generator:
         """The pieces of a target, EOS's last, as the rows of an alignment have them."""
         return [*self._target.encode_pieces(text), *self._target.pieces([EOS])]
 
+    def plan(self, given: Mapping[str, Any], prefixed: bool) -> Plan:
+        """The first part of a call: what its options mean.
+
+        Args:
+            given: options of a call.
+            prefixed: whether outputs have to begin with something.
+
+        Raises:
+            UserError: a wrong option, or one that no graph of the bundle can do.
+        """
+        manifest, where = self.bundle.manifest, str(self.bundle.path)
+        options = options_of(manifest.decoding, given)
+        if options.replace_unknown or options.alignment:
+            find_graph(self.bundle, self.precision, "align")
+        graph = choose_graph(manifest, self.precision, options, prefixed, where)
+        return Plan(options, graph, tuple(map(tuple, suppressed_ids(self._target, options))))
+
+    def sentences(
+        self, texts: Sequence[str], prefixes: Sequence[str], options: Options, first: int = 1
+    ) -> list[Sentence | None]:
+        """The second part of a call: texts as ids; None for a blank one.
+
+        Args:
+            texts: the sources.
+            prefixes: one for each, "" for nothing.
+            options: of the plan.
+            first: the number of the first text, in messages and for sampling.
+
+        Raises:
+            UserError: a text that is no string, with `strict` one that is too long, or a prefix that is longer than
+                the output may be.
+        """
+        for number, text in enumerate(texts, first):
+            if not isinstance(text, str):
+                raise UserError(f"text {number}: expected a string, got {type(text).__name__}")
+        encoded, begins = self._source.encode(list(texts)), self._target.encode(list(prefixes))
+        # A text of nothing but what the tokenizer drops is blank, too.
+        return [
+            self._sentence(ids, begin, number, options) if text.strip() and ids else None
+            for number, (text, ids, begin) in enumerate(zip(texts, encoded, begins, strict=True), first)
+        ]
+
+    def search(self, batch: Sequence[Sentence], plan: Plan) -> list[Candidates]:
+        """The third part of a call: what the plan's graph finds for a batch; all of its sentences begin and end."""
+        shortlist = None if self._shortlist is None else self._shortlist.of(batch)
+        vocabulary = self.bundle.manifest.tokenizers.target.vocabulary_size
+        return candidates(self._graph(plan.graph)(feeds(batch, plan.options, vocabulary, plan.suppressed, shortlist)))
+
+    def hypotheses(self, text: str, sentence: Sentence, found: Candidates, options: Options) -> list[Hypothesis]:
+        """The last part of a call: what was found for a text, as text, with its alignment if that is wanted."""
+        texts = self._target.decode([candidate.tokens for candidate in found])
+        hypotheses = [Hypothesis(written, *one) for written, one in zip(texts, found, strict=True)]
+        return self._aligned(text, sentence, hypotheses, options)
+
     def _stream(
-        self, lines: Iterable[str], window: int, prefixes: Iterator[str] | None, search: _Search
+        self, lines: Iterable[str], window: int, prefixes: Iterator[str] | None, plan: Plan
     ) -> Iterator[list[Hypothesis]]:
         first = 1
         for some in windows(lines, window):
             begins = [""] * len(some) if prefixes is None else list(islice(prefixes, len(some)))
             if len(begins) < len(some):
                 raise UserError(f"prefix: there is none for text {first + len(begins)}; give one for each, '' for none")
-            yield from self._generate([line.rstrip("\r\n") for line in some], begins, search, first)
+            yield from self._generate([line.rstrip("\r\n") for line in some], begins, plan, first)
             first += len(some)
 
-    def _search(self, given: dict[str, Any], prefixed: bool) -> _Search:
-        manifest, where = self.bundle.manifest, str(self.bundle.path)
-        options = options_of(manifest.decoding, given)
-        if options.replace_unknown or options.alignment:
-            find_graph(self.bundle, self.precision, "align")
-        graph = choose_graph(manifest, self.precision, options, prefixed, where)
-        return _Search(options, graph, tuple(map(tuple, suppressed_ids(self._target, options))))
-
     def _generate(
-        self, texts: Sequence[str], prefixes: Sequence[str], search: _Search, first: int
+        self, texts: Sequence[str], prefixes: Sequence[str], plan: Plan, first: int
     ) -> list[list[Hypothesis]]:
         """`first` is the number of the first text in messages."""
-        for number, text in enumerate(texts, first):
-            if not isinstance(text, str):
-                raise UserError(f"text {number}: expected a string, got {type(text).__name__}")
-        encoded, begins = self._source.encode(list(texts)), self._target.encode(list(prefixes))
-        # A text of nothing but what the tokenizer drops is blank, too.
-        filled = [index for index, text in enumerate(texts) if text.strip() and encoded[index]]
-        sentences = [self._sentence(encoded[index], begins[index], first + index, search.options) for index in filled]
-        results = [[Hypothesis("", (), 0.0)] for _ in texts]
-        generated = map_batches(lambda batch: self._decode(batch, search), sentences, search.options.batch_size)
-        for index, sentence, hypotheses in zip(filled, sentences, generated, strict=True):
-            results[index] = self._aligned(texts[index], sentence, hypotheses, search.options)
-        return results
+        sentences = self.sentences(texts, prefixes, plan.options, first)
+        filled = [sentence for sentence in sentences if sentence is not None]
+        found = iter(map_batches(lambda batch: self.search(batch, plan), filled, plan.options.batch_size))
+        return [
+            [NOTHING] if sentence is None else self.hypotheses(text, sentence, next(found), plan.options)
+            for text, sentence in zip(texts, sentences, strict=True)
+        ]
 
     def _sentence(self, ids: list[int], prefix: list[int], number: int, options: Options) -> Sentence:
         limit = self.bundle.manifest.limits.max_source_tokens
@@ -213,14 +264,6 @@ class Generator:
                 "shorten it or raise max_length_extra"
             )
         return sentence
-
-    def _decode(self, batch: Sequence[Sentence], search: _Search) -> list[list[Hypothesis]]:
-        shortlist = None if self._shortlist is None else self._shortlist.of(batch)
-        vocabulary = self.bundle.manifest.tokenizers.target.vocabulary_size
-        inputs = feeds(batch, search.options, vocabulary, search.suppressed, shortlist)
-        found = candidates(self._graph(search.graph)(inputs))
-        texts = iter(self._target.decode([candidate.tokens for some in found for candidate in some]))
-        return [[Hypothesis(next(texts), *candidate) for candidate in some] for some in found]
 
     def _aligned(
         self, text: str, sentence: Sentence, hypotheses: list[Hypothesis], options: Options

@@ -98,7 +98,13 @@ class Decoding(Config):
     Args:
         strategy: the search; the last four are those of CTC and CRF heads.
         beam_size: hypotheses kept; of "diverse" in each group.
+        length_penalty: the exponent above.
+        length_penalty_base: the base above.
         n_best: hypotheses given; of "sample" as many as are drawn.
+        max_length_factor: tokens that may come out for each token of the source, and ...
+        max_length_extra: ... so many more.
+        word_reward: what each token adds to a score.
+        coverage_penalty: what it costs to leave parts of the source unattended.
         patience: a beam is done when `patience * beam_size` hypotheses are finished.
         exhaustive: a beam is done only when no open hypothesis can still win.
         diversity: what a token costs a group of "diverse" for each hypothesis of earlier groups that took it.

@@ -2,7 +2,7 @@
 
 import difflib
 from collections.abc import Iterator
-from typing import Any, Self, TypeVar, get_args
+from typing import Any, Self, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Tag, ValidationError
 
@@ -38,6 +38,18 @@ def parse(schema: type[ConfigType], data: Any, where: str) -> ConfigType:
         raise UserError(_one_line(schema, error, where)) from None
 
 
+def parse_json(schema: type[ConfigType], data: bytes, where: str) -> ConfigType:
+    """Checks JSON in UTF-8 against `schema`.
+
+    Raises:
+        UserError: as `parse`, or it is no JSON.
+    """
+    try:
+        return schema.model_validate_json(data)
+    except ValidationError as error:
+        raise UserError(_one_line(schema, error, where)) from None
+
+
 def _one_line(schema: type[BaseModel], error: ValidationError, where: str) -> str:
     first = error.errors()[0]
     path = first["loc"]
@@ -52,8 +64,14 @@ def _one_line(schema: type[BaseModel], error: ValidationError, where: str) -> st
     if first["type"] == "missing":
         return f"{where}: {key}: this key is required"
     message = first["msg"].removeprefix("Value error, ")
-    got = "" if isinstance(first["input"], dict) else f", got {first['input']!r}"
+    if first["type"] == "json_invalid":
+        return f"{where}: {message}"
+    got = "" if isinstance(first["input"], dict) else f", got {_short(repr(first['input']))}"
     return f"{where}: {key or schema.__name__}: {message}{got}"
+
+
+def _short(value: str, most: int = 200) -> str:
+    return value if len(value) <= most else f"{value[:most]} …"
 
 
 def _walk(schema: Any, path: tuple[int | str, ...]) -> Iterator[tuple[int | str, bool]]:
@@ -81,8 +99,9 @@ def _behind(schema: Any, part: int | str) -> tuple[Any, bool]:
     for alternative in get_args(schema):
         if Tag(str(part)) in getattr(alternative, "__metadata__", ()):
             return alternative, False
-    # An index of a list, or a key of a mapping: its members are the same models.
-    return schema, True
+    # An index of a list, or a key of a mapping, has the same members; the name of a type, such as str, is no key.
+    is_mapping = any(get_origin(kind) is dict for kind in (schema, *get_args(schema)))
+    return schema, isinstance(part, int) or bool(members) or is_mapping
 
 
 def _models(annotation: Any) -> list[type[BaseModel]]:

@@ -12,7 +12,7 @@ import numpy as np
 from keras_s2s.bundle import Bundle
 from keras_s2s.errors import UserError
 from keras_s2s.runtime.batching import map_batches
-from keras_s2s.runtime.feeds import Sentence, feeds, length_limit, source_rows, suppressed_ids
+from keras_s2s.runtime.feeds import Sentence, feeds, length_limit, suppressed_ids
 from keras_s2s.runtime.graph import Candidates, Graph, candidates
 from keras_s2s.runtime.loading import open_bundle
 from keras_s2s.runtime.options import Options, choose_graph, find_graph, options_of
@@ -152,8 +152,7 @@ class Generator:
         Raises:
             UserError: other numbers of sources and targets, or the bundle has no graph "score".
         """
-        found = of_targets(self._target_graph("score"), self._pairs(sources, targets), batch_size)
-        return [Scored(float(scores.sum()), tuple(scores.tolist())) for scores in found]
+        return self.score_pairs(self.pairs(sources, targets), batch_size)
 
     def align(self, sources: Sequence[str], targets: Sequence[str], batch_size: int = 32) -> list[np.ndarray]:
         """Where the model looks as it writes each target: (T+1, S) each, EOS of both sides counted.
@@ -161,7 +160,7 @@ class Generator:
         Raises:
             UserError: other numbers of sources and targets, or the bundle has no graph "align".
         """
-        return of_targets(self._target_graph("align"), self._pairs(sources, targets), batch_size)
+        return of_targets(self._target_graph("align"), self.pairs(sources, targets), batch_size)
 
     def source_pieces(self, text: str) -> list[str]:
         """The pieces of a source, EOS's last, as the columns of an alignment have them."""
@@ -225,6 +224,44 @@ class Generator:
         hypotheses = [Hypothesis(written, *one) for written, one in zip(texts, found, strict=True)]
         return self._aligned(text, sentence, hypotheses, options)
 
+    def pairs(self, sources: Sequence[str], targets: Sequence[str], strict: bool = False) -> list[Pair]:
+        """The first part of scoring: sources and targets as ids.
+
+        Args:
+            sources: those that are too long are cut.
+            targets: as many.
+            strict: refuse a source that is too long.
+
+        Raises:
+            UserError: other numbers of sources and targets, or with `strict` a source that is too long.
+        """
+        if len(sources) != len(targets):
+            raise UserError(f"{len(sources)} sources and {len(targets)} targets; give each source one target")
+        limit = self.bundle.manifest.limits.max_source_tokens
+        rows = [[*ids, EOS] for ids in self._source.encode(list(sources))]
+        for number, row in enumerate(rows, 1):
+            if strict and len(row) > limit:
+                raise UserError(_too_long(number, len(row), limit))
+        endings = [[*ids, EOS] for ids in self._target.encode(list(targets))]
+        return [Pair([*row[:-1][: limit - 1], EOS], ending) for row, ending in zip(rows, endings, strict=True)]
+
+    def score_pairs(self, pairs: Sequence[Pair], batch_size: int = 32) -> list[Scored]:
+        """The second part of scoring.
+
+        Raises:
+            UserError: the bundle has no graph "score".
+        """
+        found = of_targets(self._target_graph("score"), pairs, batch_size)
+        return [Scored(float(scores.sum()), tuple(scores.tolist())) for scores in found]
+
+    def written(self, tokens: Sequence[int]) -> str:
+        """Target ids, without EOS, as text."""
+        return self._target.decode([tokens])[0]
+
+    def written_pieces(self, tokens: Sequence[int]) -> list[str]:
+        """The pieces of target ids, EOS's last, as the rows of an alignment have them."""
+        return self._target.pieces([*tokens, EOS])
+
     def _stream(
         self, lines: Iterable[str], window: int, prefixes: Iterator[str] | None, plan: Plan
     ) -> Iterator[list[Hypothesis]]:
@@ -252,10 +289,9 @@ class Generator:
         limit = self.bundle.manifest.limits.max_source_tokens
         length = len(ids) + 1
         if length > limit:
-            too_long = f"text {number}: {length} source tokens with its end, at most {limit} are allowed"
             if options.strict:
-                raise UserError(f"{too_long}; shorten or split it")
-            logger.warning("%s; truncated", too_long)
+                raise UserError(_too_long(number, length, limit))
+            logger.warning("%s; truncated", _too_long(number, length, limit).partition(";")[0])
         sentence = Sentence([*ids[: limit - 1], EOS], number, prefix)
         longest = length_limit(len(sentence), options)
         if len(prefix) > longest:
@@ -291,14 +327,6 @@ class Generator:
                 pieces[place] = source[int(attention[place, : len(source)].argmax())]
         return self._target.decode_pieces(pieces)
 
-    def _pairs(self, sources: Sequence[str], targets: Sequence[str]) -> list[Pair]:
-        if len(sources) != len(targets):
-            raise UserError(f"{len(sources)} sources and {len(targets)} targets; give each source one target")
-        limit = self.bundle.manifest.limits.max_source_tokens
-        rows = source_rows(self._source, sources, limit)
-        endings = [[*ids, EOS] for ids in self._target.encode(list(targets))]
-        return [Pair(*pair) for pair in zip(rows, endings, strict=True)]
-
     def _target_graph(self, name: str) -> Graph:
         return self._graph(find_graph(self.bundle, self.precision, name))
 
@@ -307,3 +335,7 @@ class Generator:
             path = self.bundle.file(self.bundle.graphs(self.precision)[name].path)
             self._graphs[name] = Graph(path, self._threads)
         return self._graphs[name]
+
+
+def _too_long(number: int, length: int, limit: int) -> str:
+    return f"text {number}: {length} source tokens with its end, at most {limit} are allowed; shorten or split it"

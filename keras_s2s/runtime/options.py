@@ -113,5 +113,5 @@ def find_graph(bundle: Bundle, precision: str, name: str) -> str:
 
 
 def _missing(where: str, precision: str, name: str, manifest: Manifest) -> UserError:
-    there = ", ".join(manifest.graphs[precision])
+    there = ", ".join(graph for graph in manifest.graphs[precision] if "." not in graph)
     return UserError(f"{where}: no graph '{name}' in {precision}, which has {there}; export the bundle with '{name}'")

@@ -13,6 +13,7 @@ from keras_s2s.runtime.feeds import Sentence, feeds
 from keras_s2s.runtime.graph import Candidates, Graph, candidates
 from keras_s2s.runtime.loading import open_bundle
 from keras_s2s.text.padding import pad
+from keras_s2s.text.tokenizer import EOS, PADDING
 
 Arrays = Mapping[str, np.ndarray]
 
@@ -93,6 +94,11 @@ class Steps:
         graphs = {part: Graph(bundle.file(files[name].path), threads) for part, name in step_graphs(graph).items()}
         return cls(graphs, manifest.steps[graph], manifest.tokenizers.target.vocabulary_size)
 
+    def shared(self, decoding: Decoding, suppressed: Sequence[Sequence[int]] = ()) -> tuple[object, ...]:
+        """What is the same for all sentences of a batch: those whose options agree in this can be merged."""
+        options = [getattr(decoding, name) for name in self._options if name in Decoding.model_fields]
+        return (*options, tuple(map(tuple, suppressed)) if "suppressed" in self._options else ())
+
     def start(
         self, sentences: Sequence[Sentence], decoding: Decoding, suppressed: Sequence[Sequence[int]] = ()
     ) -> Batch:
@@ -143,8 +149,23 @@ class Steps:
         read = [name for name in self._finish.inputs if name in self._layouts]
         leaving = self._selected(batch, np.flatnonzero(done), read)
         found = candidates(self._finish({**leaving.state, **leaving.options}))
-        others = None if done.all() else self._selected(batch, np.flatnonzero(~done), self._layouts)
-        return list(zip(leaving.sentences, found, strict=True)), others
+        return list(zip(leaving.sentences, found, strict=True)), self.select(batch, np.flatnonzero(~done))
+
+    def select(self, batch: Batch, places: np.ndarray) -> Batch | None:
+        """The sentences at some places alone; None if there are none."""
+        return self._selected(batch, places, self._layouts) if len(places) else None
+
+    def written(self, batch: Batch, place: int) -> list[int]:
+        """What a sentence has so far, without BOS and EOS: its best finished hypothesis, or else the best open one."""
+        state, length = batch.state, int(batch.state["length"][place])
+        finished = state.get("carry/finished_scores")
+        if finished is not None and finished[place, 0] > -np.inf:
+            tokens, count = state["carry/finished_tokens"][place, 0], int(state["carry/finished_lengths"][place, 0])
+        else:
+            history = state["history/tokens"]
+            tokens, count = history[place * (len(history) // len(batch))], length
+        first = len(tokens) - length
+        return [token for token in tokens[first : first + count].tolist() if token not in (PADDING, EOS)]
 
     def _selected(self, batch: Batch, places: np.ndarray, names: Iterable[str]) -> Batch:
         """Some of the sentences and of the state, with no more padding than they need."""

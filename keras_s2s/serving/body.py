@@ -1,0 +1,95 @@
+"""Reading what a client sends, and waiting no longer than it does."""
+
+import asyncio
+from typing import Any, TypeVar
+
+from pydantic import BaseModel
+from starlette.requests import ClientDisconnect, Request
+
+from keras_s2s.config import parse_json
+from keras_s2s.errors import UserError
+from keras_s2s.serving.refusal import Refusal
+from keras_s2s.serving.service import Pending
+from keras_s2s.serving.settings import Settings
+
+Schema = TypeVar("Schema", bound=BaseModel)
+
+
+async def read_body(request: Request, settings: Settings) -> bytes:
+    """The body of a request.
+
+    Args:
+        request: it.
+        settings: how large it may be, and how long it may take to come.
+
+    Raises:
+        Refusal: it is too large, compressed, or comes too slowly.
+        ClientDisconnect: the client went away.
+    """
+    if request.headers.get("content-encoding", "identity") != "identity":
+        raise Refusal(415, "content-encoding: compressed bodies are not taken; send it as it is")
+    most, seconds = settings.max_bytes, settings.timeout
+    length = request.headers.get("content-length", "")
+    if length.isdecimal() and int(length) > most:
+        raise _too_large(most)
+    parts, size = [], 0
+    try:
+        async with asyncio.timeout(seconds):
+            async for part in request.stream():
+                parts.append(part)
+                size += len(part)
+                if size > most:
+                    raise _too_large(most)
+    except TimeoutError:
+        raise Refusal(408, f"the body did not come within {seconds:g} s") from None
+    return b"".join(parts)
+
+
+def _too_large(most: int) -> Refusal:
+    return Refusal(413, f"the body has more than {most} bytes; send several requests")
+
+
+def parsed(schema: type[Schema], body: bytes) -> Schema:
+    """The body as what it should be.
+
+    Raises:
+        Refusal: it is no JSON, or not of this schema.
+    """
+    try:
+        return parse_json(schema, body, "body")
+    except UserError as error:
+        raise Refusal(422, str(error)) from None
+
+
+async def results_of(pending: Pending, request: Request, seconds: float) -> list[Any]:
+    """Waits for the results of a request.
+
+    Raises:
+        Refusal: they did not come in time, or something unexpected did.
+        ClientDisconnect: the client went away.
+    """
+    if not pending.done.done():
+        gone = asyncio.ensure_future(_gone(request))
+        try:
+            await asyncio.wait({pending.done, gone}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            pending.cancel()
+            gone.cancel()
+        if not pending.done.done():
+            if gone.done() and not gone.cancelled():
+                raise ClientDisconnect
+            raise too_late(seconds)
+    for result in pending.results:
+        if isinstance(result, Exception):
+            raise result
+    return pending.results
+
+
+def too_late(seconds: float) -> Refusal:
+    """The deadline has passed."""
+    return Refusal(504, f"not done within {seconds:g} s; ask for less, or allow more time")
+
+
+async def _gone(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass

@@ -1,0 +1,96 @@
+"""What every request passes: its id, the token, one answer whatever happens, and a line in the log."""
+
+import hmac
+import json
+import logging
+import re
+import time
+import uuid
+from typing import Any
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from keras_s2s.serving.meter import Meter
+
+logger = logging.getLogger("keras_s2s.serving")
+
+OPEN = ("/", "/page.css", "/page.js", "/v2/health/live", "/v2/health/ready")
+"""What needs no token: it tells nothing of the models."""
+CLIENT_GONE = 499
+_ID = re.compile(r"[\w.:-]{1,128}")
+_HEADERS = {
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "no-referrer",
+    "cache-control": "no-store",
+}
+
+
+class Gate:
+    """Middleware around the whole application.
+
+    Args:
+        app: the application.
+        token: without it, as a bearer token, requests are refused; None takes all.
+        meter: is told of each answer.
+    """
+
+    def __init__(self, app: ASGIApp, token: str | None, meter: Meter) -> None:
+        self._app, self._token, self._meter = app, token, meter
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serves one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        begin = time.perf_counter()
+        headers = Headers(scope=scope)
+        given = headers.get("x-request-id", "")
+        request_id = given if _ID.fullmatch(given) else uuid.uuid4().hex
+        facts: dict[str, Any] = {}
+        scope.setdefault("state", {})["facts"] = facts
+        status = 0
+
+        async def noting(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                out = MutableHeaders(scope=message)
+                out["x-request-id"] = request_id
+                for name, value in _HEADERS.items():
+                    out.setdefault(name, value)
+            await send(message)
+
+        try:
+            if self._is_refused(scope["path"], headers):
+                await _answer(noting, 401, "a bearer token is needed", {"www-authenticate": "Bearer"})
+            else:
+                await self._app(scope, receive, noting)
+        except ClientDisconnect:
+            status = status or CLIENT_GONE
+        except Exception:
+            logger.exception("unexpected", extra={"facts": {"request_id": request_id}})
+            if not status:
+                await _answer(noting, 500, f"something unexpected; the log tells more under {request_id}")
+        finally:
+            seconds = time.perf_counter() - begin
+            path = getattr(scope.get("route"), "path", "other")
+            status = facts.pop("status", status)
+            self._meter.answered(path, status, seconds)
+            told = {"request_id": request_id, "method": scope["method"], "path": scope["path"][:200], "status": status}
+            logger.info("request", extra={"facts": told | {"milliseconds": round(1000 * seconds, 2)} | facts})
+
+    def _is_refused(self, path: str, headers: Headers) -> bool:
+        if self._token is None or path in OPEN:
+            return False
+        given = headers.get("authorization", "").encode("latin-1")
+        return not hmac.compare_digest(given, b"Bearer " + self._token.encode())
+
+
+async def _answer(send: Send, status: int, error: str, headers: dict[str, str] | None = None) -> None:
+    body = json.dumps({"error": error}).encode()
+    all_headers = {"content-type": "application/json", "content-length": str(len(body)), **(headers or {})}
+    pairs = [(name.encode(), value.encode()) for name, value in all_headers.items()]
+    await send({"type": "http.response.start", "status": status, "headers": pairs})
+    await send({"type": "http.response.body", "body": body})

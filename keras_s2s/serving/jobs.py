@@ -1,0 +1,74 @@
+"""What an engine works on: one text of a request."""
+
+import time
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from keras_s2s.runtime.feeds import Sentence
+from keras_s2s.runtime.targets import Pair
+
+Found = Any
+"""What a lane finds for a job."""
+
+
+@dataclass(eq=False, slots=True)
+class Job:
+    """One text of a request, on its way through an engine.
+
+    Attributes:
+        key: jobs of the same key may be decoded together.
+        lane: makes a lane for jobs of this key.
+        item: the text as ids.
+        finish: makes of what the lane found what the client gets; it is called in a thread of the engine.
+        end: takes that, or the exception that came in its place; it is called by the engine's `post`.
+        progress: takes the ids written so far, after each step; it is called by the engine's `post`.
+        cancelled: nobody waits for it any more.
+        came: when the request came; seconds of `time.perf_counter`.
+        taken: when a worker took it.
+    """
+
+    key: Hashable
+    lane: Callable[[], "Lane"]
+    item: Sentence | Pair
+    finish: Callable[[Found], Any]
+    end: Callable[[Any], None]
+    progress: Callable[[list[int]], None] | None = None
+    cancelled: bool = False
+    came: float = field(default_factory=time.perf_counter)
+    taken: float = 0.0
+
+
+class Lane(Protocol):
+    """Decodes jobs of one key together.
+
+    Attributes:
+        jobs: those that are on their way.
+    """
+
+    @property
+    def jobs(self) -> list[Job]: ...
+
+    def round(self, coming: list[Job]) -> "Round":
+        """Takes jobs in, does a piece of the work, and gives those that are done. Cancelled ones leave."""
+
+
+@dataclass(frozen=True)
+class Round:
+    """What a piece of work gave.
+
+    Attributes:
+        found: of each job that is done what was found.
+        sources: source tokens of each job of the batch.
+        tokens: how many were written, ends counted.
+        is_step: whether each job of the batch has one token more.
+        first: jobs that have their first token now.
+        written: of each job that wants to know what it has so far.
+    """
+
+    found: list[tuple[Job, Found]]
+    sources: list[int] = field(default_factory=list)
+    tokens: int = 0
+    is_step: bool = False
+    first: list[Job] = field(default_factory=list)
+    written: list[tuple[Job, list[int]]] = field(default_factory=list)

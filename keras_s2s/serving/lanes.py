@@ -1,0 +1,103 @@
+"""How jobs are decoded together: a step at a time, or whole batches of like length."""
+
+import itertools
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any, cast
+
+import numpy as np
+
+from keras_s2s.bundle import Decoding
+from keras_s2s.runtime.feeds import Sentence
+from keras_s2s.runtime.steps import Batch, Steps
+from keras_s2s.serving.jobs import Found, Job, Round
+
+
+class StepLane:
+    """A batch that jobs join at the next step and leave when they are done.
+
+    Args:
+        steps: the graphs.
+        decoding: options of all jobs; limits and prefixes are their own.
+        suppressed: sequences of target ids that must not be written.
+    """
+
+    def __init__(self, steps: Steps, decoding: Decoding, suppressed: Sequence[Sequence[int]]) -> None:
+        self._steps, self._decoding, self._suppressed = steps, decoding, suppressed
+        self._jobs: dict[int, Job] = {}
+        self._numbers = itertools.count()
+        self._batch: Batch | None = None
+
+    @property
+    def jobs(self) -> list[Job]:
+        """In the order of the batch."""
+        return list(self._jobs.values())
+
+    def round(self, coming: list[Job]) -> Round:
+        """One token more for each job."""
+        self._drop_cancelled()
+        self._join(coming)
+        if self._batch is None:
+            return Round([])
+        batch = self._steps.advance(self._batch)
+        written = [
+            (job, self._steps.written(batch, place))
+            for place, job in enumerate(self._jobs.values())
+            if job.progress is not None
+        ]
+        lengths = [len(sentence) for sentence in batch.sentences]
+        finished, self._batch = self._steps.finished(batch)
+        found = [(self._jobs.pop(sentence.number), candidates) for sentence, candidates in finished]
+        return Round(found, lengths, len(lengths), True, coming, written)
+
+    def _drop_cancelled(self) -> None:
+        if self._batch is None or not any(job.cancelled for job in self._jobs.values()):
+            return
+        stays = [not job.cancelled for job in self._jobs.values()]
+        self._batch = self._steps.select(self._batch, np.flatnonzero(stays))
+        self._jobs = {number: job for number, job in self._jobs.items() if not job.cancelled}
+
+    def _join(self, coming: list[Job]) -> None:
+        if not coming:
+            return
+        # Within the lane a number says whose a sentence is.
+        numbered = {next(self._numbers): job for job in coming}
+        sentences = [replace(cast(Sentence, job.item), number=number) for number, job in numbered.items()]
+        started = self._steps.start(sentences, self._decoding, self._suppressed)
+        self._batch = started if self._batch is None else self._steps.merge(self._batch, started)
+        self._jobs |= numbered
+
+
+class WholeLane:
+    """Batches of like length, each from its beginning to its end; the job that waits longest is in the next one.
+
+    Args:
+        run: gives what it finds for each item of a batch.
+        count: tells how many tokens were written of what was found.
+        batch_size: the most items of a batch.
+    """
+
+    def __init__(
+        self, run: Callable[[list[Any]], Sequence[Found]], count: Callable[[Found], int], batch_size: int
+    ) -> None:
+        self._run, self._count, self._batch_size = run, count, batch_size
+        self._waiting: list[Job] = []
+
+    @property
+    def jobs(self) -> list[Job]:
+        """In the order in which they came."""
+        return list(self._waiting)
+
+    def round(self, coming: list[Job]) -> Round:
+        """One batch."""
+        waiting = [job for job in (*self._waiting, *coming) if not job.cancelled]
+        if not waiting:
+            self._waiting = []
+            return Round([])
+        near = sorted(waiting, key=lambda job: abs(len(job.item) - len(waiting[0].item)))
+        batch = near[: self._batch_size]
+        self._waiting = [*batch, *near[self._batch_size :]]  # All, should the run fail.
+        found = list(zip(batch, self._run([job.item for job in batch]), strict=True))
+        chosen = set(map(id, batch))
+        self._waiting = [job for job in waiting if id(job) not in chosen]
+        return Round(found, [len(job.item) for job in batch], sum(self._count(one) for _, one in found))

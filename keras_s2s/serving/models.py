@@ -1,0 +1,90 @@
+"""The models of a server, each of which may be replaced while it serves."""
+
+import asyncio
+import logging
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from keras_s2s.bundle import MANIFEST
+from keras_s2s.errors import UserError
+from keras_s2s.serving.loaded import How, Loaded
+from keras_s2s.serving.meter import Meter
+from keras_s2s.serving.refusal import Refusal
+
+logger = logging.getLogger(__name__)
+
+_SECONDS = 1.0
+"""Between two looks at the bundles."""
+
+
+class Models:
+    """Bundles by the names of their folders.
+
+    Args:
+        paths: folders of bundles.
+        how: they are loaded.
+
+    Raises:
+        UserError: as `Loaded`, or two folders have the same name.
+    """
+
+    def __init__(self, paths: Sequence[Path], how: How) -> None:
+        self._how = how
+        self._paths = {path.resolve().name: path for path in paths}
+        if len(self._paths) < len(paths):
+            raise UserError("two bundles' folders have the same name, by which clients ask for a model; rename one")
+        self._stamps = {name: _stamp(path) for name, path in self._paths.items()}
+        self._loaded = {name: Loaded(path, how) for name, path in self._paths.items()}
+
+    def __iter__(self) -> Iterator[Loaded]:
+        """All, as they are now."""
+        return iter(list(self._loaded.values()))
+
+    def find(self, name: str | None) -> Loaded:
+        """A model by its name; the only one needs none.
+
+        Raises:
+            Refusal: there is none of that name, or several and no name.
+        """
+        there = ", ".join(self._loaded)
+        if name is None:
+            if len(self._loaded) > 1:
+                raise Refusal(422, f"model: this server has several, say which; it has {there}")
+            (name,) = self._loaded
+        if name not in self._loaded:
+            raise Refusal(404, f"model: no '{name[:100]}'; this server has {there}")
+        return self._loaded[name]
+
+    async def watch(self, meter: Meter) -> None:
+        """Looks again and again whether a bundle was replaced; the old one serves until the new one is verified.
+
+        A bundle that cannot be loaded is tried again, as it may still be on its way; the log says once why.
+        """
+        complaints: dict[str, str] = {}
+        while True:
+            await asyncio.sleep(_SECONDS)
+            for name, path in self._paths.items():
+                stamp = _stamp(path)
+                if stamp == self._stamps[name]:
+                    continue
+                try:
+                    loaded = await asyncio.to_thread(Loaded, path, self._how)
+                except Exception as error:
+                    if complaints.get(name) != str(error):
+                        complaints[name] = str(error)
+                        meter.reloaded(name, "failed")
+                        logger.error("reload failed", extra={"facts": {"model": name, "error": str(error)}})
+                    continue
+                complaints.pop(name, None)
+                self._loaded[name], self._stamps[name] = loaded, stamp
+                meter.reloaded(name, "replaced")
+                logger.info("reloaded", extra={"facts": {"model": name, "created": loaded.manifest.created}})
+
+
+def _stamp(path: Path) -> tuple[int, ...] | None:
+    """What is another one when bundle.json is another file; None where there is none."""
+    try:
+        found = (path / MANIFEST).stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_mtime_ns, found.st_size

@@ -1,0 +1,15 @@
+"""Why a request gets no answer."""
+
+
+class Refusal(Exception):
+    """A request that is not answered as it was meant.
+
+    Args:
+        status: of HTTP, 4xx or 5xx.
+        message: one line: what, what was expected, what to do.
+        retry_after: seconds after which it may be tried again.
+    """
+
+    def __init__(self, status: int, message: str, retry_after: int | None = None) -> None:
+        super().__init__(message)
+        self.status, self.message, self.retry_after = status, message, retry_after

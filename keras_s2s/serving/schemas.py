@@ -1,0 +1,176 @@
+"""What clients send and get, as JSON."""
+
+import inspect
+import re
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, create_model
+
+from keras_s2s.bundle import Decoding
+
+
+class Body(BaseModel):
+    """A request's body: typed, and without keys that are not known."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+def _explained(schema: type[BaseModel]) -> dict[str, str]:
+    """What a config's docstring says of its fields."""
+    documented = inspect.cleandoc(schema.__doc__ or "").partition("Args:\n")[2]
+    return {
+        name: " ".join(text.split())
+        for name, text in re.findall(r"^ {4}(\w+): ((?:.+\n?(?:^ {8}.*\n?)*))", documented, re.M)
+    }
+
+
+def _options() -> dict[str, Any]:
+    """The fields of `Decoding`, all of which may be left out."""
+    explained = _explained(Decoding)
+    fields: dict[str, Any] = {}
+    for name, field in Decoding.model_fields.items():
+        kind: Any = field.annotation
+        if name == "suppress":
+            kind = Annotated[list[str], Field(max_length=100)]
+        for rule in field.metadata:
+            kind = Annotated[kind, rule]
+        fields[name] = (kind | None, Field(default=None, description=explained[name]))
+    return fields
+
+
+Text = Annotated[str, Field(description="A text.")]
+Texts = Annotated[list[str], Field(min_length=1, description="Texts, answered in this order.")]
+
+
+class _Generate(Body):
+    """What to generate."""
+
+    model: str | None = Field(default=None, description="Needed where the server has several.")
+    text: Text | Texts
+    prefix: str | list[str] | None = Field(
+        default=None, description="What the output begins with; of several texts one for each, '' for nothing."
+    )
+    stream: bool = Field(default=False, description="Answer with server-sent events while tokens are written.")
+    tokens: bool = Field(default=False, description="Give the ids of each output.")
+    token_scores: bool = Field(default=False, description="Give the log-probability of each token and of the end.")
+    alignment: bool = Field(default=False, description="Give where the model looked.")
+    replace_unknown: bool = Field(default=False, description="Write the source's part for an unknown token.")
+    timeout: float | None = Field(default=None, gt=0, allow_inf_nan=False, description="Seconds this may take.")
+
+
+GenerateRequest: Any = create_model("GenerateRequest", __base__=_Generate, **_options())
+OPTIONS = ("replace_unknown", "alignment", *Decoding.model_fields)
+
+
+class Alignment(BaseModel):
+    """Where the model looked: a row of weights for each piece of the target, over the pieces of the source."""
+
+    source: list[str]
+    target: list[str]
+    weights: list[list[float]]
+
+
+class HypothesisOut(BaseModel):
+    """An output; what was not asked for is missing."""
+
+    text: str
+    score: float = Field(description="Its log-probability, divided by the length penalty.")
+    tokens: list[int] | None = None
+    token_scores: list[float] | None = None
+    alignment: Alignment | None = None
+
+
+class Result(BaseModel):
+    """What a text gave, best first."""
+
+    hypotheses: list[HypothesisOut]
+
+
+class GenerateResponse(BaseModel):
+    """One result for each text."""
+
+    model: str
+    results: list[Result]
+
+
+class ScoreRequest(Body):
+    """How likely are given outputs?"""
+
+    model: str | None = Field(default=None, description="Needed where the server has several.")
+    source: Text | Texts
+    target: Text | Texts = Field(description="As many as sources.")
+    timeout: float | None = Field(default=None, gt=0, allow_inf_nan=False, description="Seconds this may take.")
+
+
+class Score(BaseModel):
+    """Of a target."""
+
+    log_probability: float
+    perplexity: float
+    token_scores: list[float] = Field(description="Of each token, and of the end.")
+
+
+class ScoreResponse(BaseModel):
+    """One for each pair."""
+
+    model: str
+    results: list[Score]
+
+
+class Problem(BaseModel):
+    """Why there is no answer."""
+
+    error: str
+
+
+class ModelEntry(BaseModel):
+    """A model of the server."""
+
+    name: str
+    task: str
+    created: str
+    precision: str
+    graphs: dict[str, str] = Field(description="Each graph, and how the texts of several requests share its batches.")
+    decoding: dict[str, Any] = Field(description="The defaults.")
+    limits: dict[str, int]
+
+
+class ModelList(BaseModel):
+    """All models."""
+
+    models: list[ModelEntry]
+
+
+class Card(ModelEntry):
+    """What there is to know of a model; more of bundle.json stands beside it."""
+
+    model_config = ConfigDict(extra="allow")
+
+    metrics: dict[str, Any]
+    verification: dict[str, Any]
+    versions: dict[str, str]
+
+
+_WHY = {
+    401: "The token is missing or wrong.",
+    404: "No such model.",
+    408: "The body came too slowly.",
+    413: "Too many bytes or texts.",
+    415: "A compressed body.",
+    422: "No JSON, or a wrong key, option or text.",
+    429: "Too much waits; `Retry-After` says when to try again.",
+    500: "Something unexpected.",
+    504: "Not done in time.",
+}
+PROBLEMS: dict[int | str, dict[str, Any]] = {
+    status: {"model": Problem, "description": why} for status, why in _WHY.items()
+}
+GENERATE_EXAMPLES = {
+    "one text": {"value": {"text": "Tuesday, the 5th of March 2013"}},
+    "the three best of each of two": {
+        "value": {"text": ["5 mars 2013", "March 5th, 2013"], "beam_size": 4, "n_best": 3, "token_scores": True}
+    },
+    "with a prefix": {"value": {"text": "5 mars 2013", "prefix": "2013"}},
+    "a stream": {"value": {"text": "5 mars 2013", "stream": True}},
+}
+SCORE_EXAMPLES = {"one pair": {"value": {"source": "5 mars 2013", "target": "2013-03-05"}}}

@@ -1,0 +1,66 @@
+"""The server as a process: it listens, and at a signal it finishes what it has taken."""
+
+import signal
+import socket
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import uvicorn
+
+from keras_s2s.errors import UserError
+from keras_s2s.serving.app import make_app
+from keras_s2s.serving.loaded import How
+from keras_s2s.serving.logs import log_as_json
+from keras_s2s.serving.models import Models
+from keras_s2s.serving.settings import Settings
+
+
+def serve(paths: Sequence[Path], settings: Settings, host: str, port: int, say: Callable[[str], None]) -> None:
+    """Serves bundles until SIGTERM or SIGINT comes.
+
+    Args:
+        paths: folders of bundles.
+        settings: of the server.
+        host: the address that it listens at.
+        port: the port; 0 takes a free one.
+        say: is told in a line where it listens.
+
+    Raises:
+        UserError: a bundle that cannot be loaded, or an address that cannot be had.
+    """
+    # A worker that comes back from a graph would wait for the event loop as long as this.
+    sys.setswitchinterval(0.001)
+    models = Models(paths, How(settings.precision, settings.threads, settings.batch_size))
+    listening = _listen(host, port)
+    config = uvicorn.Config(
+        make_app(models, settings),
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=int(settings.timeout) + 1,
+    )
+    log_as_json()
+    say(f"serving {', '.join(loaded.name for loaded in models)} at {_url(listening)}")
+    # uvicorn raises a signal again when it has stopped; by then it has been obeyed.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: None)
+    uvicorn.Server(config).run(sockets=[listening])
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    try:
+        family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        listening = socket.socket(family, socket.SOCK_STREAM)
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind(address)
+        listening.listen(2048)
+    except OSError as error:
+        message = f"{host}:{port}: cannot be listened at: {error.strerror}; choose another --host or --port"
+        raise UserError(message) from None
+    return listening
+
+
+def _url(listening: socket.socket) -> str:
+    host, port = listening.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

@@ -1,0 +1,43 @@
+"""What a server is told."""
+
+import os
+
+from pydantic import Field
+
+from keras_s2s.config import Config
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+class Settings(Config):
+    """How a server works, and what it takes.
+
+    Args:
+        precision: which of the bundles' graphs.
+        workers: batches at a time, each on a thread of its own.
+        threads: of an operator.
+        batch_size: the most texts of a batch.
+        queue: the most texts that wait before requests are refused.
+        timeout: seconds that a request may take.
+        max_bytes: of a request's body.
+        max_texts: of a request.
+        max_beam: hypotheses a text: of a beam, of all groups of one, or drawn.
+        max_tokens: that may come out for a text.
+        token: without it, as a bearer token, requests are refused; None takes all.
+        log_text: whether the log may tell texts.
+    """
+
+    precision: str = "int8"
+    workers: int = Field(default_factory=_cores, ge=1)
+    threads: int = Field(default=1, ge=1)
+    batch_size: int = Field(default=32, ge=1)
+    queue: int = Field(default=64, ge=1)
+    timeout: float = Field(default=30.0, gt=0, allow_inf_nan=False)
+    max_bytes: int = Field(default=1_000_000, ge=1)
+    max_texts: int = Field(default=64, ge=1)
+    max_beam: int = Field(default=16, ge=1)
+    max_tokens: int = Field(default=1_000, ge=1)
+    token: str | None = Field(default=None, min_length=1, repr=False)
+    log_text: bool = False

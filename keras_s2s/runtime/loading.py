@@ -7,19 +7,22 @@ import onnxruntime
 
 from keras_s2s.bundle import Bundle, read, verify
 from keras_s2s.errors import UserError
+from keras_s2s.runtime.safety import check_graphs
 
 
 def open_bundle(path: str | os.PathLike[str], precision: str, threads: int | None) -> Bundle:
     """Reads a bundle and checks that its graphs of a precision can be used.
 
     Raises:
-        UserError: no bundle, a wrong key or hash, an unknown precision, no threads, an onnxruntime that is too old.
+        UserError: no bundle, a wrong key or hash, an unknown precision, no threads, an onnxruntime that is too old, or
+            as `check_graphs`.
     """
     bundle = read(path)
     if threads is not None and threads < 1:
         raise UserError(f"threads: expected at least 1, got {threads}")
     _check_onnxruntime(bundle)
     verify(bundle, _needed(bundle, precision))
+    check_graphs(bundle, precision)
     return bundle
 
 

@@ -1,10 +1,11 @@
 """Typed, frozen configuration, and one clear line when a key or a value is wrong."""
 
 import difflib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Self, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Tag, ValidationError
+from pydantic_core import ErrorDetails
 
 from keras_s2s.errors import UserError
 
@@ -51,7 +52,7 @@ def parse_json(schema: type[ConfigType], data: bytes, where: str) -> ConfigType:
 
 
 def _one_line(schema: type[BaseModel], error: ValidationError, where: str) -> str:
-    first = error.errors()[0]
+    first = _nearest(schema, error.errors())
     path = first["loc"]
     # A union adds the tag of the chosen member to the path, which is no key of the file.
     steps = list(_walk(schema, path))
@@ -68,6 +69,15 @@ def _one_line(schema: type[BaseModel], error: ValidationError, where: str) -> st
         return f"{where}: {message}"
     got = "" if isinstance(first["input"], dict) else f", got {_short(repr(first['input']))}"
     return f"{where}: {key or schema.__name__}: {message}{got}"
+
+
+def _nearest(schema: type[BaseModel], errors: Sequence[ErrorDetails]) -> ErrorDetails:
+    """The first error; where no kind of several fits, that of the kind that comes nearest."""
+    first, path = errors[0], errors[0]["loc"]
+    if not path or list(_walk(schema, path))[-1][1]:
+        return first
+    kinds = [error for error in errors if error["loc"][: len(path) - 1] == path[:-1]]
+    return max(kinds, key=lambda error: (len(error["loc"]), not error["type"].endswith("_type")))
 
 
 def _short(value: str, most: int = 200) -> str:

@@ -12,12 +12,19 @@ from keras_s2s.errors import UserError
 _LOG_LEVEL = "TF_CPP_MIN_LOG_LEVEL"
 
 
+def training_packages(verb: str) -> contextlib.AbstractContextManager[None]:
+    """`needed_packages` of the extra "train"."""
+    return needed_packages(verb, "train", "the training packages")
+
+
 @contextlib.contextmanager
-def training_packages(verb: str) -> Iterator[None]:
+def needed_packages(verb: str, extra: str, what: str = "packages of its own") -> Iterator[None]:
     """Says in one line what to install when the block imports a package that is not there.
 
     Args:
         verb: who needs it.
+        extra: of this package, which has it.
+        what: the extra in words.
 
     Raises:
         UserError: a package is missing.
@@ -28,9 +35,7 @@ def training_packages(verb: str) -> Iterator[None]:
         package = (error.name or "keras_s2s").split(".")[0]
         if package == "keras_s2s":
             raise
-        raise UserError(
-            f'{verb} needs the training packages, and {package} is missing; pip install "keras_s2s[train]"'
-        ) from error
+        raise UserError(f'{verb} needs {what}, and {package} is missing; pip install "keras_s2s[{extra}]"') from error
 
 
 def import_tensorflow() -> None:

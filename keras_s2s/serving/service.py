@@ -171,7 +171,8 @@ class Service:
 
     def _plan(self, loaded: Loaded, given: Mapping[str, Any], prefixed: bool) -> Plan:
         with _refused(loaded):
-            plan = loaded.plan(tuple(sorted(given.items())), prefixed)
+            known = {name: tuple(value) if isinstance(value, list) else value for name, value in given.items()}
+            plan = loaded.plan(tuple(sorted({**known, "strict": True}.items())), prefixed)
         options, most = plan.options, self.settings.max_beam
         groups = loaded.manifest.diverse_groups if options.strategy == "diverse" else 1
         hypotheses = max(options.beam_size * groups, options.n_best)

@@ -3,6 +3,7 @@
 import random
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -364,17 +365,23 @@ def serve(
     rng = np.random.default_rng(seed)
     waiting = [sentences[place] for place in rng.permutation(len(sentences))]
     batch: Batch | None = None
+    done = np.zeros(0, int)
     while waiting or batch is not None:
         count = rng.integers(0, 4)
         coming, waiting = waiting[:count], waiting[count:]
-        if coming:
-            new = steps.start(coming, decoding, suppressed)
-            if batch is not None:
-                new = steps.merge(batch, new) if rng.random() < 0.5 else steps.merge(new, batch)
+        new = steps.start(coming, decoding, suppressed) if coming else None
+        if batch is None:
             batch = new
+        elif new is None or rng.random() < 0.7:
+            batch = steps.exchange(batch, done, new)
+        else:
+            rest = steps.exchange(batch, done)
+            batch = new if rest is None else steps.exchange(new, (), rest)
+        done = np.zeros(0, int)
         if batch is not None:
-            before, batch = batch, steps.advance(batch)
-            left, batch = steps.finished(batch) if rng.random() < 0.7 else ([], batch)
+            before = replace(batch, state={name: value.copy() for name, value in batch.state.items()})
+            batch = steps.advance(batch)
+            left, done = steps.finished(batch) if rng.random() < 0.7 else ([], done)
             yield before, left
 
 

@@ -133,8 +133,10 @@ class StepwiseForm:
         while waiting or batch is not None:
             if waiting:
                 new = steps.start(waiting[:_AT_ONCE], decoding, suppressed)
-                batch, waiting = new if batch is None else steps.merge(batch, new), waiting[_AT_ONCE:]
+                batch, waiting = new if batch is None else steps.exchange(batch, (), new), waiting[_AT_ONCE:]
             assert batch is not None
-            results, batch = steps.finished(steps.advance(batch))
+            batch = steps.advance(batch)
+            results, places = steps.finished(batch)
+            batch = steps.exchange(batch, places)
             found |= {sentence.number: some for sentence, some in results}
         return [found[number] for number in range(len(sentences))]

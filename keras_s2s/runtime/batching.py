@@ -13,8 +13,6 @@ def map_batches(
 ) -> list[Result]:
     """Applies `function` to batches of at most `batch_size` items of like length.
 
-    The longest items come first: where memory is short, that shows at once.
-
     Args:
         function: gives one result for each item of a batch.
         items: the ids of each sentence, or whatever else has a length.
@@ -23,9 +21,16 @@ def map_batches(
     Returns:
         The result of each item, in the order of `items`.
     """
-    order = sorted(range(len(items)), key=lambda index: -len(items[index]))
     results: dict[int, Result] = {}
-    for start in range(0, len(order), batch_size):
-        indices = order[start : start + batch_size]
+    for indices in of_like_length([len(item) for item in items], batch_size):
         results.update(zip(indices, function([items[index] for index in indices]), strict=True))
     return [results[index] for index in range(len(items))]
+
+
+def of_like_length(lengths: Sequence[int], batch_size: int) -> list[list[int]]:
+    """The places of items in batches of at most `batch_size`.
+
+    The longest items come first: where memory is short, that shows at once.
+    """
+    order = sorted(range(len(lengths)), key=lambda index: -lengths[index])
+    return [order[start : start + batch_size] for start in range(0, len(order), batch_size)]

@@ -2,24 +2,27 @@
 
 import logging
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import islice
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 
 from keras_s2s.bundle import Bundle
 from keras_s2s.errors import UserError
-from keras_s2s.runtime.batching import map_batches
 from keras_s2s.runtime.feeds import Sentence, feeds, length_limit, suppressed_ids
 from keras_s2s.runtime.graph import Candidates, Graph, candidates
+from keras_s2s.runtime.in_order import in_order
 from keras_s2s.runtime.loading import open_bundle
 from keras_s2s.runtime.options import Options, choose_graph, find_graph, options_of
 from keras_s2s.runtime.scoring import Scored
 from keras_s2s.runtime.shortlist import ShortlistTable
 from keras_s2s.runtime.targets import Pair, of_targets
 from keras_s2s.runtime.windows import windows
+from keras_s2s.runtime.workers import Place, Workers
 from keras_s2s.text.tokenizer import EOS, UNKNOWN, Tokenizer
 
 logger = logging.getLogger(__name__)
@@ -64,6 +67,16 @@ class Plan:
     suppressed: tuple[tuple[int, ...], ...]
 
 
+class _Filled(NamedTuple):
+    """A text that is not blank, and its ids."""
+
+    text: str
+    sentence: Sentence
+
+
+_EVERYWHERE = Place()
+
+
 class Generator:
     """A bundle, ready to generate.
 
@@ -78,7 +91,8 @@ class Generator:
         self.bundle = bundle
         self.precision = precision
         self._threads = threads
-        self._graphs: dict[str, Graph] = {}
+        self._graphs: dict[tuple[str, int | None], Graph] = {}
+        self._loading = threading.Lock()
         tokenizers, shortlist = bundle.manifest.tokenizers, bundle.manifest.shortlist
         self._source = Tokenizer.load(bundle.file(tokenizers.source.path))
         is_joint = tokenizers.source.path == tokenizers.target.path
@@ -92,7 +106,8 @@ class Generator:
         Args:
             path: the bundle's folder.
             precision: which of the bundle's graphs to use.
-            threads: how many threads one operator may use; None leaves it to onnxruntime.
+            threads: how many cores to use; None is all. A batch alone is computed on all of them, of several batches
+                each on one.
 
         Raises:
             UserError: no bundle, a wrong key or hash, an unknown precision, an onnxruntime that is too old.
@@ -122,19 +137,30 @@ class Generator:
         if prefix is not None and len(prefix) != len(texts):
             raise UserError(f"prefix: {len(prefix)} prefixes for {len(texts)} texts; give one for each, '' for none")
         plan = self.plan(options, prefixed=prefix is not None and any(prefix))
-        return self._generate(texts, prefix or [""] * len(texts), plan, first=1)
+        with Workers(self._threads) as workers:
+            return self._begin(texts, prefix or [""] * len(texts), plan, 1, workers)()
 
     def stream(
-        self, lines: Iterable[str], *, window: int = 512, prefix: Iterable[str] | None = None, **options: Any
+        self,
+        lines: Iterable[str],
+        *,
+        window: int = 512,
+        full: bool = False,
+        first: int = 1,
+        prefix: Iterable[str] | None = None,
+        **options: Any,
     ) -> Iterator[list[Hypothesis]]:
         """Generates hypotheses for each line, in order, while lines still come.
 
         Lines that are there are decoded together, up to `window` of them; a line that comes alone is answered
-        alone. `lines` is read in another thread, at most one window ahead.
+        alone. `lines` is read in another thread, a few windows ahead.
 
         Args:
             lines: the sources; a line's end is not part of its text.
             window: how many lines are taken together at most.
+            full: always wait for a full window, so that each run decodes the same lines together; for lines that do
+                not wait for an answer.
+            first: the number of the first line, in messages and for sampling.
             prefix: as many as there are lines, as in a call.
             options: those of a call.
 
@@ -144,7 +170,8 @@ class Generator:
         if window < 1:
             raise UserError(f"window: expected at least 1, got {window}")
         plan = self.plan(options, prefixed=prefix is not None)
-        return self._stream(lines, window, None if prefix is None else iter(prefix), plan)
+        begins = None if prefix is None else iter(prefix)
+        return self._stream(windows(lines, window, full), window, begins, plan, first)
 
     def score(self, sources: Sequence[str], targets: Sequence[str], batch_size: int = 32) -> list[Scored]:
         """The log-probability of each target, given its source.
@@ -212,17 +239,20 @@ class Generator:
             for number, (text, ids, begin) in enumerate(zip(texts, encoded, begins, strict=True), first)
         ]
 
-    def search(self, batch: Sequence[Sentence], plan: Plan) -> list[Candidates]:
+    def search(self, batch: Sequence[Sentence], plan: Plan, place: Place = _EVERYWHERE) -> list[Candidates]:
         """The third part of a call: what the plan's graph finds for a batch; all of its sentences begin and end."""
         shortlist = None if self._shortlist is None else self._shortlist.of(batch)
         vocabulary = self.bundle.manifest.tokenizers.target.vocabulary_size
-        return candidates(self._graph(plan.graph)(feeds(batch, plan.options, vocabulary, plan.suppressed, shortlist)))
+        inputs = feeds(batch, plan.options, vocabulary, plan.suppressed, shortlist)
+        return candidates(self._graph(plan.graph, place)(inputs, place.stop))
 
-    def hypotheses(self, text: str, sentence: Sentence, found: Candidates, options: Options) -> list[Hypothesis]:
+    def hypotheses(
+        self, text: str, sentence: Sentence, found: Candidates, options: Options, place: Place = _EVERYWHERE
+    ) -> list[Hypothesis]:
         """The last part of a call: what was found for a text, as text, with its alignment if that is wanted."""
         texts = self._target.decode([candidate.tokens for candidate in found])
         hypotheses = [Hypothesis(written, *one) for written, one in zip(texts, found, strict=True)]
-        return self._aligned(text, sentence, hypotheses, options)
+        return self._aligned(text, sentence, hypotheses, options, place)
 
     def pairs(self, sources: Sequence[str], targets: Sequence[str], strict: bool = False) -> list[Pair]:
         """The first part of scoring: sources and targets as ids.
@@ -263,27 +293,49 @@ class Generator:
         return self._target.pieces([*tokens, EOS])
 
     def _stream(
-        self, lines: Iterable[str], window: int, prefixes: Iterator[str] | None, plan: Plan
+        self, taken: Iterable[list[str] | None], window: int, prefixes: Iterator[str] | None, plan: Plan, first: int
     ) -> Iterator[list[Hypothesis]]:
-        first = 1
-        for some in windows(lines, window):
+        with Workers(self._threads) as workers:
+            ahead = 1 + workers.cores * plan.options.batch_size // window
+            yield from in_order(self._begun(taken, prefixes, plan, first, workers), ahead)
+
+    def _begun(
+        self,
+        taken: Iterable[list[str] | None],
+        prefixes: Iterator[str] | None,
+        plan: Plan,
+        first: int,
+        workers: Workers,
+    ) -> Iterator[Callable[[], list[list[Hypothesis]]] | None]:
+        for some in taken:
+            if some is None:
+                yield None
+                continue
             begins = [""] * len(some) if prefixes is None else list(islice(prefixes, len(some)))
             if len(begins) < len(some):
                 raise UserError(f"prefix: there is none for text {first + len(begins)}; give one for each, '' for none")
-            yield from self._generate([line.rstrip("\r\n") for line in some], begins, plan, first)
+            yield self._begin([line.rstrip("\r\n") for line in some], begins, plan, first, workers)
             first += len(some)
 
-    def _generate(
-        self, texts: Sequence[str], prefixes: Sequence[str], plan: Plan, first: int
-    ) -> list[list[Hypothesis]]:
-        """`first` is the number of the first text in messages."""
+    def _begin(
+        self, texts: Sequence[str], prefixes: Sequence[str], plan: Plan, first: int, workers: Workers
+    ) -> Callable[[], list[list[Hypothesis]]]:
+        """Gives what waits for the hypotheses of texts that are being decoded; `first` is the number of the first."""
         sentences = self.sentences(texts, prefixes, plan.options, first)
-        filled = [sentence for sentence in sentences if sentence is not None]
-        found = iter(map_batches(lambda batch: self.search(batch, plan), filled, plan.options.batch_size))
-        return [
-            [NOTHING] if sentence is None else self.hypotheses(text, sentence, next(found), plan.options)
-            for text, sentence in zip(texts, sentences, strict=True)
-        ]
+        both = zip(texts, sentences, strict=True)
+        filled = [_Filled(text, sentence) for text, sentence in both if sentence is not None]
+        lengths = [len(one.sentence) for one in filled]
+        results = workers.begin(partial(self._of_batch, plan), filled, lengths, plan.options.batch_size)
+
+        def hypotheses() -> list[list[Hypothesis]]:
+            found = iter(results())
+            return [[NOTHING] if sentence is None else next(found) for sentence in sentences]
+
+        return hypotheses
+
+    def _of_batch(self, plan: Plan, batch: Sequence[_Filled], place: Place) -> list[list[Hypothesis]]:
+        found = self.search([one.sentence for one in batch], plan, place)
+        return [self.hypotheses(*one, some, plan.options, place) for one, some in zip(batch, found, strict=True)]
 
     def _sentence(self, ids: list[int], prefix: list[int], number: int, options: Options) -> Sentence:
         limit = self.bundle.manifest.limits.max_source_tokens
@@ -302,14 +354,14 @@ class Generator:
         return sentence
 
     def _aligned(
-        self, text: str, sentence: Sentence, hypotheses: list[Hypothesis], options: Options
+        self, text: str, sentence: Sentence, hypotheses: list[Hypothesis], options: Options, place: Place
     ) -> list[Hypothesis]:
         """Hypotheses with their alignments, and with pieces of the source for unknown tokens, if that is wanted."""
         unknown = options.replace_unknown and any(UNKNOWN in h.tokens for h in hypotheses)
         if not (options.alignment or unknown):
             return hypotheses
         pairs = [Pair(sentence.ids, [*h.tokens, EOS]) for h in hypotheses]
-        looked = of_targets(self._target_graph("align"), pairs, options.batch_size)
+        looked = of_targets(self._target_graph("align", place), pairs, options.batch_size)
         if unknown:
             pieces = self._source.encode_pieces(text)[: len(sentence) - 1]
             hypotheses = [
@@ -327,14 +379,16 @@ class Generator:
                 pieces[place] = source[int(attention[place, : len(source)].argmax())]
         return self._target.decode_pieces(pieces)
 
-    def _target_graph(self, name: str) -> Graph:
-        return self._graph(find_graph(self.bundle, self.precision, name))
+    def _target_graph(self, name: str, place: Place = _EVERYWHERE) -> Graph:
+        return self._graph(find_graph(self.bundle, self.precision, name), place)
 
-    def _graph(self, name: str) -> Graph:
-        if name not in self._graphs:
-            path = self.bundle.file(self.bundle.graphs(self.precision)[name].path)
-            self._graphs[name] = Graph(path, self._threads)
-        return self._graphs[name]
+    def _graph(self, name: str, place: Place) -> Graph:
+        threads = 1 if place.beside else self._threads
+        with self._loading:
+            if (name, threads) not in self._graphs:
+                path = self.bundle.file(self.bundle.graphs(self.precision)[name].path)
+                self._graphs[name, threads] = Graph(path, threads)
+            return self._graphs[name, threads]
 
 
 def _too_long(number: int, length: int, limit: int) -> str:

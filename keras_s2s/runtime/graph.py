@@ -36,10 +36,31 @@ class Graph:
         self.inputs = [node.name for node in self._session.get_inputs()]
         self._outputs = [node.name for node in self._session.get_outputs()]
 
-    def __call__(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Runs the graph. Of the inputs it takes those that it has: a greedy graph has none that only a beam needs."""
-        found = self._session.run(self._outputs, {name: inputs[name] for name in self.inputs})
+    def __call__(self, inputs: Mapping[str, np.ndarray], stop: "Stop | None" = None) -> dict[str, np.ndarray]:
+        """Runs the graph.
+
+        Args:
+            inputs: those that it has are taken of them: a greedy graph has none that only a beam needs.
+            stop: ends the run.
+        """
+        options = None if stop is None else stop.options
+        found = self._session.run(self._outputs, {name: inputs[name] for name in self.inputs}, options)
         return dict(zip(self._outputs, found, strict=True))
+
+
+class Stop:
+    """When it is called, each run of a graph that was given it raises before its next operator.
+
+    Attributes:
+        options: of such runs.
+    """
+
+    def __init__(self) -> None:
+        self.options = onnxruntime.RunOptions()
+        self.options.log_severity_level = 4  # A run that is ended would write an error to standard error.
+
+    def __call__(self) -> None:
+        self.options.terminate = True
 
 
 def session_options(threads: int | None = None) -> onnxruntime.SessionOptions:

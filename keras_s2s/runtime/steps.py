@@ -1,14 +1,15 @@
 """The search a step at a time: sentences come into a running batch, and leave it when they are done."""
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Self
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Self
 
 import numpy as np
 
 from keras_s2s.bundle import Bundle, Decoding, Layout, step_graphs, steps_name
 from keras_s2s.errors import UserError
+from keras_s2s.runtime.exchange import Exchange
 from keras_s2s.runtime.feeds import Sentence, feeds
 from keras_s2s.runtime.graph import Candidates, Graph, candidates
 from keras_s2s.runtime.loading import open_bundle
@@ -18,6 +19,8 @@ from keras_s2s.text.tokenizer import EOS, PADDING
 Arrays = Mapping[str, np.ndarray]
 
 _NEXT = "next/"
+_SPARE = 4 / 3
+"""Padding may be so many times as wide as it must, before it is cut."""
 
 
 @dataclass(frozen=True)
@@ -28,11 +31,13 @@ class Batch:
         sentences: B of them.
         options: inputs of the graphs that are the same for all of them.
         state: what the search keeps between two steps, of each sentence or row.
+        slack: how many of the first places of time are padding for all of them.
     """
 
     sentences: tuple[Sentence, ...]
     options: Arrays
     state: Arrays
+    slack: int = 0
 
     def __len__(self) -> int:
         """The number of sentences."""
@@ -44,10 +49,11 @@ class Steps:
 
         batch = steps.start(sentences, decoding)
         while batch is not None:
-            batch = steps.advance(batch)  # or first: steps.merge(batch, steps.start(others, decoding))
-            results, batch = steps.finished(batch)
+            batch = steps.advance(batch)
+            results, places = steps.finished(batch)
+            batch = steps.exchange(batch, places)  # and, if others come: steps.start(others, decoding)
 
-    A batch is never changed; calls from several threads may run at the same time. `load` makes one.
+    Calls from several threads may run at the same time, on batches of their own. `load` makes one.
 
     Args:
         graphs: "start", "advance" and "finish".
@@ -114,46 +120,75 @@ class Steps:
         options = {name: inputs[name] for name in self._options}
         return Batch(tuple(sentences), options, {name: begun[name] for name in self._layouts})
 
-    def merge(self, batch: Batch, other: Batch) -> Batch:
-        """The sentences of both, those of `batch` first.
-
-        Raises:
-            UserError: their options differ; such sentences cannot share a batch.
-        """
-        for name in self._options:
-            ours, theirs = (one.options[name] for one in (batch, other))
-            if not np.array_equal(ours, theirs):
-                raise UserError(f"{name}: {ours} and {theirs}; a batch has the same options for all of its sentences")
-        state = {name: _joined(layout, batch.state[name], other.state[name]) for name, layout in self._layouts.items()}
-        return Batch((*batch.sentences, *other.sentences), batch.options, state)
-
     def advance(self, batch: Batch) -> Batch:
         """One token more for each sentence; what is done stays as it is."""
         changed = self._advance({**batch.state, **batch.options})
-        return Batch(
-            batch.sentences,
-            batch.options,
-            {**batch.state, **{name.removeprefix(_NEXT): value for name, value in changed.items()}},
-        )
+        state = {**batch.state, **{name.removeprefix(_NEXT): value for name, value in changed.items()}}
+        return replace(batch, state=state)
 
-    def finished(self, batch: Batch) -> tuple[list[tuple[Sentence, Candidates]], Batch | None]:
-        """Takes out what is done.
+    def finished(self, batch: Batch) -> tuple[list[tuple[Sentence, Candidates]], np.ndarray]:
+        """What is done.
 
         Returns:
-            The sentences that are done, with their candidates, best first; and the batch of the others, or None if
-            there are no others.
+            The sentences that are done, with their candidates, best first; and their places, which `exchange` takes.
         """
-        done = batch.state["done"]
-        if not done.any():
-            return [], batch
-        read = [name for name in self._finish.inputs if name in self._layouts]
-        leaving = self._selected(batch, np.flatnonzero(done), read)
-        found = candidates(self._finish({**leaving.state, **leaving.options}))
-        return list(zip(leaving.sentences, found, strict=True)), self.select(batch, np.flatnonzero(~done))
+        places = np.flatnonzero(batch.state["done"])
+        if not len(places):
+            return [], places
+        state = {name: self._rows(name, batch, places) for name in self._finish.inputs if name in self._layouts}
+        found = candidates(self._finish({**state, **batch.options}))
+        return list(zip((batch.sentences[place] for place in places), found, strict=True)), places
 
-    def select(self, batch: Batch, places: np.ndarray) -> Batch | None:
-        """The sentences at some places alone; None if there are none."""
-        return self._selected(batch, places, self._layouts) if len(places) else None
+    def exchange(self, batch: Batch, leaving: Sequence[int] | np.ndarray, coming: Batch | None = None) -> Batch | None:
+        """Lets sentences leave, and others come in their places.
+
+        Args:
+            batch: is used up.
+            leaving: places of sentences.
+            coming: others, with the same options; it is used up, too.
+
+        Returns:
+            The batch of those who stay and those who came; None if there is nobody.
+
+        Raises:
+            UserError: the options differ; such sentences cannot share a batch.
+        """
+        if len(leaving) == len(batch):
+            return coming
+        if coming is None:
+            if not len(leaving):
+                return batch
+        else:
+            self._check_options(batch, coming)
+        exchange = Exchange(len(batch), [int(place) for place in leaving], 0 if coming is None else len(coming))
+        both = batch.sentences if coming is None else (*batch.sentences, *coming.sentences)
+        sentences = tuple(both[place] for place in exchange.order)
+        new: Arrays = {} if coming is None else coming.state
+        lengths = exchange(self._layouts["length"], batch.state["length"].copy(), new.get("length"), {})
+        longest = int(lengths.max())
+        width = int(batch.state["length"].max()) + batch.slack
+        cut = max(0, width - longest) if width > _SPARE * longest else 0
+        sizes = {"time": cut, "source": self._source_kept(batch, sentences)}
+        state = {
+            name: exchange(layout, batch.state[name], new.get(name), sizes) for name, layout in self._layouts.items()
+        }
+        theirs = 0 if coming is None else int(coming.state["length"].max()) + coming.slack
+        return Batch(sentences, batch.options, state, max(width - cut, theirs) - longest)
+
+    def _check_options(self, batch: Batch, coming: Batch) -> None:
+        for name in self._options:
+            ours, theirs = (one.options[name] for one in (batch, coming))
+            if not np.array_equal(ours, theirs):
+                raise UserError(f"{name}: {ours} and {theirs}; a batch has the same options for all of its sentences")
+
+    def _source_kept(self, batch: Batch, sentences: Sequence[Sentence]) -> int:
+        """How many places of the source stay; to cut a little would be to copy all."""
+        needed = pad([sentence.ids for sentence in sentences]).shape[1]
+        for name, layout in self._layouts.items():
+            if "source" in layout.axes:
+                there = batch.state[name].shape[layout.axes.index("source")]
+                return min(needed, there) if there > _SPARE * needed else there
+        return 0
 
     def written(self, batch: Batch, place: int) -> list[int]:
         """What a sentence has so far, without BOS and EOS: its best finished hypothesis, or else the best open one."""
@@ -167,38 +202,10 @@ class Steps:
         first = len(tokens) - length
         return [token for token in tokens[first : first + count].tolist() if token not in (PADDING, EOS)]
 
-    def _selected(self, batch: Batch, places: np.ndarray, names: Iterable[str]) -> Batch:
-        """Some of the sentences and of the state, with no more padding than they need."""
-        sentences = tuple(batch.sentences[place] for place in places)
-        length = batch.state["length"]
-        sizes = {
-            "time": int(length.max() - length[places].max()),
-            "source": pad([sentence.ids for sentence in sentences]).shape[1],
-        }
-        state = {name: _some(self._layouts[name], batch.state[name], places, len(batch), sizes) for name in names}
-        return Batch(sentences, batch.options, state)
-
-
-def _joined(layout: Layout, ours: np.ndarray, theirs: np.ndarray) -> np.ndarray:
-    """Both, one after the other along the first axis, padded to the size of the larger one along the others."""
-    shape = (len(ours) + len(theirs), *np.maximum(ours.shape[1:], theirs.shape[1:]))
-    joined = np.full(shape, layout.padding, ours.dtype)
-    for rows, values in ((slice(len(ours)), ours), (slice(len(ours), None), theirs)):
-        places = [
-            slice(size - own, None) if axis == "time" else slice(own)
-            for axis, own, size in zip(layout.axes[1:], values.shape[1:], shape[1:], strict=True)
-        ]
-        joined[rows, *places] = values
-    return joined
-
-
-def _some(
-    layout: Layout, values: np.ndarray, sentences: np.ndarray, count: int, sizes: Mapping[str, int]
-) -> np.ndarray:
-    """What belongs to some of `count` sentences, without the first of time and the last of source."""
-    if layout.axes[0] == "rows":
-        each = len(values) // count
-        sentences = (sentences[:, None] * each + np.arange(each)).ravel()
-    kept: dict[str, Any] = {"time": slice(sizes["time"], None), "source": slice(sizes["source"])}
-    cut = values[:, *(kept.get(axis, slice(None)) for axis in layout.axes[1:])]
-    return np.ascontiguousarray(cut[sentences])
+    def _rows(self, name: str, batch: Batch, places: np.ndarray) -> np.ndarray:
+        """What a tensor has of the sentences at some places."""
+        layout, values = self._layouts[name], batch.state[name]
+        if layout.axes[0] == "rows":
+            each = len(values) // len(batch)
+            places = (places[:, None] * each + np.arange(each)).ravel()
+        return values[places]

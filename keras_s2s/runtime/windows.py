@@ -16,14 +16,19 @@ class _End:
     error: BaseException | None
 
 
-def windows(lines: Iterable[str], size: int) -> Generator[list[str], None, None]:
-    """Yields all lines in order, in lists of 1 to `size`.
+def windows(lines: Iterable[str], size: int, full: bool = False) -> Generator[list[str] | None, None, None]:
+    """Yields all lines in order, in lists of 1 to `size`; and None before it waits, if no line is there.
 
     `lines` is read in a thread of its own, so that a source that waits for an answer before its next line (a
-    terminal, a pipe that asks line by line) gets it. At most one window is read ahead of the one yielded.
+    terminal, a pipe that asks line by line) gets it. At most two windows are read ahead of the one yielded.
     An error of `lines` is raised after the lines before it.
+
+    Args:
+        lines: the source.
+        size: of a window.
+        full: the source waits for no answer, so all windows but the last are full, and there is no None.
     """
-    waiting: queue.Queue[str | _End] = queue.Queue(size)
+    waiting: queue.Queue[str | _End] = queue.Queue(2 * size)
     stopped = threading.Event()
 
     def read() -> None:
@@ -42,7 +47,9 @@ def windows(lines: Iterable[str], size: int) -> Generator[list[str], None, None]
     try:
         end = None
         while end is None:
-            window, end = _take(waiting, size)
+            if False:
+                yield None
+            window, end = _take(waiting, size, None if full else PATIENCE_SECONDS)
             if window:
                 yield window
         if end.error is not None:
@@ -54,8 +61,8 @@ def windows(lines: Iterable[str], size: int) -> Generator[list[str], None, None]
                 waiting.get_nowait()
 
 
-def _take(waiting: "queue.Queue[str | _End]", size: int) -> tuple[list[str], _End | None]:
-    """Waits for one line, then a moment for more."""
+def _take(waiting: "queue.Queue[str | _End]", size: int, patience: float | None) -> tuple[list[str], _End | None]:
+    """Waits for one line, then a moment for more; without patience to be lost, for all of the window."""
     window: list[str] = []
     deadline = None
     while len(window) < size:
@@ -66,5 +73,6 @@ def _take(waiting: "queue.Queue[str | _End]", size: int) -> tuple[list[str], _En
         if isinstance(item, _End):
             return window, item
         window.append(item)
-        deadline = deadline or time.monotonic() + PATIENCE_SECONDS
+        if patience is not None:
+            deadline = deadline or time.monotonic() + patience
     return window, None

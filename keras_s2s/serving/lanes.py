@@ -5,8 +5,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, cast
 
-import numpy as np
-
 from keras_s2s.bundle import Decoding
 from keras_s2s.runtime.feeds import Sentence
 from keras_s2s.runtime.steps import Batch, Steps
@@ -27,6 +25,7 @@ class StepLane:
         self._jobs: dict[int, Job] = {}
         self._numbers = itertools.count()
         self._batch: Batch | None = None
+        self._done: set[int] = set()
 
     @property
     def jobs(self) -> list[Job]:
@@ -35,37 +34,42 @@ class StepLane:
 
     def round(self, coming: list[Job]) -> Round:
         """One token more for each job."""
-        self._drop_cancelled()
-        self._join(coming)
+        self._exchange(coming)
         if self._batch is None:
             return Round([])
-        batch = self._steps.advance(self._batch)
+        self._batch = batch = self._steps.advance(self._batch)
         written = [
             (job, self._steps.written(batch, place))
-            for place, job in enumerate(self._jobs.values())
+            for place, job in enumerate(map(self._job, batch.sentences))
             if job.progress is not None
         ]
         lengths = [len(sentence) for sentence in batch.sentences]
-        finished, self._batch = self._steps.finished(batch)
+        finished, places = self._steps.finished(batch)
+        self._done = set(places.tolist())
         found = [(self._jobs.pop(sentence.number), candidates) for sentence, candidates in finished]
         return Round(found, lengths, len(lengths), True, coming, written)
 
-    def _drop_cancelled(self) -> None:
-        if self._batch is None or not any(job.cancelled for job in self._jobs.values()):
-            return
-        stays = [not job.cancelled for job in self._jobs.values()]
-        self._batch = self._steps.select(self._batch, np.flatnonzero(stays))
-        self._jobs = {number: job for number, job in self._jobs.items() if not job.cancelled}
-
-    def _join(self, coming: list[Job]) -> None:
-        if not coming:
-            return
+    def _exchange(self, coming: list[Job]) -> None:
+        """Who is done or cancelled leaves, and those who come take their places."""
+        leaving = set() if self._batch is None else self._leaving(self._batch)
         # Within the lane a number says whose a sentence is.
         numbered = {next(self._numbers): job for job in coming}
         sentences = [replace(cast(Sentence, job.item), number=number) for number, job in numbered.items()]
-        started = self._steps.start(sentences, self._decoding, self._suppressed)
-        self._batch = started if self._batch is None else self._steps.merge(self._batch, started)
+        new = self._steps.start(sentences, self._decoding, self._suppressed) if sentences else None
+        self._batch = new if self._batch is None else self._steps.exchange(self._batch, sorted(leaving), new)
+        self._done = set()
         self._jobs |= numbered
+
+    def _leaving(self, batch: Batch) -> set[int]:
+        leaving = set(self._done)
+        for place, sentence in enumerate(batch.sentences):
+            if place not in leaving and self._jobs[sentence.number].cancelled:
+                leaving.add(place)
+                del self._jobs[sentence.number]
+        return leaving
+
+    def _job(self, sentence: Sentence) -> Job:
+        return self._jobs[sentence.number]
 
 
 class WholeLane:

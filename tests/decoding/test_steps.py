@@ -160,8 +160,8 @@ def test_a_batch_that_begins_together_says_what_the_loop_says(graph: str) -> Non
     batch = steps.start(some, decoding)
     while not batch.state["done"].all():
         batch = steps.advance(batch)
-    results, rest = steps.finished(batch)
-    assert rest is None
+    results, places = steps.finished(batch)
+    assert steps.exchange(batch, places) is None
     for (sentence, candidates), own in zip(results, some, strict=True):
         assert sentence is own
         same(candidates, expected[sentence.number])
@@ -173,13 +173,15 @@ def test_a_batch_keeps_no_more_padding_than_it_needs() -> None:
     batch = steps.start([long], decoding.replace(max_length_extra=2))
     for _ in range(2):
         batch = steps.advance(batch)
-    batch = steps.merge(batch, steps.start([short], decoding.replace(max_length_extra=9)))
+    batch = steps.exchange(batch, (), steps.start([short], decoding.replace(max_length_extra=9)))
     shapes = {name: list(value.shape) for name, value in batch.state.items()}
     assert shapes["state/memory/key_0"] == [2, 2, 24, 4]
     assert shapes["state/rows/key_0"] == [6, 2, 2, 4]
     assert shapes["carry/finished_tokens"] == [2, 3, 3]
-    ((sentence, _),), batch = steps.finished(steps.advance(batch))
+    batch = steps.advance(batch)
+    ((sentence, _),), places = steps.finished(batch)
     assert sentence is long
+    batch = steps.exchange(batch, places)
     shapes = {name: list(value.shape) for name, value in batch.state.items()}
     assert shapes["state/memory/key_0"] == [1, 2, 4, 4]
     assert shapes["state/rows/key_0"] == [3, 2, 1, 4]
@@ -190,13 +192,15 @@ def test_sentences_of_other_options_do_not_share_a_batch() -> None:
     steps, decoding = of_keras(make("lstm"), "beam"), options("beam")
     one, other = (steps.start([Sentence([5, 2])], decoding.replace(beam_size=size)) for size in (3, 4))
     with pytest.raises(UserError, match=r"^beam_size: 3 and 4; a batch has the same options for all of its sentences$"):
-        steps.merge(one, other)
+        steps.exchange(one, (), other)
 
 
 def test_nothing_is_done_before_it_is_done() -> None:
     steps = of_keras(make("lstm"), "greedy")
     batch = steps.start([Sentence([5, 2])], options("greedy"))
-    assert steps.finished(batch) == ([], batch)
+    results, places = steps.finished(batch)
+    assert (results, len(places)) == ([], 0)
+    assert steps.exchange(batch, places) is batch
 
 
 @pytest.mark.parametrize(

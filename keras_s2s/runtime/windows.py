@@ -47,7 +47,7 @@ def windows(lines: Iterable[str], size: int, full: bool = False) -> Generator[li
     try:
         end = None
         while end is None:
-            if False:
+            if not full and waiting.empty():
                 yield None
             window, end = _take(waiting, size, None if full else PATIENCE_SECONDS)
             if window:

@@ -68,6 +68,36 @@ def test_order_is_restored(echo: Generator, beam_size: int) -> None:
     assert list(streamed) == results
 
 
+def test_results_do_not_depend_on_cores(echo_bundle: Path) -> None:
+    random = np.random.default_rng(4)
+    texts = ["ab " * random.integers(0, 15) + str(number) for number in range(300)]
+    expected = Generator.load(echo_bundle, "fp32", threads=1)(texts, batch_size=8)
+    several = Generator.load(echo_bundle, "fp32", threads=4)
+    assert several(texts, batch_size=8) == expected
+    for full in (False, True):
+        assert list(several.stream(iter(texts), window=32, full=full, batch_size=8)) == expected
+    # Graphs that have all threads, and such that have one.
+    assert several(texts[:1]) == expected[:1]
+
+
+def test_a_stream_may_begin_at_a_later_line(many_graphs_bundle: Path) -> None:
+    generator = Generator.load(many_graphs_bundle, "fp32")
+    texts = [f"abc {number}" for number in range(20)]
+    whole = generator(texts, strategy="sample")
+    later = list(generator.stream(texts[13:], first=14, strategy="sample"))
+    assert later == whole[13:]
+    assert list(generator.stream(texts[13:], strategy="sample")) != later
+    with pytest.raises(UserError, match=r"^text 15: "):
+        list(generator.stream(["abc", "a" * 100], first=14, strict=True))
+
+
+def test_an_error_comes_after_the_results_of_windows_before_it(echo: Generator) -> None:
+    found = echo.stream(["a", "b", "c", "d", "e", "a" * 100], window=2, full=True, strict=True)
+    assert [next(found)[0].text for _ in range(4)] == ["a", "b", "c", "d"]
+    with pytest.raises(UserError, match=r"^text 6: "):
+        next(found)
+
+
 def test_blank_texts_are_answered_without_the_model(echo: Generator, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(echo, "_graph", None)
     assert echo(["", "  ", "\t\n"], n_best=4) == [[Hypothesis("", (), 0.0)]] * 3

@@ -3,22 +3,23 @@
 import contextlib
 import sys
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, BinaryIO
+from typing import Annotated, BinaryIO
 
 import typer
 
-from keras_s2s.cli.files import open_file, utf8_lines
+from keras_s2s.cli.files import content, open_file
+from keras_s2s.cli.lines_done import lines_done
 from keras_s2s.cli.options import BundleFolder, Debug, Precision, Threads
+from keras_s2s.cli.output_form import Form
 from keras_s2s.cli.search import SearchOptions
 from keras_s2s.cli.spread import spread
+from keras_s2s.cli.unfinished import Unfinished, check_finished, unfinished
+from keras_s2s.cli.work import STANDARD, Work
 from keras_s2s.errors import UserError
 
-if TYPE_CHECKING:
-    from keras_s2s.runtime import Hypothesis
-
-STANDARD = Path("-")
+WINDOW = 1024
+"""Lines of a file that are decoded together. With more, batches would be little fuller, and a kill would cost more."""
 
 
 @spread("search", SearchOptions)
@@ -50,8 +51,20 @@ def generate(
             help="Write the log-probability of each token and of the end.",
         ),
     ] = False,
+    fresh: Annotated[
+        bool,
+        typer.Option("--fresh", rich_help_panel="Output", help="Forget an unfinished output, and begin anew."),
+    ] = False,
     precision: Precision = "int8",
     threads: Threads = None,
+    ray: Annotated[
+        bool,
+        typer.Option(
+            "--ray",
+            rich_help_panel="Speed",
+            help="Use the cores of a Ray cluster, on whose nodes the bundle has the same path.",
+        ),
+    ] = False,
     debug: Debug = False,
 ) -> None:
     """Generate text with a bundle: a line in, a line out, in order.
@@ -59,12 +72,16 @@ def generate(
     Text is UTF-8. An empty line gives an empty line. A line is answered when it comes, so this works in a pipe that
     waits for answers. What is not given of the search is as the bundle has it.
 
+    From `--input FILE` to `--output FILE`, the same command goes on where a killed one was. Each core decodes a batch
+    of its own. `--ray` takes the cluster of RAY_ADDRESS or one that runs on this machine, or else starts one here.
+
     By default there is nothing but text. `--scores` and `--token-scores` put fields before it, with a tab after
     each; the scores of tokens have spaces between them. With `--n-best` above 1 each hypothesis has a line of its
     own, which begins with the number of its input line, counted from 1, and a tab, unless `--mbr` chooses one.
 
     ```
     keras-s2s generate saved_models/dates < in.txt > out.txt
+    keras-s2s generate saved_models/dates --input in.txt --output out.txt
     keras-s2s generate saved_models/dates --n-best 3 --scores < in.txt
     keras-s2s generate saved_models/dates --n-best 8 --mbr chrf < in.txt
     ```
@@ -72,58 +89,59 @@ def generate(
     search.check("generate")
     from keras_s2s.runtime import Generator
 
-    _check_is_no_input(output, (input, prefix))
-    lines = utf8_lines(_input(input), "standard input" if input == STANDARD else str(input))
-    begins = None if prefix is None else _prefixes(prefix)
+    _check_inputs((input, prefix), output)
+    options = search.of_generator() | {"strict": strict}
+    window = max(WINDOW, 4 * (search.batch_size or 0))
+    work = Work(bundle, precision, options, Form(search, scores, token_scores), input, prefix, window)
     generator = Generator.load(bundle, precision, threads)
-    found = generator.stream(lines, prefix=begins, strict=strict, **search.of_generator())
-    form = _Form(numbers=search.mbr is None and (search.n_best or 1) > 1, scores=scores, token_scores=token_scores)
-    with _output(output) as sink:
-        for number, hypotheses in enumerate(found, start=1):
-            shown = hypotheses if search.mbr is None else [search.chosen(hypotheses)]
-            sink.write("".join(form.line(number, hypothesis) for hypothesis in shown).encode())
-            sink.flush()
-    if begins is not None and next(begins, None) is not None:
-        raise UserError(f"{prefix}: has more lines than the input; give one for each, an empty one for nothing")
+    generator.plan(options, prefix is not None)  # A wrong option leaves the output alone.
+    if ray:
+        from keras_s2s.cli import on_ray
+
+        on_ray.connect(work)
+    total = content(input).lines if work.reads_file else None
+    shown = output != STANDARD or not sys.stdout.isatty()
+    with _output(output, work, fresh) as sink, lines_done(total, sink.lines, shown) as done:
+        parts = on_ray.done(work, sink.lines, threads) if ray else work.done_here(generator, sink.lines)
+        for lines, text in parts:
+            sink.write(text, lines)
+            done(lines)
 
 
-@dataclass(frozen=True)
-class _Form:
-    """Which fields a line of the output has."""
+class _Stream:
+    """An output that goes out at once, so that nobody can go on with it."""
 
-    numbers: bool
-    scores: bool
-    token_scores: bool
+    lines = 0
 
-    def line(self, number: int, hypothesis: "Hypothesis") -> str:
-        fields = [str(number)] if self.numbers else []
-        fields += [f"{hypothesis.score:.6f}"] if self.scores else []
-        fields += [" ".join(f"{score:.6f}" for score in hypothesis.token_scores)] if self.token_scores else []
-        return "\t".join([*fields, hypothesis.text]) + "\n"
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+
+    def write(self, text: bytes, lines: int) -> None:
+        self._file.write(text)
+        self._file.flush()
 
 
-def _check_is_no_input(output: Path, inputs: Iterable[Path | None]) -> None:
-    for path in inputs:
-        if path is None or STANDARD in (path, output):
+def _check_inputs(paths: Iterable[Path | None], output: Path) -> None:
+    for path in paths:
+        if path is None or path == STANDARD:
             continue
-        if path.exists() and output.exists() and output.samefile(path):
+        if path.is_file() or not path.exists():  # Who opens a pipe has to read it.
+            open_file(path, "rb").close()
+        if output != STANDARD and output.exists() and output.samefile(path):
             raise UserError(f"{output}: is an input, too; write to another file")
 
 
-def _prefixes(path: Path) -> Iterator[str]:
-    lines = utf8_lines(open_file(path, "rb"), str(path))
-    return (line.rstrip("\r\n") for line in lines)
-
-
-def _input(path: Path) -> BinaryIO:
-    # Not sys.stdin.buffer: Python aborts if it ends while a thread reads from that.
-    return open(0, "rb", closefd=False) if path == STANDARD else open_file(path, "rb")
-
-
 @contextlib.contextmanager
-def _output(path: Path) -> Iterator[BinaryIO]:
+def _output(path: Path, work: Work, fresh: bool) -> Iterator[_Stream | Unfinished]:
     if path == STANDARD:
-        yield sys.stdout.buffer
+        yield _Stream(sys.stdout.buffer)
         return
-    with open_file(path, "wb") as file:
-        yield file
+    is_kept = path.is_file() or not path.exists()
+    if is_kept and work.can_be_repeated:
+        with unfinished(path, work.made_of(), work.window, fresh) as file:
+            yield file
+        return
+    if is_kept:
+        check_finished(path, fresh)
+    with open_file(path, "wb") as stream:
+        yield _Stream(stream)

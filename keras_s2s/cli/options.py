@@ -45,6 +45,6 @@ Precision = Annotated[
 ]
 Threads = Annotated[
     int | None,
-    typer.Option(min=1, metavar="N", rich_help_panel="Speed", help="Threads of an operator. By default all cores."),
+    typer.Option(min=1, metavar="N", rich_help_panel="Speed", help="Cores to use. By default all."),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]

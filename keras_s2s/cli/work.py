@@ -1,0 +1,123 @@
+"""What `generate` is asked to do, and doing it on this machine."""
+
+import dataclasses
+import itertools
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from keras_s2s.bundle import MANIFEST
+from keras_s2s.cli.files import content, open_file, utf8_lines
+from keras_s2s.cli.output_form import Form
+from keras_s2s.errors import UserError
+
+if TYPE_CHECKING:
+    from keras_s2s.runtime import Generator
+
+STANDARD = Path("-")
+"""In the place of a file, the standard input or output."""
+
+
+@dataclass(frozen=True)
+class Work:
+    """What is generated from what.
+
+    Attributes:
+        bundle: its folder.
+        precision: of its graphs.
+        options: of a call of a `Generator`.
+        form: of the output.
+        input: the lines.
+        prefix: what the output of each of them begins with.
+        window: how many lines are decoded together.
+    """
+
+    bundle: Path
+    precision: str
+    options: Mapping[str, Any]
+    form: Form
+    input: Path
+    prefix: Path | None
+    window: int
+
+    @property
+    def reads_file(self) -> bool:
+        """Whether the input is a file, which can be read again and waits for no answer."""
+        return self.input != STANDARD and self.input.is_file()
+
+    @property
+    def can_be_repeated(self) -> bool:
+        """Whether another run would read the same."""
+        return self.reads_file and (self.prefix is None or self.prefix.is_file())
+
+    def made_of(self) -> dict[str, Any]:
+        """All that the output follows from, by name: what changes its bytes, and nothing else.
+
+        Raises:
+            UserError: a file cannot be opened.
+        """
+        files = {"bundle": self.bundle / MANIFEST, "input": self.input, "prefix": self.prefix}
+        given = dataclasses.asdict(self.form.search) | {
+            "scores": self.form.scores,
+            "token_scores": self.form.token_scores,
+            "strict": self.options["strict"],
+        }
+        return {
+            **{name: None if path is None else dataclasses.asdict(content(path)) for name, path in files.items()},
+            "precision": self.precision,
+            **{f"--{name.replace('_', '-')}": value for name, value in given.items() if value not in (None, False)},
+        }
+
+    def done_here(self, generator: "Generator", before: int) -> Iterator[tuple[int, bytes]]:
+        """Does it on this machine.
+
+        Args:
+            generator: of the bundle.
+            before: how many lines are done.
+
+        Returns:
+            One part of the output after the other: of how many lines it is, and its text.
+
+        Raises:
+            UserError: as a stream of the generator, or a line is not UTF-8, or there are other numbers of lines and
+                of prefixes; after what comes before it.
+        """
+        name = "standard input" if self.input == STANDARD else str(self.input)
+        lines = itertools.islice(utf8_lines(_opened(self.input), name), before, None)
+        begins = None if self.prefix is None else utf8_lines(open_file(self.prefix, "rb"), str(self.prefix))
+        rest = None if begins is None else itertools.islice(begins, before, None)
+        for text in self.texts(generator, lines, rest, before + 1, self.reads_file):
+            yield 1, text
+        if rest is not None and next(rest, None) is not None:
+            raise more_prefixes(self.prefix)
+
+    def texts(
+        self, generator: "Generator", lines: Iterator[str], begins: Iterator[str] | None, first: int, full: bool
+    ) -> Iterator[bytes]:
+        """The output of each line.
+
+        Args:
+            generator: of the bundle.
+            lines: some.
+            begins: lines of the prefix file.
+            first: the number of the first line.
+            full: of a generator's stream.
+
+        Raises:
+            UserError: as a stream of the generator.
+        """
+        prefix = None if begins is None else (begin.rstrip("\r\n") for begin in begins)
+        found = generator.stream(lines, window=self.window, full=full, first=first, prefix=prefix, **self.options)
+        for number, hypotheses in enumerate(found, first):
+            yield self.form.text(number, hypotheses)
+
+
+def more_prefixes(path: Path | None) -> UserError:
+    """What to say of prefixes that no line is left for."""
+    return UserError(f"{path}: has more lines than the input; give one for each, an empty one for nothing")
+
+
+def _opened(path: Path) -> BinaryIO:
+    # Not sys.stdin.buffer: Python aborts if it ends while a thread reads from that.
+    return open(0, "rb", closefd=False) if path == STANDARD else open_file(path, "rb")

@@ -1,6 +1,7 @@
 """Who leaves a running batch, and who comes in their place, in the tensors of a search."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -79,7 +80,7 @@ def _order(count: int, holes: Sequence[int], coming: int) -> list[int]:
     return order
 
 
-def _placed(layout: Layout, shape: Sequence[int], own: Sequence[int]) -> list[slice]:
+def _placed(layout: Layout, shape: Sequence[int], own: Sequence[int]) -> list[Any]:
     """Where values stand in a larger tensor: along time at its end, else at the beginning."""
     axes = zip(layout.axes[1:], shape, own, strict=True)
     return [slice(size - few, size) if axis == "time" else slice(0, few) for axis, size, few in axes]

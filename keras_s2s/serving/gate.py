@@ -4,8 +4,8 @@ import hmac
 import json
 import logging
 import re
+import secrets
 import time
-import uuid
 from typing import Any
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -16,7 +16,8 @@ from keras_s2s.serving.meter import Meter
 
 logger = logging.getLogger("keras_s2s.serving")
 
-OPEN = ("/", "/page.css", "/page.js", "/v2/health/live", "/v2/health/ready")
+_PAGES = ("/", "/page.css", "/page.js", "/docs", "/docs.js", "/swagger-ui.css", "/swagger-ui-bundle.js")
+OPEN = (*_PAGES, "/openapi.json", "/v2/health/live", "/v2/health/ready")
 """What needs no token: it tells nothing of the models."""
 CLIENT_GONE = 499
 _ID = re.compile(r"[\w.:-]{1,128}")
@@ -47,7 +48,7 @@ class Gate:
         begin = time.perf_counter()
         headers = Headers(scope=scope)
         given = headers.get("x-request-id", "")
-        request_id = given if _ID.fullmatch(given) else uuid.uuid4().hex
+        request_id = given if _ID.fullmatch(given) else secrets.token_hex(16)
         facts: dict[str, Any] = {}
         scope.setdefault("state", {})["facts"] = facts
         status = 0

@@ -27,6 +27,9 @@ class Pending:
         self.jobs: list[Job] = []
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.news: asyncio.Event = asyncio.Event()
+        self._begun = asyncio.get_running_loop().time()
+        if any(result is not None for result in results):
+            self.news.set()
         self.written: dict[int, list[int]] = {}
         self._settle()
 
@@ -42,6 +45,10 @@ class Pending:
         if self.results[place] is None:
             self.written[place] = ids
             self.news.set()
+
+    def left(self, seconds: float) -> float:
+        """What is left of the seconds that a request may take, at least 0."""
+        return max(0.0, self._begun + seconds - asyncio.get_running_loop().time())
 
     def newest(self) -> dict[int, list[int]]:
         """What texts have so far, of those that have more than when this was asked last."""

@@ -83,7 +83,8 @@ class Tokenizer:
         Every text has ids: a lone surrogate, which no UTF-8 can hold, is read as U+FFFD; a NUL is an unknown
         character, and what follows it is kept.
         """
-        return self._processor.encode([well_formed(text) for text in texts])
+        # One by one: for a list SentencePiece starts threads, which take longer than a few texts and help little.
+        return [self._processor.encode(well_formed(text)) for text in texts]
 
     def sample(self, texts: Sequence[str], alpha: float, seed: int) -> list[list[int]]:
         """Returns the ids of one segmentation of each text, drawn at random, without BOS and EOS.

@@ -163,6 +163,10 @@ class Server:
     def stop(self) -> int:
         """Asks it to stop, and gives the exit code; everything that it wrote is in the log then."""
         self.process.send_signal(signal.SIGTERM)
+        return self.wait()
+
+    def wait(self) -> int:
+        """Waits for its end; gives the exit code."""
         code = self.process.wait(60)
         self._reading.join()
         return code
@@ -174,10 +178,12 @@ def serving(*arguments: object, **environment: str) -> Iterator[Server]:
     command = [sys.executable, "-m", "keras_s2s.cli", "serve", *map(str, arguments), "--port", "0"]
     pipe = subprocess.PIPE
     with subprocess.Popen(command, stderr=pipe, text=True, env={**os.environ, **environment}) as process:
-        try:
-            yield Server(process)
-        finally:
-            process.kill()
+        with contextlib.ExitStack() as at_last:
+            at_last.callback(process.kill)
+            server = Server(process)
+            at_last.callback(server.wait)
+            at_last.callback(process.kill)
+            yield server
 
 
 @pytest.fixture(scope="session", name="serving")

@@ -20,11 +20,14 @@ class Sentence:
         ids: with EOS.
         number: which of the sources it is, so that sampling does not depend on batches.
         prefix: target ids that the output begins with.
+        limit: the most tokens that may come out of a search a step at a time; None leaves it to the options, as
+            whole searches do.
     """
 
     ids: Sequence[int]
     number: int = 0
     prefix: Sequence[int] = ()
+    limit: int | None = None
 
     def __len__(self) -> int:
         """The number of source ids."""

@@ -344,14 +344,14 @@ class Generator:
             if options.strict:
                 raise UserError(_too_long(number, length, limit))
             logger.warning("%s; truncated", _too_long(number, length, limit).partition(";")[0])
-        sentence = Sentence([*ids[: limit - 1], EOS], number, prefix)
-        longest = length_limit(len(sentence), options)
+        kept = [*ids[: limit - 1], EOS]
+        longest = length_limit(len(kept), options)
         if len(prefix) > longest:
             raise UserError(
                 f"text {number}: a prefix of {len(prefix)} tokens, but at most {longest} may come out; "
                 "shorten it or raise max_length_extra"
             )
-        return sentence
+        return Sentence(kept, number, prefix, longest)
 
     def _aligned(
         self, text: str, sentence: Sentence, hypotheses: list[Hypothesis], options: Options, place: Place

@@ -111,12 +111,15 @@ class Steps:
         """Encodes sentences, at least one: a batch before its first token.
 
         Args:
-            sentences: sources as ids, and their prefixes.
+            sentences: sources as ids, their prefixes and limits.
             decoding: options; the steps' strategy stands in the place of the one that it names.
             suppressed: sequences of target ids that must not be written.
         """
         inputs = feeds(sentences, decoding, self._vocabulary, suppressed)
         begun = {**inputs, **self._start(inputs)}
+        for place, sentence in enumerate(sentences):
+            if sentence.limit is not None:
+                begun["limit"][place] = sentence.limit
         options = {name: inputs[name] for name in self._options}
         return Batch(tuple(sentences), options, {name: begun[name] for name in self._layouts})
 

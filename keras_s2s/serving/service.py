@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 from keras_s2s.errors import UserError
-from keras_s2s.runtime.feeds import Sentence, length_limit
+from keras_s2s.runtime.feeds import Sentence
 from keras_s2s.runtime.generator import NOTHING, Plan
 from keras_s2s.serving.engine import Calls, Engine, FullError
 from keras_s2s.serving.jobs import Job
@@ -140,7 +140,7 @@ class Service:
         with _refused(loaded):
             engine.check_room()
             sentences = loaded.generator.sentences(texts, prefixes or [""] * len(texts), plan.options)
-        self._check_lengths(sentences, plan)
+        self._check_lengths(sentences)
         pending = Pending([[NOTHING] if sentence is None else None for sentence in sentences])
         key, lane = loaded.stepwise(plan) if stepwise else loaded.whole(plan)
         for place, (text, sentence) in enumerate(zip(texts, sentences, strict=True)):
@@ -187,9 +187,9 @@ class Service:
             raise Refusal(422, f"beam_size, n_best: {hypotheses} hypotheses a text, at most {most} are taken")
         return plan
 
-    def _check_lengths(self, sentences: Sequence[Sentence | None], plan: Plan) -> None:
+    def _check_lengths(self, sentences: Sequence[Sentence | None]) -> None:
         most = self.settings.max_tokens
-        lengths = [length_limit(len(sentence), plan.options) for sentence in sentences if sentence is not None]
+        lengths = [sentence.limit or 0 for sentence in sentences if sentence is not None]
         if lengths and max(lengths) > most:
             raise Refusal(
                 422,

@@ -176,14 +176,14 @@ class Server:
 def serving(*arguments: object, **environment: str) -> Iterator[Server]:
     """A server with these arguments, which is killed at last."""
     command = [sys.executable, "-m", "keras_s2s.cli", "serve", *map(str, arguments), "--port", "0"]
-    pipe = subprocess.PIPE
-    with subprocess.Popen(command, stderr=pipe, text=True, env={**os.environ, **environment}) as process:
-        with contextlib.ExitStack() as at_last:
-            at_last.callback(process.kill)
-            server = Server(process)
-            at_last.callback(server.wait)
-            at_last.callback(process.kill)
-            yield server
+    with contextlib.ExitStack() as at_last:
+        environment = {**os.environ, **environment}
+        process = at_last.enter_context(subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment))
+        at_last.callback(process.kill)
+        server = Server(process)
+        at_last.callback(server.wait)
+        at_last.callback(process.kill)
+        yield server
 
 
 @pytest.fixture(scope="session", name="serving")

@@ -6,6 +6,7 @@ import itertools
 import logging
 import os
 import pickle
+import socket
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -23,7 +24,7 @@ def connect(work: Work) -> None:
     """Takes the cluster that there is, or starts one on this machine.
 
     Raises:
-        UserError: Ray is missing, there is no cluster where one shall be, or the input is no file.
+        UserError: the input is no file, Ray is missing, or nobody answers where a cluster shall be.
     """
     if not work.can_be_repeated:
         raise UserError("--ray: reads its input in parts; give files with --input and --prefix")
@@ -34,10 +35,21 @@ def connect(work: Work) -> None:
         import ray.data
     for name in ("ray", "ray.data"):
         logging.getLogger(name).setLevel(logging.ERROR)
+    _check_address(os.environ.get("RAY_ADDRESS", ""))
+    ray.init(log_to_driver=False, logging_level=logging.ERROR)
+
+
+def _check_address(address: str) -> None:
+    """Looks whether somebody answers; Ray would ask for minutes."""
+    if address in ("", "auto", "local"):
+        return
+    host, _, port = address.rpartition(":")
     try:
-        ray.init(log_to_driver=False, logging_level=logging.ERROR)
-    except ConnectionError as error:
-        raise UserError(f"--ray: no cluster: {error}; check RAY_ADDRESS") from None
+        socket.create_connection((host, int(port)), timeout=10).close()
+    except (OSError, ValueError):
+        raise UserError(
+            f"--ray: nobody answers at RAY_ADDRESS, '{address}'; expected HOST:PORT of a cluster that has this machine"
+        ) from None
 
 
 def done(work: Work, before: int, cores: int | None) -> Iterator[tuple[int, bytes]]:

@@ -1,5 +1,6 @@
 """Outputs that a killed run leaves behind, on their own and by real kills."""
 
+import signal
 import subprocess
 import sys
 import threading
@@ -154,15 +155,21 @@ def started(*arguments: object) -> Iterator[subprocess.Popen[bytes]]:
             running.kill()
 
 
-def kill_when_written(output: Path, size: int, *arguments: object) -> None:
-    """Starts the command, and kills it when the output has so many bytes and a mark says that some are kept."""
+def kill_when_written(output: Path, size: int, *arguments: object, by: int = 9) -> tuple[int, bytes]:
+    """Starts the command, and kills it when the output has so many bytes and a mark says that some are kept.
+
+    Returns:
+        Its exit code, and what it said.
+    """
     with started(*arguments) as running:
         journal = journal_of(output)
         while running.poll() is None:
             if output.exists() and output.stat().st_size >= size and journal.read_bytes().count(b"\n") > 1:
-                running.kill()
+                running.send_signal(by)
                 break
-        assert running.wait() == -9, "it came to its end too early"
+        assert running.wait() != 0, "it came to its end too early"
+        assert running.stderr
+        return running.returncode, running.stderr.read()
 
 
 @pytest.fixture
@@ -250,4 +257,16 @@ def test_cores_may_be_others(echo_bundle: Path, texts: Path, tmp_path: Path, com
     arguments = [echo_bundle, "--precision", "fp32", "--input", texts, "--output", output]
     kill_when_written(output, 1, *arguments, "--threads", 1)
     assert command("generate", *arguments, "--threads", 3) == (0, "", "")
+    assert output.read_bytes() == texts.read_bytes()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there Ctrl-C is no signal to one process")
+def test_ctrl_c_leaves_what_the_same_command_goes_on_with(
+    echo_bundle: Path, texts: Path, tmp_path: Path, command: Callable
+) -> None:
+    output = tmp_path / "out"
+    arguments = [echo_bundle, "--precision", "fp32", "--input", texts, "--output", output]
+    ended = kill_when_written(output, 1, *arguments, by=signal.SIGINT)
+    assert ended == (130, b"keras-s2s: interrupted\n")
+    assert command("generate", *arguments) == (0, "", "")
     assert output.read_bytes() == texts.read_bytes()

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -173,9 +173,9 @@ class Server:
 
 
 @contextlib.contextmanager
-def serving(*arguments: object, **environment: str) -> Iterator[Server]:
-    """A server with these arguments, which is killed at last."""
-    command = [sys.executable, "-m", "keras_s2s.cli", "serve", *map(str, arguments), "--port", "0"]
+def serving(*arguments: object, program: Sequence[str] = (), **environment: str) -> Iterator[Server]:
+    """A server with these arguments, started by a program if one is given, which is killed at last."""
+    command = [*program, sys.executable, "-m", "keras_s2s.cli", "serve", *map(str, arguments), "--port", "0"]
     with contextlib.ExitStack() as at_last:
         environment = {**os.environ, **environment}
         process = at_last.enter_context(subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment))

@@ -30,5 +30,5 @@ def test_the_set_up_commands_name_extras_that_exist() -> None:
     from importlib.metadata import metadata
 
     named = re.findall(r'pip install -e "\.\[([\w,-]+)\]"', README.read_text(encoding="utf-8"))
-    assert named == ["train", "train,tune,hf,tfds,text-graph,test"]
+    assert named == ["train", "train,tune,hf,tfds,text-graph,serve,otel,ray,test"]
     assert set(",".join(named).split(",")) <= set(metadata("keras_s2s").get_all("Provides-Extra") or [])

@@ -3,7 +3,6 @@
 import functools
 import shutil
 import tempfile
-import threading
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -12,6 +11,7 @@ from typing import Any
 from keras_s2s.bundle import MANIFEST, Bundle, Manifest, read, step_graphs
 from keras_s2s.runtime import Generator, Steps
 from keras_s2s.runtime.generator import Plan
+from keras_s2s.runtime.graph import Candidates
 from keras_s2s.runtime.options import find_graph
 from keras_s2s.serving.jobs import Lane
 from keras_s2s.serving.lanes import StepLane, WholeLane
@@ -46,6 +46,7 @@ class Loaded:
     Attributes:
         name: of the folder.
         generator: of the copy.
+        plan: `Generator.plan` of pairs of names and values; what was asked before is remembered.
 
     Raises:
         UserError: no bundle, a wrong key or hash, an unknown precision.
@@ -58,9 +59,13 @@ class Loaded:
         copy = Path(self._folder.name)
         _copy(read(path), copy)
         self.generator = Generator.load(copy, how.precision, how.threads)
-        self._steps: dict[str, Steps] = {}
-        self._opening = threading.Lock()
-        self.plan = functools.lru_cache(maxsize=256)(self._plan)
+        # All at once, since a graph takes longer to load than the event loop may wait for.
+        self._steps = {
+            graph: Steps.of(self.generator.bundle, graph, how.precision, how.threads)
+            for graph in self.manifest.steps
+            if self.generator.bundle.graphs(how.precision).keys() >= set(step_graphs(graph).values())
+        }
+        self.plan = functools.lru_cache(maxsize=256)(functools.partial(_plan, self.generator))
 
     @property
     def manifest(self) -> Manifest:
@@ -69,8 +74,7 @@ class Loaded:
 
     def has_steps(self, graph: str) -> bool:
         """Whether a graph's search can be made a step at a time."""
-        there = self.generator.bundle.graphs(self._how.precision)
-        return graph in self.manifest.steps and all(name in there for name in step_graphs(graph).values())
+        return graph in self._steps
 
     def check_scores(self) -> None:
         """Looks whether outputs can be scored.
@@ -82,29 +86,29 @@ class Loaded:
 
     def stepwise(self, plan: Plan) -> tuple[Hashable, Callable[[], Lane]]:
         """What the texts of a batch have in common that is decoded a step at a time, and what makes its lane."""
-        steps = self._steps_of(plan.graph)
+        steps = self._steps[plan.graph]
         key = (self, plan.graph, *steps.shared(plan.options, plan.suppressed))
         return key, lambda: StepLane(steps, plan.options, plan.suppressed)
 
     def whole(self, plan: Plan) -> tuple[Hashable, Callable[[], Lane]]:
         """The same of batches that are decoded from beginning to end."""
-        search = lambda batch: self.generator.search(batch, plan)  # noqa: E731
+        search = functools.partial(self.generator.search, plan=plan)
         key = (self, plan.graph, plan.options.model_copy(update=_NOT_OF_A_SEARCH))
-        return key, lambda: WholeLane(search, lambda found: len(found[0].tokens) + 1, self._how.batch_size)
+        return key, lambda: WholeLane(search, _count, self._how.batch_size)
 
     def scored(self) -> tuple[Hashable, Callable[[], Lane]]:
         """The same of batches of pairs."""
         score = self.generator.score_pairs
         return (self, "score"), lambda: WholeLane(score, lambda found: len(found.token_scores), self._how.batch_size)
 
-    def _plan(self, options: tuple[tuple[str, Any], ...], prefixed: bool) -> Plan:
-        return self.generator.plan(dict(options), prefixed)
 
-    def _steps_of(self, graph: str) -> Steps:
-        with self._opening:
-            if graph not in self._steps:
-                self._steps[graph] = Steps.of(self.generator.bundle, graph, self._how.precision, self._how.threads)
-        return self._steps[graph]
+def _plan(generator: Generator, options: tuple[tuple[str, Any], ...], prefixed: bool) -> Plan:
+    return generator.plan(dict(options), prefixed)
+
+
+def _count(found: Candidates) -> int:
+    """Tokens of the best, its end counted; there may be none."""
+    return sum(len(best.tokens) + 1 for best in found[:1])
 
 
 def _copy(bundle: Bundle, folder: Path) -> None:

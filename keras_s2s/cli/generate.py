@@ -8,7 +8,7 @@ from typing import Annotated, BinaryIO
 
 import typer
 
-from keras_s2s.cli.files import content, open_file
+from keras_s2s.cli.files import open_file
 from keras_s2s.cli.lines_done import lines_done
 from keras_s2s.cli.options import BundleFolder, Debug, Precision, Threads
 from keras_s2s.cli.output_form import Form
@@ -99,7 +99,7 @@ def generate(
         from keras_s2s.cli import on_ray
 
         on_ray.connect(work)
-    total = content(input).lines if work.reads_file else None
+    total = None if work.content is None else work.content.lines
     shown = output != STANDARD or not sys.stdout.isatty()
     with _output(output, work, fresh) as sink, lines_done(total, sink.lines, shown) as done:
         parts = on_ray.done(work, sink.lines, threads) if ray else work.done_here(generator, sink.lines)

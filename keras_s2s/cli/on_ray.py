@@ -70,7 +70,7 @@ def done(work: Work, before: int, cores: int | None) -> Iterator[tuple[int, byte
         yield len(result.texts), b"".join(result.texts)
         if result.error is not None:
             raise UserError(result.error)
-    if work.prefix is not None and content(work.prefix).lines > content(work.input).lines:
+    if work.prefix is not None and work.content is not None and content(work.prefix).lines > work.content.lines:
         raise more_prefixes(work.prefix)
 
 

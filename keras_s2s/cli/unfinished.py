@@ -19,7 +19,6 @@ except ImportError:  # On Windows nothing hinders two processes from writing one
 MadeOf = Mapping[str, Any]
 """What makes an output: name -> value in JSON; a dictionary is the content of a file."""
 
-
 _WAYS_OUT = "repeat that command to go on, or begin anew with --fresh"
 
 
@@ -90,7 +89,7 @@ def unfinished(path: Path, made_of: MadeOf, every: int, fresh: bool) -> Iterator
         yield Unfinished(output, journal, mark, every)
         output.flush()
         os.fsync(output.fileno())
-        place.unlink(missing_ok=True)
+    place.unlink(missing_ok=True)
 
 
 def check_finished(path: Path, fresh: bool) -> None:
@@ -123,6 +122,8 @@ def _lock(journal: BinaryIO, path: Path) -> None:
         fcntl.flock(journal.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         raise UserError(f"{path}: another process is writing it; wait for it, or choose another output") from None
+    except OSError:  # A file system without locks.
+        pass
 
 
 def _last_mark(journal: BinaryIO, path: Path, made_of: MadeOf) -> Mark | None:
@@ -156,4 +157,6 @@ def _differing(head: bytes, made_of: MadeOf) -> str:
 def _in_words(name: str, value: object) -> str:
     if isinstance(value, dict):
         return f"another {name}"
-    return f"no {name}" if value is None else f"{name} {value if isinstance(value, str) else json.dumps(value)}"
+    if value is None or isinstance(value, bool):
+        return name if value else f"no {name}"
+    return f"{name} {value if isinstance(value, str) else json.dumps(value)}"

@@ -1,6 +1,7 @@
 """What `generate` is asked to do, and doing it on this machine."""
 
 import dataclasses
+import functools
 import itertools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -8,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from keras_s2s.bundle import MANIFEST
-from keras_s2s.cli.files import content, open_file, utf8_lines
+from keras_s2s.cli.files import Content, content, open_file, utf8_lines
 from keras_s2s.cli.output_form import Form
 from keras_s2s.errors import UserError
 
@@ -46,27 +47,36 @@ class Work:
         """Whether the input is a file, which can be read again and waits for no answer."""
         return self.input != STANDARD and self.input.is_file()
 
+    @functools.cached_property
+    def content(self) -> Content | None:
+        """What the input has, if that can be known before it is read."""
+        return content(self.input) if self.reads_file else None
+
     @property
     def can_be_repeated(self) -> bool:
         """Whether another run would read the same."""
         return self.reads_file and (self.prefix is None or self.prefix.is_file())
 
     def made_of(self) -> dict[str, Any]:
-        """All that the output follows from, by name: what changes its bytes, and nothing else.
+        """All that the output follows from, by name; so nothing of cores.
 
         Raises:
             UserError: a file cannot be opened.
         """
-        files = {"bundle": self.bundle / MANIFEST, "input": self.input, "prefix": self.prefix}
         given = dataclasses.asdict(self.form.search) | {
             "scores": self.form.scores,
             "token_scores": self.form.token_scores,
             "strict": self.options["strict"],
         }
+        files = {
+            "bundle": content(self.bundle / MANIFEST),
+            "input": self.content,
+            "prefix": None if self.prefix is None else content(self.prefix),
+        }
         return {
-            **{name: None if path is None else dataclasses.asdict(content(path)) for name, path in files.items()},
+            **{name: None if of is None else dataclasses.asdict(of) for name, of in files.items()},
             "precision": self.precision,
-            **{f"--{name.replace('_', '-')}": value for name, value in given.items() if value not in (None, False)},
+            **{f"--{name.replace('_', '-')}": value for name, value in given.items()},
         }
 
     def done_here(self, generator: "Generator", before: int) -> Iterator[tuple[int, bytes]]:

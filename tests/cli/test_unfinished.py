@@ -16,7 +16,7 @@ from keras_s2s.cli.unfinished import check_finished, journal_of, unfinished
 COMMAND = [sys.executable, "-m", "keras_s2s.cli", "generate"]
 LINES = [f"line {number}\n".encode() * (number % 3) for number in range(10)]
 WHOLE = b"".join(LINES)
-MADE_OF = {"input": {"lines": 10}, "--beam-size": 4}
+MADE_OF = {"input": {"lines": 10}, "--beam-size": 4, "--scores": True}
 
 
 class Killed(Exception):
@@ -108,6 +108,9 @@ def test_an_output_that_lost_something(path: Path, left: tuple[bytes, bytes]) ->
         ({"input": {"lines": 11}}, "begun with another input;"),
         ({"input": None, "--seed": 3}, "begun with another input, no --seed;"),
         ({"--beam-size": None}, "begun with --beam-size 4;"),
+        ({"--seed": 0}, "begun with no --seed;"),
+        ({"--allow-unknown": False}, "begun with no --allow-unknown;"),
+        ({"--scores": False}, "begun with --scores;"),
     ],
 )
 def test_what_makes_it_must_be_the_same(
@@ -237,6 +240,8 @@ def test_another_command_is_refused(
         "another input": arguments(given=other),
         "--max-length-extra 20": arguments(extra=30),
         "no prefix, no --scores": [*arguments(), "--scores", "--prefix", other],
+        "no --no-repeat-ngram": [*arguments(), "--no-repeat-ngram", 0],
+        "no --shortlist": [*arguments(), "--no-shortlist"],
     }
     for differing, another in others.items():
         code, out, err = command("generate", *another)

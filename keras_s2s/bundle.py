@@ -123,21 +123,21 @@ class Decoding(Config):
 
     strategy: Strategy
     beam_size: Count
-    length_penalty: float = Field(default=1.0, allow_inf_nan=False)
+    length_penalty: float = Field(default=1.0, ge=-10, le=10, allow_inf_nan=False)
     length_penalty_base: Factor = 0.0
     n_best: Count = 1
     max_length_factor: Factor = 1.5
     max_length_extra: int = Field(default=10, ge=0, le=1_000_000)
-    word_reward: float = Field(default=0.0, allow_inf_nan=False)
+    word_reward: float = Field(default=0.0, ge=-1_000, le=1_000, allow_inf_nan=False)
     coverage_penalty: Factor = 0.0
-    patience: float = Field(default=1.0, gt=0, le=1_000, allow_inf_nan=False)
+    patience: float = Field(default=1.0, ge=0.001, le=1_000, allow_inf_nan=False)
     exhaustive: bool = False
     diversity: Factor = 0.5
-    temperature: float = Field(default=1.0, gt=0, le=1_000, allow_inf_nan=False)
+    temperature: float = Field(default=1.0, ge=0.001, le=1_000, allow_inf_nan=False)
     top_k: int = Field(default=0, ge=0, le=1_000_000)
     top_p: float = Field(default=1.0, gt=0, le=1)
     min_p: float = Field(default=0.0, ge=0, le=1)
-    seed: int = Field(default=1, ge=0)
+    seed: int = Field(default=1, ge=0, lt=2**31)
     min_length: int = Field(default=0, ge=0, le=1_000_000)
     no_repeat_ngram: int = Field(default=0, ge=0, le=1_000)
     repetition_penalty: float = Field(default=1.0, gt=0, le=1_000, allow_inf_nan=False)

@@ -10,7 +10,7 @@ from fastapi.responses import JSONResponse, Response, StreamingResponse
 from pydantic import BaseModel
 
 from keras_s2s.runtime import Hypothesis
-from keras_s2s.serving.body import parsed, read_body, results_of, too_late
+from keras_s2s.serving.body import hypotheses_of, note, parsed, read_body, results_of, too_late
 from keras_s2s.serving.card import card, entry
 from keras_s2s.serving.loaded import Loaded
 from keras_s2s.serving.refusal import Refusal
@@ -21,6 +21,7 @@ from keras_s2s.serving.schemas import (
     SCORE_EXAMPLES,
     Alignment,
     Card,
+    Event,
     GenerateRequest,
     GenerateResponse,
     HypothesisOut,
@@ -29,6 +30,7 @@ from keras_s2s.serving.schemas import (
     Score,
     ScoreRequest,
     ScoreResponse,
+    reference,
 )
 from keras_s2s.serving.service import Pending, Service
 
@@ -37,14 +39,14 @@ router = APIRouter(prefix="/v1", tags=["generate"])
 
 def _takes(schema: type[BaseModel], examples: dict[str, Any]) -> dict[str, Any]:
     """What the OpenAPI page says of a body, which the routes read themselves."""
-    content = {"schema": schema.model_json_schema(ref_template="#/components/schemas/{model}"), "examples": examples}
+    content = {"schema": reference(schema), "examples": examples}
     return {"requestBody": {"required": True, "content": {"application/json": content}}}
 
 
 @router.post(
     "/generate",
     response_model=GenerateResponse,
-    responses=PROBLEMS,
+    responses=PROBLEMS | {200: {"content": {"text/event-stream": {"schema": reference(Event)}}}},
     openapi_extra=_takes(GenerateRequest, GENERATE_EXAMPLES),
 )
 async def generate(request: Request) -> Response:
@@ -61,15 +63,12 @@ async def generate(request: Request) -> Response:
     options = {name: value for name in OPTIONS if (value := getattr(asked, name)) is not None}
     pending = service.generate(loaded, texts, prefixes, options, progress=asked.stream)
     seconds = service.seconds(asked.timeout)
-    request.state.facts |= {"model": loaded.name, "texts": len(texts)}
-    if service.settings.log_text:
-        request.state.facts |= {"text": texts}
+    note(request, service.settings, loaded, texts)
     if asked.stream:
         headers = {"x-accel-buffering": "no"}
         events = _events(pending, loaded, texts, asked, seconds)
         return StreamingResponse(events, media_type="text/event-stream", headers=headers)
-    results = await results_of(pending, request, seconds)
-    request.state.facts |= {"tokens": sum(len(found[0].tokens) + 1 for found in results)}
+    results = await hypotheses_of(pending, request, seconds)
     answers = [_result(loaded, text, found, asked) for text, found in zip(texts, results, strict=True)]
     return _json(GenerateResponse(model=loaded.name, results=answers))
 
@@ -138,19 +137,18 @@ async def _events(
     """The events of a request, until all of its texts are done, or it is too late."""
     told: set[int] = set()
     try:
-        async with asyncio.timeout(seconds):
-            while len(told) < len(texts):
-                for index, ids in sorted(pending.newest().items()):
-                    yield _event("written", {"index": index, "text": loaded.generator.written(ids)})
-                for index, found in enumerate(pending.results):
-                    if found is not None and index not in told:
-                        told.add(index)
-                        if isinstance(found, Exception):
-                            raise found
-                        answer = _result(loaded, texts[index], found, asked).model_dump(exclude_none=True, mode="json")
-                        yield _event("result", {"index": index, **answer})
-                if len(told) < len(texts):
-                    await pending.changed()
+        while len(told) < len(texts):
+            await asyncio.wait_for(pending.changed(), pending.left(seconds))
+            for index, ids in sorted(pending.newest().items()):
+                yield _event("written", {"index": index, "text": loaded.generator.written(ids)})
+            for index, found in enumerate(pending.results):
+                if found is None or index in told:
+                    continue
+                if isinstance(found, Exception):
+                    raise found
+                told.add(index)
+                answer = _result(loaded, texts[index], found, asked).model_dump(exclude_none=True, mode="json")
+                yield _event("result", {"index": index, **answer})
         yield _event("end", {})
     except TimeoutError:
         yield _event("error", {"error": too_late(seconds).message, "status": 504})

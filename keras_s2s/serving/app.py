@@ -2,8 +2,10 @@
 
 import asyncio
 import contextlib
+import json
 from collections.abc import AsyncIterator
 from importlib import resources
+from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -15,16 +17,29 @@ from keras_s2s.serving import api, open_inference
 from keras_s2s.serving.gate import Gate
 from keras_s2s.serving.meter import Meter
 from keras_s2s.serving.models import Models
+from keras_s2s.serving.openapi import document
 from keras_s2s.serving.refusal import Refusal
+from keras_s2s.serving.schemas import PROBLEMS
 from keras_s2s.serving.service import Service
 from keras_s2s.serving.settings import Settings
 
-_PAGE = {
-    "/": ("page.html", "text/html"),
-    "/page.css": ("page.css", "text/css"),
-    "/page.js": ("page.js", "text/javascript"),
+_SWAGGER = "fastapi_offline", "static"
+_OWN = "keras_s2s.serving", "page"
+_PAGES = {
+    "/": (*_OWN, "page.html", "text/html"),
+    "/page.css": (*_OWN, "page.css", "text/css"),
+    "/page.js": (*_OWN, "page.js", "text/javascript"),
+    "/docs": (*_OWN, "docs.html", "text/html"),
+    "/docs.js": (*_OWN, "docs.js", "text/javascript"),
+    "/swagger-ui.css": (*_SWAGGER, "swagger-ui.css", "text/css"),
+    "/swagger-ui-bundle.js": (*_SWAGGER, "swagger-ui-bundle.js", "text/javascript"),
 }
-_PAGE_POLICY = "default-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
+_PAGE_POLICY = "default-src 'self'; img-src 'self' data:; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
+
+_METRICS: dict[int | str, dict[str, Any]] = {
+    200: {"content": {"text/plain": {"schema": {"type": "string"}}}, "description": "Prometheus's text format."},
+    401: PROBLEMS[401],
+}
 
 
 def make_app(models: Models, settings: Settings) -> FastAPI:
@@ -49,27 +64,28 @@ def make_app(models: Models, settings: Settings) -> FastAPI:
         version=__version__,
         summary="Sequence-to-sequence models over HTTP.",
         lifespan=lifespan,
-        redoc_url=None,
+        openapi_url=None,
+        redirect_slashes=False,
     )
     app.include_router(api.router)
     app.include_router(open_inference.router)
     app.add_exception_handler(Refusal, _refused)
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(RequestValidationError, _wrong_path)
-    for path, (file, kind) in _PAGE.items():
-        _add_page(app, path, file, kind)
+    for path, (package, folder, file, kind) in _PAGES.items():
+        _add_page(app, path, resources.files(package).joinpath(folder, file).read_bytes(), kind)
 
-    @app.get("/metrics", tags=["operation"], response_class=Response)
+    @app.get("/metrics", tags=["operation"], response_class=Response, responses=_METRICS)
     async def metrics() -> Response:
         """Counters and times, for Prometheus."""
         return Response(meter.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
+    _add_page(app, "/openapi.json", json.dumps(document(app)).encode(), "application/json")
     app.add_middleware(Gate, token=settings.token, meter=meter)
     return app
 
 
-def _add_page(app: FastAPI, path: str, file: str, kind: str) -> None:
-    content = resources.files("keras_s2s.serving").joinpath("page", file).read_bytes()
+def _add_page(app: FastAPI, path: str, content: bytes, kind: str) -> None:
     headers = {"content-security-policy": _PAGE_POLICY}
 
     @app.get(path, include_in_schema=False)
@@ -80,7 +96,7 @@ def _add_page(app: FastAPI, path: str, file: str, kind: str) -> None:
 async def _refused(request: Request, refusal: Exception) -> Response:
     assert isinstance(refusal, Refusal)
     headers = {} if refusal.retry_after is None else {"retry-after": str(refusal.retry_after)}
-    return JSONResponse({"error": refusal.message}, refusal.status, headers)
+    return JSONResponse({"error": " ".join(refusal.message.splitlines())}, refusal.status, headers)
 
 
 async def _http(request: Request, error: Exception) -> Response:

@@ -1,6 +1,7 @@
 """Reading what a client sends, and waiting no longer than it does."""
 
 import asyncio
+from collections.abc import Sequence
 from typing import Any, TypeVar
 
 from pydantic import BaseModel
@@ -8,6 +9,7 @@ from starlette.requests import ClientDisconnect, Request
 
 from keras_s2s.config import parse_json
 from keras_s2s.errors import UserError
+from keras_s2s.serving.loaded import Loaded
 from keras_s2s.serving.refusal import Refusal
 from keras_s2s.serving.service import Pending
 from keras_s2s.serving.settings import Settings
@@ -61,6 +63,20 @@ def parsed(schema: type[Schema], body: bytes) -> Schema:
         raise Refusal(422, str(error)) from None
 
 
+def note(request: Request, settings: Settings, loaded: Loaded, texts: Sequence[str]) -> None:
+    """Tells the log which model was asked for how many texts, and, if it may know, for which."""
+    request.state.facts |= {"model": loaded.name, "texts": len(texts)}
+    if settings.log_text:
+        request.state.facts |= {"text": list(texts)}
+
+
+async def hypotheses_of(pending: Pending, request: Request, seconds: float) -> list[Any]:
+    """`results_of` generating; tells the log how many tokens were written, ends counted."""
+    results = await results_of(pending, request, seconds)
+    request.state.facts |= {"tokens": sum(len(best.tokens) + 1 for found in results for best in found[:1])}
+    return results
+
+
 async def results_of(pending: Pending, request: Request, seconds: float) -> list[Any]:
     """Waits for the results of a request.
 
@@ -71,7 +87,8 @@ async def results_of(pending: Pending, request: Request, seconds: float) -> list
     if not pending.done.done():
         gone = asyncio.ensure_future(_gone(request))
         try:
-            await asyncio.wait({pending.done, gone}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+            waited_for = {pending.done, gone}
+            await asyncio.wait(waited_for, timeout=pending.left(seconds), return_when=asyncio.FIRST_COMPLETED)
         finally:
             pending.cancel()
             gone.cancel()

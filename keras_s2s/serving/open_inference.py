@@ -1,19 +1,197 @@
 """The Open Inference Protocol, version 2, for clients of KServe and Triton."""
 
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response
 
+from keras_s2s import __version__
+from keras_s2s.runtime import Hypothesis
+from keras_s2s.runtime.options import options_of
+from keras_s2s.serving.body import hypotheses_of, note, parsed, read_body
+from keras_s2s.serving.inference_schemas import (
+    EXTENSIONS,
+    INFER_EXAMPLES,
+    INPUTS,
+    OPTIONS,
+    OUTPUTS,
+    VERSION,
+    InferParameters,
+    InferRequest,
+    InferResponse,
+    Live,
+    ModelMetadata,
+    ModelReady,
+    Ready,
+    RequestedOutput,
+    ServerMetadata,
+)
+from keras_s2s.serving.loaded import Loaded
+from keras_s2s.serving.refusal import Refusal
+from keras_s2s.serving.schemas import PROBLEMS, reference
+from keras_s2s.serving.service import Service
+from keras_s2s.serving.tensors import HEADER_LENGTH, read_texts, split, write_numbers, write_texts
+
 router = APIRouter(prefix="/v2", tags=["Open Inference Protocol"])
 
+LOWEST = float(np.finfo(np.float32).min)
+"""The score of what was not found: JSON has no infinity."""
+_BINARY = "application/octet-stream"
+_LENGTH = {"description": "How many bytes are JSON, where tensors follow.", "schema": {"type": "integer", "minimum": 1}}
+_INFER: dict[str, Any] = {
+    "response_model": InferResponse,
+    "responses": PROBLEMS
+    | {200: {"content": {_BINARY: {}}, "headers": {HEADER_LENGTH: _LENGTH}, "description": "What was found."}},
+    "openapi_extra": {
+        "parameters": [{"name": HEADER_LENGTH, "in": "header", "required": False, **_LENGTH}],
+        "requestBody": {
+            "required": True,
+            "content": {
+                "application/json": {"schema": reference(InferRequest), "examples": INFER_EXAMPLES},
+                _BINARY: {},
+            },
+        },
+    },
+}
+_NOT_FOUND: dict[int | str, dict[str, Any]] = {code: PROBLEMS[code] for code in (401, 404)}
+_NOT_READY: dict[int | str, dict[str, Any]] = {503: {"model": Ready, "description": "The server stops."}}
 
-@router.get("/health/live")
+
+@router.get("", response_model=ServerMetadata, responses={401: PROBLEMS[401]})
+async def server() -> Response:
+    """What the server is, and what it knows beyond the protocol."""
+    return JSONResponse({"name": "keras_s2s", "version": __version__, "extensions": EXTENSIONS})
+
+
+@router.get("/health/live", response_model=Live)
 async def live() -> Response:
     """Whether the process runs."""
     return JSONResponse({"live": True})
 
 
-@router.get("/health/ready")
+@router.get("/health/ready", response_model=Ready, responses=_NOT_READY)
 async def ready(request: Request) -> Response:
     """Whether requests are taken."""
+    return _ready(request, {})
+
+
+@router.get("/models/{name}", response_model=ModelMetadata, responses=_NOT_FOUND)
+async def metadata(name: str, request: Request) -> Response:
+    """What a model takes and gives.
+
+    The input `prefix` may be left out.
+    """
+    return _metadata(_found(request, name))
+
+
+@router.get("/models/{name}/versions/{version}", response_model=ModelMetadata, responses=_NOT_FOUND)
+async def metadata_of_version(name: str, version: str, request: Request) -> Response:
+    """The same; the only version is "1"."""
+    return _metadata(_found(request, name, version))
+
+
+@router.get("/models/{name}/ready", response_model=ModelReady, responses=_NOT_FOUND | _NOT_READY)
+async def model_ready(name: str, request: Request) -> Response:
+    """Whether a model takes requests."""
+    return _ready(request, {"name": _found(request, name).name})
+
+
+@router.get("/models/{name}/versions/{version}/ready", response_model=ModelReady, responses=_NOT_FOUND | _NOT_READY)
+async def version_ready(name: str, version: str, request: Request) -> Response:
+    """The same; the only version is "1"."""
+    return _ready(request, {"name": _found(request, name, version).name})
+
+
+@router.post("/models/{name}/infer", **_INFER)
+async def infer(name: str, request: Request) -> Response:
+    """Generate outputs for texts.
+
+    `parameters` has the options of `/v1/generate`; what is left out is as the model's defaults have it. The outputs are
+    `text`, BYTES, and `score`, FP32, both [texts, n_best], best first. Where fewer than `n_best` were found, the rest
+    of a row is filled with empty texts of score -3.4028235e38, the lowest that FP32 has.
+
+    Tensors are in the JSON, or bytes after it, as Triton's extension "binary_tensor_data" says: a text is its number
+    of bytes, as 4 bytes, little end first, and its bytes in UTF-8; the header `Inference-Header-Content-Length` says
+    how long the JSON is. Requests without JSON, shared memory and classification are not taken.
+    """
+    return await _infer(request, _found(request, name))
+
+
+@router.post("/models/{name}/versions/{version}/infer", **_INFER)
+async def infer_version(name: str, version: str, request: Request) -> Response:
+    """The same; the only version is "1"."""
+    return await _infer(request, _found(request, name, version))
+
+
+def _found(request: Request, name: str, version: str = VERSION) -> Loaded:
+    loaded: Loaded = request.app.state.service.models.find(name)
+    if version != VERSION:
+        raise Refusal(404, f"version: no '{version[:100]}'; '{loaded.name}' has {VERSION}")
+    return loaded
+
+
+def _metadata(loaded: Loaded) -> Response:
+    inputs = [{"name": name, "datatype": "BYTES", "shape": [-1]} for name in INPUTS]
+    outputs = [{"name": name, "datatype": datatype, "shape": [-1, -1]} for name, datatype in OUTPUTS.items()]
+    told = {"name": loaded.name, "versions": [VERSION], "platform": "keras_s2s_onnx"}
+    return JSONResponse({**told, "inputs": inputs, "outputs": outputs})
+
+
+def _ready(request: Request, told: dict[str, str]) -> Response:
     is_ready = request.app.state.service.ready
-    return JSONResponse({"ready": is_ready}, 200 if is_ready else 503)
+    return JSONResponse({**told, "ready": is_ready}, 200 if is_ready else 503)
+
+
+async def _infer(request: Request, loaded: Loaded) -> Response:
+    service: Service = request.app.state.service
+    body, raw = split(await read_body(request, service.settings), request.headers.get(HEADER_LENGTH))
+    asked = parsed(InferRequest, body)
+    given = read_texts(asked, raw)
+    parameters = asked.parameters or InferParameters()
+    wanted = _wanted(asked.outputs or (), binary=bool(parameters.binary_data_output))
+    options = {name: value for name in OPTIONS if (value := getattr(parameters, name)) is not None}
+    pending = service.generate(loaded, given["text"], given.get("prefix"), options)
+    note(request, service.settings, loaded, given["text"])
+    seconds = service.seconds(parameters.timeout / 1e6 if parameters.timeout else None)
+    found = await hypotheses_of(pending, request, seconds)
+    width = options_of(loaded.manifest.decoding, options).n_best
+    return _answer(asked, loaded, wanted, [_row(some, width) for some in found])
+
+
+def _wanted(asked: Sequence[RequestedOutput], binary: bool) -> dict[str, bool]:
+    """Which outputs, all if none is named, and whether each is sent as bytes; `binary` where it does not say.
+
+    Raises:
+        Refusal: one twice.
+    """
+    wanted: dict[str, bool] = {}
+    for output in asked:
+        if output.name in wanted:
+            raise Refusal(422, f"outputs: {output.name}: wanted twice")
+        own = None if output.parameters is None else output.parameters.binary_data
+        wanted[output.name] = binary if own is None else own
+    return wanted or dict.fromkeys(OUTPUTS, binary)
+
+
+def _row(found: Sequence[Hypothesis], width: int) -> list[tuple[str, float]]:
+    return [(one.text, one.score) for one in found] + [("", LOWEST)] * (width - len(found))
+
+
+def _answer(
+    asked: InferRequest, loaded: Loaded, wanted: dict[str, bool], rows: Sequence[Sequence[tuple[str, float]]]
+) -> Response:
+    texts = [[text for text, _ in row] for row in rows]
+    scores = [[score for _, score in row] for row in rows]
+    outputs = [
+        write_texts(name, texts, binary) if name == "text" else write_numbers(name, scores, binary)
+        for name, binary in wanted.items()
+    ]
+    tensors = [output.tensor for output in outputs]
+    answer = InferResponse(model_name=loaded.name, model_version=VERSION, id=asked.id, outputs=tensors)
+    body = answer.model_dump_json(exclude_none=True).encode()
+    if not any(wanted.values()):
+        return Response(body, media_type="application/json")
+    raw = b"".join(output.raw for output in outputs)
+    return Response(body + raw, media_type=_BINARY, headers={HEADER_LENGTH: str(len(body))})

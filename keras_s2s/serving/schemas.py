@@ -2,17 +2,34 @@
 
 import inspect
 import re
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, create_model
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, create_model
 
 from keras_s2s.bundle import Decoding
+
+REFERENCES = "#/components/schemas/{model}"
+"""Where the OpenAPI document has schemas."""
 
 
 class Body(BaseModel):
     """A request's body: typed, and without keys that are not known."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
+
+
+def _whole(given: Any) -> Any:
+    """JSON has one kind of number: 4.0 is as whole as 4."""
+    return int(given) if isinstance(given, float) and given.is_integer() else given
+
+
+WHOLE = BeforeValidator(_whole)
+"""Of an integer; after its bounds, or the OpenAPI document would not have them."""
+
+
+def reference(schema: type[BaseModel]) -> dict[str, str]:
+    """A schema's place in the OpenAPI document."""
+    return {"$ref": REFERENCES.format(model=schema.__name__)}
 
 
 def _explained(schema: type[BaseModel]) -> dict[str, str]:
@@ -24,7 +41,7 @@ def _explained(schema: type[BaseModel]) -> dict[str, str]:
     }
 
 
-def _options() -> dict[str, Any]:
+def options() -> dict[str, Any]:
     """The fields of `Decoding`, all of which may be left out."""
     explained = _explained(Decoding)
     fields: dict[str, Any] = {}
@@ -34,6 +51,8 @@ def _options() -> dict[str, Any]:
             kind = Annotated[list[str], Field(max_length=100)]
         for rule in field.metadata:
             kind = Annotated[kind, rule]
+        if field.annotation is int:
+            kind = Annotated[kind, WHOLE]
         fields[name] = (kind | None, Field(default=None, description=explained[name]))
     return fields
 
@@ -58,7 +77,7 @@ class _Generate(Body):
     timeout: float | None = Field(default=None, gt=0, allow_inf_nan=False, description="Seconds this may take.")
 
 
-GenerateRequest: Any = create_model("GenerateRequest", __base__=_Generate, **_options())
+GenerateRequest: Any = create_model("GenerateRequest", __base__=_Generate, **options())
 OPTIONS = ("replace_unknown", "alignment", *Decoding.model_fields)
 
 
@@ -91,6 +110,13 @@ class GenerateResponse(BaseModel):
 
     model: str
     results: list[Result]
+
+
+class Event(BaseModel):
+    """A server-sent event; its data are JSON."""
+
+    event: Literal["written", "result", "end", "error"]
+    data: str = Field(description="`index` and `text`, `index` and `hypotheses`, nothing, or `error` and `status`.")
 
 
 class ScoreRequest(Body):
@@ -165,6 +191,7 @@ _WHY = {
 PROBLEMS: dict[int | str, dict[str, Any]] = {
     status: {"model": Problem, "description": why} for status, why in _WHY.items()
 }
+PROBLEMS[429]["headers"] = {"Retry-After": {"description": "Seconds.", "schema": {"type": "integer"}}}
 GENERATE_EXAMPLES = {
     "one text": {"value": {"text": "Tuesday, the 5th of March 2013"}},
     "the three best of each of two": {

@@ -42,7 +42,11 @@ def test_what_is_given_and_what_follows(given: dict, strategy: str, beam_size: i
         ({"temperature": 0.0}, "generate: temperature: "),
         ({"n_best": 6}, "generate: n_best: expected at most the beam size, 5, got 6"),
         ({"strategy": "greedy", "beam_size": 3}, "generate: beam_size: expected 1 with strategy 'greedy', got 3"),
-        ({"patience": 0}, "generate: patience: "),
+        ({"patience": 5e-324}, "generate: patience: "),  # 0 in float32.
+        ({"strategy": "sample", "temperature": 5e-324}, "generate: temperature: "),
+        ({"word_reward": 1e38}, "generate: word_reward: "),  # Of some tokens, infinite in float32.
+        ({"length_penalty": -1e3}, "generate: length_penalty: "),
+        ({"strategy": "sample", "seed": 2**31}, "generate: seed: "),
         ({"min_length": 11, "max_length_factor": 0}, "min_length: expected at most the maximum length, 10, got 11"),
         ({"strategy": "beem"}, "generate: strategy: "),
         ({"temperature": 2.0}, "generate: temperature: strategy 'beam' does not look at it; .* or choose sample$"),

@@ -1,0 +1,164 @@
+"""What clients of the Open Inference Protocol send and get, as JSON."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, create_model
+
+from keras_s2s.bundle import Decoding
+from keras_s2s.serving.schemas import WHOLE, Body, options
+
+VERSION = "1"
+EXTENSIONS = ["binary_tensor_data", "parameters"]
+INPUTS = ("text", "prefix")
+OUTPUTS = {"text": "BYTES", "score": "FP32"}
+Size = Annotated[int, Field(ge=0, lt=2**64), WHOLE]
+
+
+class TensorParameters(Body):
+    """How a tensor is sent."""
+
+    binary_data_size: Size | None = Field(default=None, description="So many bytes after the JSON are this tensor.")
+    content_type: Literal["str"] | None = Field(default=None, description="Texts are all that is taken.")
+
+
+class InputTensor(Body):
+    """An input: "text", or "prefix", which says for each text what its output begins with, "" for nothing."""
+
+    name: Literal["text", "prefix"]
+    shape: list[Annotated[int, Field(ge=1), WHOLE]] = Field(
+        min_length=1, max_length=1, description="The number of texts."
+    )
+    datatype: Literal["BYTES"]
+    parameters: TensorParameters | None = None
+    data: list[str] | None = Field(default=None, description="Missing where bytes after the JSON have the texts.")
+
+
+class OutputParameters(Body):
+    """How an output is wanted."""
+
+    binary_data: bool | None = Field(default=None, description="As bytes after the JSON.")
+
+
+class RequestedOutput(Body):
+    """An output that is wanted."""
+
+    name: Literal["text", "score"]
+    parameters: OutputParameters | None = None
+
+
+class _Parameters(Body):
+    """How to generate, and how to answer."""
+
+    binary_data_output: bool | None = Field(
+        default=None, description="Give outputs that do not say otherwise as bytes after the JSON."
+    )
+    timeout: Size | None = Field(default=None, description="Microseconds that this may take; 0 leaves it open.")
+    priority: Size | None = Field(default=None, description="Ignored: first come, first served.")
+    sequence_id: Size | str | None = Field(default=None, description="Ignored: a model remembers nothing.")
+    sequence_start: bool | None = Field(default=None, description="Ignored.")
+    sequence_end: bool | None = Field(default=None, description="Ignored.")
+    content_type: Literal["str"] | None = Field(default=None, description="Texts are all that is taken.")
+    replace_unknown: bool = Field(default=False, description="Write the source's part for an unknown token.")
+
+
+InferParameters: Any = create_model("InferParameters", __base__=_Parameters, **options())
+OPTIONS = ("replace_unknown", *Decoding.model_fields)
+
+
+class InferRequest(Body):
+    """Texts, and what is wanted of them."""
+
+    model_config = ConfigDict(protected_namespaces=())
+
+    id: str | None = Field(default=None, description="The answer has it, too.")
+    model_name: str | None = Field(default=None, description="Ignored: the address says it.")
+    parameters: InferParameters | None = None
+    inputs: list[InputTensor] = Field(min_length=1, max_length=2)
+    outputs: list[RequestedOutput] | None = Field(default=None, description="By default all.")
+
+
+class OutputTensor(BaseModel):
+    """An output, [texts, n_best], row by row."""
+
+    name: str
+    datatype: str
+    shape: list[int]
+    parameters: TensorParameters | None = None
+    data: list[str] | list[float] | None = Field(default=None, description="Missing where it comes after the JSON.")
+
+
+class InferResponse(BaseModel):
+    """What was found."""
+
+    model_config = ConfigDict(protected_namespaces=())
+
+    model_name: str
+    model_version: str
+    id: str | None = None
+    outputs: list[OutputTensor]
+
+
+class TensorMetadata(BaseModel):
+    """A tensor that a model takes or gives; -1 is any size."""
+
+    name: str
+    datatype: str
+    shape: list[int]
+
+
+class ModelMetadata(BaseModel):
+    """What a model takes and gives."""
+
+    name: str
+    versions: list[str]
+    platform: str
+    inputs: list[TensorMetadata]
+    outputs: list[TensorMetadata]
+
+
+class ServerMetadata(BaseModel):
+    """What the server is."""
+
+    name: str
+    version: str
+    extensions: list[str]
+
+
+class Live(BaseModel):
+    """Whether the process runs."""
+
+    live: bool
+
+
+class Ready(BaseModel):
+    """Whether requests are taken."""
+
+    ready: bool
+
+
+class ModelReady(Ready):
+    """Whether a model takes requests."""
+
+    name: str
+
+
+def _texts(*texts: str, name: str = "text") -> dict[str, Any]:
+    return {"name": name, "shape": [len(texts)], "datatype": "BYTES", "data": texts}
+
+
+INFER_EXAMPLES: dict[str, Any] = {
+    "one text": {"value": {"inputs": [_texts("Tuesday, the 5th of March 2013")]}},
+    "the three best of each of two": {
+        "value": {
+            "id": "1",
+            "parameters": {"beam_size": 4, "n_best": 3},
+            "inputs": [_texts("5 mars 2013", "March 5th, 2013")],
+        }
+    },
+    "with a prefix, and only the text": {
+        "value": {
+            "inputs": [_texts("5 mars 2013"), _texts("2013", name="prefix")],
+            "outputs": [{"name": "text"}],
+        }
+    },
+}

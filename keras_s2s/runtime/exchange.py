@@ -51,7 +51,7 @@ class Exchange:
         ]
         own = tuple(part.stop - part.start for part in kept)
         shape = own if theirs is None else tuple(map(max, own, theirs.shape[1:]))
-        if shape == ours.shape[1:] and len(self.order) <= self._count:
+        if shape == own == ours.shape[1:] and len(self.order) <= self._count:
             after = before[: len(self.order)]
             if len(self._moved):
                 after[self._moved] = before[self._moved_from]
@@ -63,7 +63,7 @@ class Exchange:
                 after[self._new] = layout.padding
             new = theirs.reshape(self._coming, each, *theirs.shape[1:])[self._new_from]
             after[self._new, :, *_placed(layout, shape, theirs.shape[1:])] = new
-        return after.reshape(-1, *shape)
+        return after.reshape(len(self.order) * each, *shape)
 
 
 def _order(count: int, holes: Sequence[int], coming: int) -> list[int]:

@@ -64,7 +64,7 @@ def test_everybody_stands_where_the_order_says(kind: str) -> None:
             parts.append(widened(layout, theirs, *wide))
         each = EACH if layout.axes[0] == "rows" else 1
         by_sentence = np.concatenate(parts).reshape(count + coming, each, *parts[0].shape[1:])
-        expected = by_sentence[exchange.order].reshape(-1, *parts[0].shape[1:])
+        expected = by_sentence[exchange.order].reshape(len(exchange.order) * each, *parts[0].shape[1:])
         found = exchange(layout, ours, theirs, {"time": cut, "source": kept})
         np.testing.assert_array_equal(found, expected)
         in_place += np.shares_memory(found, ours)

@@ -47,7 +47,7 @@ ALLOWED = {
     "training": {"data", "models", "losses", "decoding", "evaluation", "layers", "memory"},
     "runtime": {"bundle", "memory", "text"},
     "export": {"bundle", "models", "decoding", "layers", "text", "evaluation", "runtime"},
-    "serving": {"runtime", "bundle"},
+    "serving": {"runtime", "bundle", "memory"},
     "recipe": EVERYTHING - {"recipe", "serving"},
     "cli": EVERYTHING,
 }

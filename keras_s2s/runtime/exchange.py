@@ -28,6 +28,7 @@ class Exchange:
         (self._kept,) = np.nonzero(stands < count)
         self._kept_from = stands[self._kept]
         self._moved = self._kept[self._kept != self._kept_from]
+        self._runs = [(int(run[0]), int(run[-1]) + 1) for run in _runs(self._kept)]
         self._moved_from = stands[self._moved]
         (self._new,) = np.nonzero(stands >= count)
         self._new_from = stands[self._new] - count
@@ -56,8 +57,16 @@ class Exchange:
             if len(self._moved):
                 after[self._moved] = before[self._moved_from]
         else:
-            after = np.full((len(self.order), each, *shape), layout.padding, ours.dtype)
-            after[self._kept, :, *_placed(layout, shape, own)] = before[self._kept_from][:, :, *kept]
+            after = np.empty((len(self.order), each, *shape), ours.dtype)
+            if shape != own:
+                after[:] = layout.padding
+            places = _placed(layout, shape, own)
+            if len(self._moved):
+                after[self._kept, :, *places] = before[self._kept_from][:, :, *kept]
+            else:
+                # Slices are copied at once, where places would be gathered first.
+                for first, end in self._runs:
+                    after[first:end, :, *places] = before[first:end, :, *kept]
         if theirs is not None:
             if theirs.shape[1:] != shape:
                 after[self._new] = layout.padding
@@ -78,6 +87,11 @@ def _order(count: int, holes: Sequence[int], coming: int) -> list[int]:
         if hole < len(order):
             order[hole] = last
     return order
+
+
+def _runs(places: np.ndarray) -> list[np.ndarray]:
+    """Places next to each other, together."""
+    return np.split(places, np.flatnonzero(np.diff(places) > 1) + 1) if len(places) else []
 
 
 def _placed(layout: Layout, shape: Sequence[int], own: Sequence[int]) -> list[Any]:

@@ -1,7 +1,7 @@
 """The search a step at a time: sentences come into a running batch, and leave it when they are done."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Self
 
@@ -129,13 +129,20 @@ class Steps:
         state = {**batch.state, **{name.removeprefix(_NEXT): value for name, value in changed.items()}}
         return replace(batch, state=state)
 
-    def finished(self, batch: Batch) -> tuple[list[tuple[Sentence, Candidates]], np.ndarray]:
+    def finished(
+        self, batch: Batch, known: Collection[int] = ()
+    ) -> tuple[list[tuple[Sentence, Candidates]], np.ndarray]:
         """What is done.
+
+        Args:
+            batch: after a step.
+            known: places that are not asked for.
 
         Returns:
             The sentences that are done, with their candidates, best first; and their places, which `exchange` takes.
         """
         places = np.flatnonzero(batch.state["done"])
+        places = places[[place not in known for place in places.tolist()]] if known else places
         if not len(places):
             return [], places
         state = {name: self._rows(name, batch, places) for name in self._finish.inputs if name in self._layouts}

@@ -10,9 +10,15 @@ from keras_s2s.runtime.feeds import Sentence
 from keras_s2s.runtime.steps import Batch, Steps
 from keras_s2s.serving.jobs import Found, Job, Round
 
+_FREE = 4
+"""At most one of so many places of a batch is free."""
+
 
 class StepLane:
     """A batch that jobs join at the next step and leave when they are done.
+
+    The place of a job that is done or cancelled is kept for who comes next, unless there are many: a step for a row
+    that nobody needs costs less than to put all others together anew, twice.
 
     Args:
         steps: the graphs.
@@ -25,51 +31,44 @@ class StepLane:
         self._jobs: dict[int, Job] = {}
         self._numbers = itertools.count()
         self._batch: Batch | None = None
-        self._done: set[int] = set()
 
     @property
     def jobs(self) -> list[Job]:
-        """In the order of the batch."""
+        """In the order in which they came."""
         return list(self._jobs.values())
 
     def round(self, coming: list[Job]) -> Round:
         """One token more for each job."""
+        self._jobs = {number: job for number, job in self._jobs.items() if not job.cancelled}
         self._exchange(coming)
         if self._batch is None:
             return Round([])
         self._batch = batch = self._steps.advance(self._batch)
-        written = [
-            (job, self._steps.written(batch, place))
-            for place, job in enumerate(map(self._job, batch.sentences))
-            if job.progress is not None
-        ]
-        lengths = [len(sentence) for sentence in batch.sentences]
-        finished, places = self._steps.finished(batch)
-        self._done = set(places.tolist())
+        placed = [(place, self._jobs[s.number]) for place, s in enumerate(batch.sentences) if s.number in self._jobs]
+        written = [(job, self._steps.written(batch, place)) for place, job in placed if job.progress is not None]
+        finished, _ = self._steps.finished(batch, known=self._free(batch))
         found = [(self._jobs.pop(sentence.number), candidates) for sentence, candidates in finished]
-        return Round(found, lengths, len(lengths), True, coming, written)
+        return Round(found, [len(job.item) for _, job in placed], len(placed), True, coming, written)
 
     def _exchange(self, coming: list[Job]) -> None:
-        """Who is done or cancelled leaves, and those who come take their places."""
-        leaving = set() if self._batch is None else self._leaving(self._batch)
+        """Those who come take free places, of long ago first, as padding is as long as the oldest place."""
         # Within the lane a number says whose a sentence is.
         numbered = {next(self._numbers): job for job in coming}
         sentences = [replace(cast(Sentence, job.item), number=number) for number, job in numbered.items()]
         new = self._steps.start(sentences, self._decoding, self._suppressed) if sentences else None
-        self._batch = new if self._batch is None else self._steps.exchange(self._batch, sorted(leaving), new)
-        self._done = set()
+        if self._batch is None:
+            self._batch = new
+        else:
+            ages = self._batch.state["length"]
+            leaving = sorted(self._free(self._batch), key=lambda place: -ages[place])
+            if _FREE * (len(leaving) - len(coming)) <= len(self._batch) and self._jobs:
+                leaving = leaving[: len(coming)]
+            self._batch = self._steps.exchange(self._batch, leaving, new)
         self._jobs |= numbered
 
-    def _leaving(self, batch: Batch) -> set[int]:
-        leaving = set(self._done)
-        for place, sentence in enumerate(batch.sentences):
-            if place not in leaving and self._jobs[sentence.number].cancelled:
-                leaving.add(place)
-                del self._jobs[sentence.number]
-        return leaving
-
-    def _job(self, sentence: Sentence) -> Job:
-        return self._jobs[sentence.number]
+    def _free(self, batch: Batch) -> set[int]:
+        """Places whose jobs are done or cancelled."""
+        return {place for place, sentence in enumerate(batch.sentences) if sentence.number not in self._jobs}
 
 
 class WholeLane:

@@ -2,13 +2,13 @@
 
 import signal
 import socket
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import uvicorn
 
 from keras_s2s.errors import UserError
+from keras_s2s.memory import keep_freed_memory
 from keras_s2s.serving.app import make_app
 from keras_s2s.serving.loaded import How
 from keras_s2s.serving.logs import log_as_json
@@ -29,8 +29,7 @@ def serve(paths: Sequence[Path], settings: Settings, host: str, port: int, say: 
     Raises:
         UserError: a bundle that cannot be loaded, or an address that cannot be had.
     """
-    # A worker that comes back from a graph would wait for the event loop as long as this.
-    sys.setswitchinterval(0.001)
+    keep_freed_memory()
     models = Models(paths, How(settings.precision, settings.threads, settings.batch_size))
     listening = _listen(host, port)
     config = uvicorn.Config(

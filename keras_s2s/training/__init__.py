@@ -4,7 +4,6 @@ from keras_s2s.training.callbacks import DecodedMetrics, DevPerplexity
 from keras_s2s.training.checkpoints import Checkpoints, average
 from keras_s2s.training.config import TrainingConfig
 from keras_s2s.training.freezing import freeze
-from keras_s2s.training.memory import keep_freed_memory
 from keras_s2s.training.non_finite import NonFinite
 from keras_s2s.training.optimizers import OptimizerConfig, averaged_weights, make_optimizer
 from keras_s2s.training.tensorboard import TensorBoard
@@ -25,7 +24,6 @@ __all__ = [
     "average",
     "averaged_weights",
     "freeze",
-    "keep_freed_memory",
     "load",
     "make_optimizer",
     "start_from",

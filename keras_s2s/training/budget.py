@@ -11,7 +11,7 @@ from typing import Any
 
 from keras_s2s.data import Batches
 from keras_s2s.errors import UserError
-from keras_s2s.memory import most_held, of_process
+from keras_s2s.memory import keep_freed_memory, most_held, of_process
 from keras_s2s.models import ModelConfig, build
 from keras_s2s.training import memory, precision
 from keras_s2s.training.config import TrainingConfig
@@ -112,7 +112,7 @@ def _measure(given: _Try) -> int:
 
     before = of_process("VmRSS")
     memory.limit(given.limit)
-    memory.keep_freed_memory()
+    keep_freed_memory()
     model = build(given.config)
     precision.use(model, given.training.precision)
     losses = losses_of(given.training, heads_of(given.config))

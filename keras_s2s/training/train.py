@@ -13,13 +13,13 @@ from rich.console import Console
 
 from keras_s2s.data import Batches, Examples, Task, encode, learn_alignments
 from keras_s2s.data.heads import Head
+from keras_s2s.memory import keep_freed_memory
 from keras_s2s.models import ModelConfig, Seq2Seq, build
 from keras_s2s.training import budget, distribution, objective, precision, progress, quantization, transfer
 from keras_s2s.training.callbacks import DecodedMetrics, DevPerplexity, Judge
 from keras_s2s.training.checkpoints import Checkpoints, average
 from keras_s2s.training.config import TrainingConfig
 from keras_s2s.training.freezing import freeze
-from keras_s2s.training.memory import keep_freed_memory
 from keras_s2s.training.non_finite import NonFinite
 from keras_s2s.training.optimizers import make_optimizer
 from keras_s2s.training.scheduled_sampling import RaiseSampling

@@ -49,9 +49,10 @@ def measure(folder: Path, precision: str, steps: int) -> None:
 
     from keras_s2s.data import Batches, Pairs, encode, read_lines
     from keras_s2s.losses import CrossEntropy
+    from keras_s2s.memory import keep_freed_memory
     from keras_s2s.models import ModelConfig, TransformerDecoderConfig, TransformerEncoderConfig, build
     from keras_s2s.text import Tokenizer
-    from keras_s2s.training import OptimizerConfig, keep_freed_memory, make_optimizer
+    from keras_s2s.training import OptimizerConfig, make_optimizer
     from keras_s2s.training.precision import use
 
     keep_freed_memory()

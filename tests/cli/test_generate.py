@@ -237,7 +237,10 @@ def test_a_length_penalty_that_says_nothing(word: str) -> None:
         (["--prefix", "nowhere"], "nowhere: cannot be read: No such file or directory"),
         (["--shortlist"], "no graph 'beam-shortlist' in fp32"),
         (["--replace-unknown"], "no graph 'align' in fp32"),
-        (["--exhaustive", "--patience", "0"], "generate: patience: Input should be greater than 0, got 0.0"),
+        (
+            ["--exhaustive", "--patience", "0"],
+            "generate: patience: Input should be greater than or equal to 0.001, got 0.0",
+        ),
         (["--precision", "int4"], "echo: no graphs of precision 'int4'; it has fp32"),
         (["--input", "nowhere"], "nowhere: cannot be read: No such file or directory; check the name"),
         (["--output", "nowhere/out"], "nowhere/out: cannot be written: No such file or directory"),

@@ -18,7 +18,8 @@ OF_RAY = b"Set ray log level"
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[str]:
     """Its address."""
-    pytest.importorskip("ray")
+    import ray  # noqa: F401
+
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
         from ray.cluster_utils import Cluster
@@ -142,7 +143,8 @@ def test_it_reads_files(command: Callable, echo_bundle: Path) -> None:
 def test_where_no_cluster_is(
     command: Callable, echo_bundle: Path, texts: Path, monkeypatch: pytest.MonkeyPatch, address: str
 ) -> None:
-    pytest.importorskip("ray")
+    import ray  # noqa: F401
+
     monkeypatch.setenv("RAY_ADDRESS", address)
     code, out, err = command("generate", echo_bundle, "--precision", "fp32", "--ray", "--input", texts)
     assert (code, out, err.count("\n")) == (2, "", 1)

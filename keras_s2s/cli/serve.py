@@ -44,9 +44,9 @@ def serve(
         int | None, _speed("Batches at a time, each on a thread of its own. By default all cores.")
     ] = None,
     threads: Annotated[int | None, _speed("Threads of an operator. By default 1.")] = None,
-    batch_size: Annotated[int | None, _speed("The most texts of a batch. By default 32.")] = None,
+    batch_size: Annotated[int | None, _speed("The most texts of a batch. By default 16.")] = None,
     queue: Annotated[
-        int | None, _limit("The most texts that wait; then requests get 429. By default 64.", metavar="N", min=1)
+        int | None, _limit("The most texts that wait; then requests get 429. By default 16.", metavar="N", min=1)
     ] = None,
     timeout: Annotated[
         float | None,

@@ -19,6 +19,8 @@ logger = logging.getLogger("keras_s2s.serving")
 _PAGES = ("/", "/page.css", "/page.js", "/docs", "/docs.js", "/swagger-ui.css", "/swagger-ui-bundle.js")
 OPEN = (*_PAGES, "/openapi.json", "/v2/health/live", "/v2/health/ready")
 """What needs no token: it tells nothing of the models."""
+_COSTLY = ("/v1/generate", "/v1/score")
+"""What is refused at once, before anything is read, when too much waits: there may be very many such requests."""
 CLIENT_GONE = 499
 _ID = re.compile(r"[\w.:-]{1,128}")
 _HEADERS = {
@@ -66,6 +68,8 @@ class Gate:
         try:
             if self._is_refused(scope["path"], headers):
                 await _answer(noting, 401, "a bearer token is needed", {"www-authenticate": "Bearer"})
+            elif scope["path"] in _COSTLY and (refusal := scope["app"].state.service.overload()):
+                await _answer(noting, 429, refusal.message, {"retry-after": str(refusal.retry_after)})
             else:
                 await self._app(scope, receive, noting)
         except ClientDisconnect:
@@ -76,7 +80,7 @@ class Gate:
                 await _answer(noting, 500, f"something unexpected; the log tells more under {request_id}")
         finally:
             seconds = time.perf_counter() - begin
-            path = getattr(scope.get("route"), "path", "other")
+            path = scope["path"] if scope["path"] in _COSTLY else getattr(scope.get("route"), "path", "other")
             status = facts.pop("status", status)
             self._meter.answered(path, status, seconds)
             told = {"request_id": request_id, "method": scope["method"], "path": scope["path"][:200], "status": status}

@@ -100,6 +100,15 @@ class Service:
         """How long a request may take."""
         return self.settings.timeout if asked is None else min(asked, self.settings.timeout)
 
+    def overload(self) -> Refusal | None:
+        """Why no further requests are taken now, if that is so."""
+        try:
+            self._steps.check_room()
+            self._whole.check_room()
+        except FullError as error:
+            return Refusal(429, str(error), error.seconds)
+        return None
+
     def close(self) -> None:
         """Waits until all that was taken is done."""
         self.draining = True
@@ -137,8 +146,9 @@ class Service:
         plan = self._plan(loaded, options, prefixed=prefixes is not None and any(prefixes))
         stepwise = loaded.has_steps(plan.graph)
         engine = self._steps if stepwise else self._whole
+        if refusal := self.overload():
+            raise refusal
         with _refused(loaded):
-            engine.check_room()
             sentences = loaded.generator.sentences(texts, prefixes or [""] * len(texts), plan.options)
         self._check_lengths(sentences)
         pending = Pending([[NOTHING] if sentence is None else None for sentence in sentences])
@@ -162,9 +172,10 @@ class Service:
             Refusal: as `generate`, or the bundle has no graph "score".
         """
         self._check_count(max(len(sources), len(targets)))
+        if refusal := self.overload():
+            raise refusal
         with _refused(loaded):
             loaded.check_scores()
-            self._whole.check_room()
             pairs = loaded.generator.pairs(sources, targets, strict=True)
         if (longest := max(len(pair.target) for pair in pairs)) > self.settings.max_tokens:
             raise Refusal(422, f"target: {longest} tokens, at most {self.settings.max_tokens} are taken; shorten it")

@@ -32,8 +32,8 @@ class Settings(Config):
     precision: str = "int8"
     workers: int = Field(default_factory=_cores, ge=1)
     threads: int = Field(default=1, ge=1)
-    batch_size: int = Field(default=32, ge=1)
-    queue: int = Field(default=64, ge=1)
+    batch_size: int = Field(default=16, ge=1)
+    queue: int = Field(default=16, ge=1)
     timeout: float = Field(default=30.0, gt=0, allow_inf_nan=False)
     max_bytes: int = Field(default=1_000_000, ge=1)
     max_texts: int = Field(default=64, ge=1)

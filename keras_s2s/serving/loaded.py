@@ -47,9 +47,10 @@ class Loaded:
         name: of the folder.
         generator: of the copy.
         plan: `Generator.plan` of pairs of names and values; what was asked before is remembered.
+        default: the graph that requests without options need.
 
     Raises:
-        UserError: no bundle, a wrong key or hash, an unknown precision.
+        UserError: no bundle, a wrong key or hash, an unknown precision, or no graph for its defaults.
     """
 
     def __init__(self, path: Path, how: How) -> None:
@@ -66,6 +67,7 @@ class Loaded:
             if self.generator.bundle.graphs(how.precision).keys() >= set(step_graphs(graph).values())
         }
         self.plan = functools.lru_cache(maxsize=256)(functools.partial(_plan, self.generator))
+        self.default = self.plan((), False).graph
 
     @property
     def manifest(self) -> Manifest:

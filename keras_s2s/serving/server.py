@@ -1,5 +1,6 @@
 """The server as a process: it listens, and at a signal it finishes what it has taken."""
 
+import logging
 import signal
 import socket
 from collections.abc import Callable, Sequence
@@ -7,6 +8,7 @@ from pathlib import Path
 
 import uvicorn
 
+from keras_s2s.bundle import steps_name
 from keras_s2s.errors import UserError
 from keras_s2s.memory import keep_freed_memory
 from keras_s2s.serving.app import make_app
@@ -14,6 +16,8 @@ from keras_s2s.serving.loaded import How
 from keras_s2s.serving.logs import log_as_json
 from keras_s2s.serving.models import Models
 from keras_s2s.serving.settings import Settings
+
+logger = logging.getLogger(__name__)
 
 
 def serve(paths: Sequence[Path], settings: Settings, host: str, port: int, say: Callable[[str], None]) -> None:
@@ -41,10 +45,18 @@ def serve(paths: Sequence[Path], settings: Settings, host: str, port: int, say: 
     )
     log_as_json()
     say(f"serving {', '.join(loaded.name for loaded in models)} at {_url(listening)}")
+    _tell_of_missing_steps(models)
     # uvicorn raises a signal again when it has stopped; by then it has been obeyed.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: None)
     uvicorn.Server(config).run(sockets=[listening])
+
+
+def _tell_of_missing_steps(models: Models) -> None:
+    for loaded in models:
+        if not loaded.has_steps(loaded.default):
+            facts = {"model": loaded.name, "graph": loaded.default, "export": steps_name(loaded.default)}
+            logger.warning("whole requests are batched by length, for lack of steps", extra={"facts": facts})
 
 
 def _listen(host: str, port: int) -> socket.socket:

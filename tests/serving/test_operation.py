@@ -247,6 +247,9 @@ def test_several_models(stepwise_bundle: Path, many_graphs_bundle: Path, serving
         )
         answer = server.post("/v1/generate", {"text": ["abc", "d"], "model": "many"}).json()
         assert [result["hypotheses"][0]["text"] for result in answer["results"]] == ["abc", "d"]
+        server.stop()
+        (line,) = [line for line in server.log if "for lack of steps" in line["event"]]
+        assert (line["model"], line["graph"], line["export"]) == ("many", "beam", "beam.steps")
 
 
 @pytest.mark.parametrize(

@@ -1,14 +1,9 @@
 """What a server is told."""
 
-import os
-
 from pydantic import Field
 
 from keras_s2s.config import Config
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+from keras_s2s.runtime.workers import available_cores
 
 
 class Settings(Config):
@@ -30,7 +25,7 @@ class Settings(Config):
     """
 
     precision: str = "int8"
-    workers: int = Field(default_factory=_cores, ge=1)
+    workers: int = Field(default_factory=available_cores, ge=1)
     threads: int = Field(default=1, ge=1)
     batch_size: int = Field(default=16, ge=1)
     queue: int = Field(default=16, ge=1)

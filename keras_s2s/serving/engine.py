@@ -36,7 +36,7 @@ class Engine:
         name: in metrics and names of threads.
         workers: threads.
         batch_size: the most jobs that a worker has at a time.
-        queue: the most jobs that wait before further requests are refused.
+        queue: the most jobs that wait for a place before further requests are refused.
         post: runs calls where the jobs' owners want them, all of a round at once, in order.
         meter: is told what happens.
     """
@@ -46,12 +46,14 @@ class Engine:
     ) -> None:
         self._batch_size, self._most, self._post = batch_size, queue, post
         self._waiting: deque[Job] = deque()
-        self._running: dict[int, int] = {}
+        self._running = [0] * workers
         self._changed = threading.Condition()
         self._closed = False
         self._seconds_per_job = 0.05
-        self._meter = meter.of_engine(name, lambda: sum(self._running.values()), lambda: len(self._waiting))
-        self._threads = [threading.Thread(target=self._work, name=f"{name}-{n}", daemon=True) for n in range(workers)]
+        self._meter = meter.of_engine(name, lambda: sum(self._running), lambda: len(self._waiting))
+        self._threads = [
+            threading.Thread(target=self._work, args=[n], name=f"{name}-{n}", daemon=True) for n in range(workers)
+        ]
         for thread in self._threads:
             thread.start()
 
@@ -66,7 +68,8 @@ class Engine:
         Raises:
             FullError: it does not.
         """
-        if len(self._waiting) >= self._most:
+        free = len(self._threads) * self._batch_size - sum(self._running)
+        if len(self._waiting) >= self._most + max(0, free):
             raise FullError(max(1, math.ceil(len(self._waiting) * self._seconds_per_job)))
 
     def submit(self, jobs: list[Job]) -> None:
@@ -88,9 +91,10 @@ class Engine:
         for thread in self._threads:
             thread.join()
 
-    def _work(self) -> None:
+    def _work(self, number: int) -> None:
         lanes: dict[Hashable, Lane] = {}
         while (coming := self._take(self._batch_size - _count(lanes), wait=not lanes)) is not None:
+            self._running[number] = _count(lanes) + len(coming)
             joining: dict[Hashable, list[Job]] = {key: [] for key in lanes}
             for job in coming:
                 joining.setdefault(job.key, []).append(job)
@@ -105,7 +109,7 @@ class Engine:
                     failed = dict.fromkeys([*(lane.jobs if lane is not None else ()), *jobs])
                     self._post([partial(job.end, error) for job in failed])
             lanes = {key: lane for key, lane in lanes.items() if lane.jobs}
-            self._running[threading.get_ident()] = _count(lanes)
+            self._running[number] = _count(lanes)
 
     def _take(self, room: int, wait: bool) -> list[Job] | None:
         """What waits, as far as there is room, or None at the end; `wait` until there is something."""

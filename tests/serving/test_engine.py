@@ -136,6 +136,19 @@ def test_a_full_queue_refuses_and_says_when_to_come_again(owner: Owner, engines:
     owner.wait(5)
 
 
+def test_as_many_as_have_a_place_may_come_at_once(owner: Owner, engines: Any) -> None:
+    lane, engine = Lane(permits=threading.Semaphore(0)), engines(batch_size=4, queue=2)
+    assert lane.permits is not None
+    engine.submit([owner.job(0, 1, lane)])
+    assert lane.begun.acquire(timeout=30)
+    for number in range(1, 6):
+        engine.submit([owner.job(number, 1, lane)])
+    with pytest.raises(FullError):
+        engine.submit([owner.job(6, 1, lane)])
+    lane.permits.release(100)
+    owner.wait(*range(6))
+
+
 def test_cancelled_jobs_leave_and_are_not_taken(owner: Owner, engines: Any) -> None:
     lane, engine = Lane(permits=threading.Semaphore(0)), engines(batch_size=1)
     assert lane.permits is not None

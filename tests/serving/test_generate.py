@@ -74,21 +74,25 @@ def test_alignments(server: Any, generator: Generator) -> None:
 
 
 def test_a_stream_tells_what_was_written_so_far(server: Any, generator: Generator, texts: Texts) -> None:
+    """Only the newest of a text is told, so on a busy machine all may be written before anything can be told."""
     some = texts(6, seed=5)
-    response = server.post("/v1/generate", {"text": some, "beam_size": 1, "stream": True})
-    assert response.headers["content-type"].startswith("text/event-stream")
-    *told, (last, _) = events(response)
-    assert last == "end"
-    results = {data["index"]: data["hypotheses"][0]["text"] for kind, data in told if kind == "result"}
-    assert results == dict(enumerate(best.text for best, *_ in generator(some, beam_size=1)))
-    written: dict[int, list[str]] = {}
-    for kind, data in told:
-        if kind == "written":
-            written.setdefault(data["index"], []).append(data["text"])
-    assert written
-    for index, begins in written.items():
-        assert all(results[index].startswith(begin) for begin in begins)
-        assert sorted(begins, key=len) == begins
+    expected = dict(enumerate(best.text for best, *_ in generator(some, beam_size=1)))
+    written: list[tuple[int, str]] = []
+    for _ in range(100):
+        response = server.post("/v1/generate", {"text": some, "beam_size": 1, "stream": True})
+        assert response.headers["content-type"].startswith("text/event-stream")
+        *told, (last, _) = events(response)
+        assert last == "end"
+        results = {data["index"]: data["hypotheses"][0]["text"] for kind, data in told if kind == "result"}
+        assert results == expected
+        written = [(data["index"], data["text"]) for kind, data in told if kind == "written"]
+        for index, text in expected.items():
+            begins = [begin for one, begin in written if one == index]
+            assert all(text.startswith(begin) for begin in begins)
+            assert sorted(begins, key=len) == begins
+        if len(written) > 3:
+            break
+    assert len(written) > 3
 
 
 def test_a_stream_of_what_has_no_steps(server: Any) -> None:

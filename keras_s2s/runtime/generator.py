@@ -268,12 +268,12 @@ class Generator:
         if len(sources) != len(targets):
             raise UserError(f"{len(sources)} sources and {len(targets)} targets; give each source one target")
         limit = self.bundle.manifest.limits.max_source_tokens
-        rows = [[*ids, EOS] for ids in self._source.encode(list(sources))]
-        for number, row in enumerate(rows, 1):
-            if strict and len(row) > limit:
-                raise UserError(_too_long(number, len(row), limit))
-        endings = [[*ids, EOS] for ids in self._target.encode(list(targets))]
-        return [Pair([*row[:-1][: limit - 1], EOS], ending) for row, ending in zip(rows, endings, strict=True)]
+        encoded = self._source.encode(list(sources))
+        for number, ids in enumerate(encoded, 1):
+            if strict and len(ids) >= limit:
+                raise UserError(_too_long(number, len(ids) + 1, limit))
+        both = zip(encoded, self._target.encode(list(targets)), strict=True)
+        return [Pair([*source[: limit - 1], EOS], [*target, EOS]) for source, target in both]
 
     def score_pairs(self, pairs: Sequence[Pair], batch_size: int = 32) -> list[Scored]:
         """The second part of scoring.

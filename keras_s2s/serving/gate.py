@@ -81,7 +81,6 @@ class Gate:
         finally:
             seconds = time.perf_counter() - begin
             path = scope["path"] if scope["path"] in _COSTLY else getattr(scope.get("route"), "path", "other")
-            status = facts.pop("status", status)
             self._meter.answered(path, status, seconds)
             told = {"request_id": request_id, "method": scope["method"], "path": scope["path"][:200], "status": status}
             logger.info("request", extra={"facts": told | {"milliseconds": round(1000 * seconds, 2)} | facts})

@@ -80,7 +80,7 @@ class Service:
     """
 
     def __init__(self, models: Models, settings: Settings, meter: Meter) -> None:
-        self.models, self.settings, self.meter = models, settings, meter
+        self.models, self.settings = models, settings
         self.draining = False
         loop = asyncio.get_running_loop()
 

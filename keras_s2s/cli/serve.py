@@ -40,9 +40,7 @@ def serve(
         ),
     ] = None,
     precision: Precision = "int8",
-    workers: Annotated[
-        int | None, _speed("Batches at a time, each on a thread of its own. By default all cores.")
-    ] = None,
+    workers: Annotated[int | None, _speed("Processes, each with a batch of its own. By default all cores.")] = None,
     threads: Annotated[int | None, _speed("Threads of an operator. By default 1.")] = None,
     batch_size: Annotated[int | None, _speed("The most texts of a batch. By default 16.")] = None,
     queue: Annotated[

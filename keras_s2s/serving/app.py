@@ -1,9 +1,6 @@
 """The application: all routes behind the gate."""
 
-import asyncio
-import contextlib
 import json
-from collections.abc import AsyncIterator
 from importlib import resources
 from typing import Any
 
@@ -16,12 +13,10 @@ from keras_s2s import __version__
 from keras_s2s.serving import api, open_inference
 from keras_s2s.serving.gate import Gate
 from keras_s2s.serving.meter import Meter
-from keras_s2s.serving.models import Models
 from keras_s2s.serving.openapi import document
 from keras_s2s.serving.refusal import Refusal
 from keras_s2s.serving.schemas import PROBLEMS
 from keras_s2s.serving.service import Service
-from keras_s2s.serving.settings import Settings
 
 _SWAGGER = "fastapi_offline", "static"
 _OWN = "keras_s2s.serving", "page"
@@ -42,31 +37,21 @@ _METRICS: dict[int | str, dict[str, Any]] = {
 }
 
 
-def make_app(models: Models, settings: Settings) -> FastAPI:
+def make_app(service: Service, meter: Meter) -> FastAPI:
     """The server as an ASGI application.
 
     Args:
-        models: it serves.
-        settings: how.
+        service: it gives.
+        meter: is told of requests.
     """
-    meter = Meter()
-
-    @contextlib.asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        service = app.state.service = Service(models, settings, meter)
-        watching = asyncio.create_task(models.watch(meter))
-        yield
-        watching.cancel()
-        await asyncio.to_thread(service.close)
-
     app = FastAPI(
         title="keras_s2s",
         version=__version__,
         summary="Sequence-to-sequence models over HTTP.",
-        lifespan=lifespan,
         openapi_url=None,
         redirect_slashes=False,
     )
+    app.state.service = service
     app.include_router(api.router)
     app.include_router(open_inference.router)
     app.add_exception_handler(Refusal, _refused)
@@ -81,7 +66,7 @@ def make_app(models: Models, settings: Settings) -> FastAPI:
         return Response(meter.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
     _add_page(app, "/openapi.json", json.dumps(document(app)).encode(), "application/json")
-    app.add_middleware(Gate, token=settings.token, meter=meter)
+    app.add_middleware(Gate, token=service.settings.token, meter=meter)
     return app
 
 

@@ -1,6 +1,5 @@
 """What an engine works on: one text of a request."""
 
-import time
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -12,31 +11,29 @@ Found = Any
 """What a lane finds for a job."""
 
 
-@dataclass(eq=False, slots=True)
+@dataclass(eq=False, slots=True, weakref_slot=True)
 class Job:
     """One text of a request, on its way through an engine.
 
     Attributes:
+        number: by which the engine reports of it.
         key: jobs of the same key may be decoded together.
         lane: makes a lane for jobs of this key.
         item: the text as ids.
-        finish: makes of what the lane found what the client gets; it is called in a thread of the engine.
-        end: takes that, or the exception that came in its place; it is called by the engine's `post`.
-        progress: takes the ids written so far, after each step; it is called by the engine's `post`.
-        cancelled: nobody waits for it any more.
+        finish: makes of what the lane found what is reported.
         came: when the request came; seconds of `time.perf_counter`.
-        taken: when a worker took it.
+        progress: whether anybody wants to know what was written so far.
+        cancelled: nobody waits for it any more.
     """
 
+    number: int
     key: Hashable
     lane: Callable[[], "Lane"]
     item: Sentence | Pair
     finish: Callable[[Found], Any]
-    end: Callable[[Any], None]
-    progress: Callable[[list[int]], None] | None = None
+    came: float = 0.0
+    progress: bool = False
     cancelled: bool = False
-    came: float = field(default_factory=time.perf_counter)
-    taken: float = 0.0
 
 
 class Lane(Protocol):

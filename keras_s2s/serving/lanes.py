@@ -45,7 +45,7 @@ class StepLane:
             return Round([])
         self._batch = batch = self._steps.advance(self._batch)
         placed = [(place, self._jobs[s.number]) for place, s in enumerate(batch.sentences) if s.number in self._jobs]
-        written = [(job, self._steps.written(batch, place)) for place, job in placed if job.progress is not None]
+        written = [(job, self._steps.written(batch, place)) for place, job in placed if job.progress]
         finished, _ = self._steps.finished(batch, known=self._free(batch))
         found = [(self._jobs.pop(sentence.number), candidates) for sentence, candidates in finished]
         return Round(found, [len(job.item) for _, job in placed], len(placed), True, coming, written)

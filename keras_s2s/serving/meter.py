@@ -5,6 +5,8 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
+from keras_s2s.serving.messages import Measure
+
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 _STEP_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1)
 _SHARES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1)
@@ -60,17 +62,19 @@ class Meter:
         """A bundle was "replaced", or its replacement "failed"."""
         self._reloads.labels(model, outcome).inc()
 
-    def of_engine(self, name: str, running: Callable[[], int], waiting: Callable[[], int]) -> "EngineMeter":
-        """The metrics of one engine.
+    def of_engine(self, name: str, room: int, running: Callable[[], int], waiting: Callable[[], int]) -> "EngineMeter":
+        """The metrics of the engines of one name, of all workers.
 
         Args:
             name: the value of the label "engine".
+            room: the most texts that each takes at a time.
             running: tells how many texts are in batches.
             waiting: tells how many wait.
         """
         self._running.labels(name).set_function(running)
         self._waiting.labels(name).set_function(waiting)
         return EngineMeter(
+            room,
             self._queue_wait.labels(name),
             self._first_token,
             self._step,
@@ -80,11 +84,21 @@ class Meter:
 
 
 class EngineMeter:
-    """Metrics of one engine; its fields are metrics of a `Meter` of the same names."""
+    """Metrics of engines of one name; its fields are metrics of a `Meter` of the same names."""
 
     def __init__(
-        self, queue_wait: Any, first_token: Any, step: Any, fill: Any, real: Any, padding: Any, tokens: Any, texts: Any
+        self,
+        room: int,
+        queue_wait: Any,
+        first_token: Any,
+        step: Any,
+        fill: Any,
+        real: Any,
+        padding: Any,
+        tokens: Any,
+        texts: Any,
     ) -> None:
+        self._room = room
         self._queue_wait, self._first_token, self._step, self._fill = queue_wait, first_token, step, fill
         self._real, self._padding, self._tokens, self._texts = real, padding, tokens, texts
 
@@ -92,21 +106,15 @@ class EngineMeter:
         """A worker took a text that had waited so long."""
         self._queue_wait.observe(seconds)
 
-    def first_token(self, seconds: float) -> None:
-        """A text has its first token, so long after it came."""
-        self._first_token.observe(seconds)
-
-    def step(self, seconds: float) -> None:
-        """All texts of a batch have one token more."""
-        self._step.observe(seconds)
-
-    def batch(self, fill: float, real: int, room: int) -> None:
-        """A batch was worked on: its share of the most it takes, and its source tokens of so many places."""
-        self._fill.observe(fill)
-        self._real.inc(real)
-        self._padding.inc(room - real)
-
-    def wrote(self, tokens: int, texts: int) -> None:
-        """So many tokens were written, and texts finished."""
-        self._tokens.inc(tokens)
-        self._texts.inc(texts)
+    def round(self, measured: Measure) -> None:
+        """An engine has done a piece of work."""
+        if measured.texts:
+            self._fill.observe(measured.texts / self._room)
+            self._real.inc(measured.real)
+            self._padding.inc(measured.places - measured.real)
+        if measured.seconds is not None:
+            self._step.observe(measured.seconds)
+        for seconds in measured.first:
+            self._first_token.observe(seconds)
+        self._tokens.inc(measured.tokens)
+        self._texts.inc(measured.finished)

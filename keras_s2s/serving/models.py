@@ -1,14 +1,17 @@
 """The models of a server, each of which may be replaced while it serves."""
 
 import asyncio
+import itertools
 import logging
+import weakref
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from keras_s2s.bundle import MANIFEST
 from keras_s2s.errors import UserError
-from keras_s2s.serving.loaded import How, Loaded
+from keras_s2s.serving.loaded import Loaded
 from keras_s2s.serving.meter import Meter
+from keras_s2s.serving.pool import Pool
 from keras_s2s.serving.refusal import Refusal
 
 logger = logging.getLogger(__name__)
@@ -22,19 +25,31 @@ class Models:
 
     Args:
         paths: folders of bundles.
-        how: they are loaded.
+        precision: which of their graphs.
+        pool: workers, each of which loads all of them.
 
     Raises:
-        UserError: as `Loaded`, or two folders have the same name.
+        UserError: two folders have the same name.
     """
 
-    def __init__(self, paths: Sequence[Path], how: How) -> None:
-        self._how = how
+    def __init__(self, paths: Sequence[Path], precision: str, pool: Pool) -> None:
+        self._precision, self._pool = precision, pool
+        self._numbers = itertools.count()
         self._paths = {path.resolve().name: path for path in paths}
         if len(self._paths) < len(paths):
             raise UserError("two bundles' folders have the same name, by which clients ask for a model; rename one")
-        self._stamps = {name: _stamp(path) for name, path in self._paths.items()}
-        self._loaded = {name: Loaded(path, how) for name, path in self._paths.items()}
+        self._stamps: dict[str, tuple[int, ...] | None] = {}
+        self._loaded: dict[str, Loaded] = {}
+
+    async def load(self) -> None:
+        """Loads all of them.
+
+        Raises:
+            UserError: as `Loaded`, or a graph cannot be loaded.
+        """
+        for name, path in self._paths.items():
+            self._stamps[name] = _stamp(path)
+            self._loaded[name] = await self._load(path)
 
     def __iter__(self) -> Iterator[Loaded]:
         """All, as they are now."""
@@ -68,7 +83,7 @@ class Models:
                 if stamp == self._stamps[name]:
                     continue
                 try:
-                    loaded = await asyncio.to_thread(Loaded, path, self._how)
+                    loaded = await self._load(path)
                 except Exception as error:
                     if complaints.get(name) != str(error):
                         complaints[name] = str(error)
@@ -79,6 +94,14 @@ class Models:
                 self._loaded[name], self._stamps[name] = loaded, stamp
                 meter.reloaded(name, "replaced")
                 logger.info("reloaded", extra={"facts": {"model": name, "created": loaded.manifest.created}})
+
+    async def _load(self, path: Path) -> Loaded:
+        loaded = await asyncio.to_thread(Loaded, path, self._precision, next(self._numbers))
+        await self._pool.load(loaded.number, loaded.folder)
+        loop = asyncio.get_running_loop()
+        # Nobody says when the last request of a bundle is done but Python, in whichever thread.
+        weakref.finalize(loaded, loop.call_soon_threadsafe, self._pool.forget, loaded.number).atexit = False
+        return loaded
 
 
 def _stamp(path: Path) -> tuple[int, ...] | None:

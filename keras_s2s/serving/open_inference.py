@@ -56,7 +56,7 @@ _INFER: dict[str, Any] = {
     },
 }
 _NOT_FOUND: dict[int | str, dict[str, Any]] = {code: PROBLEMS[code] for code in (401, 404)}
-_NOT_READY: dict[int | str, dict[str, Any]] = {503: {"model": Ready, "description": "The server stops."}}
+_NOT_READY: dict[int | str, dict[str, Any]] = {503: {"model": Ready, "description": "No worker is there."}}
 
 
 @router.get("", response_model=ServerMetadata, responses={401: PROBLEMS[401]})

@@ -1,5 +1,6 @@
 """The server as a process: it listens, and at a signal it finishes what it has taken."""
 
+import asyncio
 import logging
 import signal
 import socket
@@ -12,9 +13,12 @@ from keras_s2s.bundle import steps_name
 from keras_s2s.errors import UserError
 from keras_s2s.memory import keep_freed_memory
 from keras_s2s.serving.app import make_app
-from keras_s2s.serving.loaded import How
 from keras_s2s.serving.logs import log_as_json
+from keras_s2s.serving.messages import How
+from keras_s2s.serving.meter import Meter
 from keras_s2s.serving.models import Models
+from keras_s2s.serving.pool import Pool
+from keras_s2s.serving.service import Service
 from keras_s2s.serving.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -34,22 +38,37 @@ def serve(paths: Sequence[Path], settings: Settings, host: str, port: int, say: 
         UserError: a bundle that cannot be loaded, or an address that cannot be had.
     """
     keep_freed_memory()
-    models = Models(paths, How(settings.precision, settings.threads, settings.batch_size))
-    listening = _listen(host, port)
+    log_as_json()
+    listening, meter = _listen(host, port), Meter()
+    how = How(settings.precision, settings.threads, settings.batch_size)
+    pool = Pool(settings.workers, how, settings.queue, meter)
+    models = Models(paths, settings.precision, pool)
     config = uvicorn.Config(
-        make_app(models, settings),
+        make_app(Service(models, pool, settings), meter),
+        lifespan="off",
         log_config=None,
         access_log=False,
         server_header=False,
         timeout_graceful_shutdown=int(settings.timeout) + 1,
     )
-    log_as_json()
-    say(f"serving {', '.join(loaded.name for loaded in models)} at {_url(listening)}")
-    _tell_of_missing_steps(models)
-    # uvicorn raises a signal again when it has stopped; by then it has been obeyed.
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: None)
-    uvicorn.Server(config).run(sockets=[listening])
+
+    async def run() -> None:
+        try:
+            await pool.start()
+            await models.load()
+            say(f"serving {', '.join(loaded.name for loaded in models)} at {_url(listening)}")
+            _tell_of_missing_steps(models)
+            # uvicorn raises a signal again when it has stopped; by then it has been obeyed.
+            for number in (signal.SIGTERM, signal.SIGINT):
+                signal.signal(number, lambda *_: None)
+            watching = asyncio.create_task(models.watch(meter))
+            await uvicorn.Server(config).serve(sockets=[listening])
+            watching.cancel()
+        finally:
+            await pool.close()
+
+    with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
+        runner.run(run())
 
 
 def _tell_of_missing_steps(models: Models) -> None:

@@ -2,18 +2,19 @@
 
 import asyncio
 import contextlib
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
 from keras_s2s.errors import UserError
 from keras_s2s.runtime.feeds import Sentence
 from keras_s2s.runtime.generator import NOTHING, Plan
-from keras_s2s.serving.engine import Calls, Engine, FullError
-from keras_s2s.serving.jobs import Job
 from keras_s2s.serving.loaded import Loaded
-from keras_s2s.serving.meter import Meter
+from keras_s2s.serving.messages import Generate, Score, Task, hypotheses, scored
 from keras_s2s.serving.models import Models
+from keras_s2s.serving.pool import Pool
+from keras_s2s.serving.process import Order
 from keras_s2s.serving.refusal import Refusal
 from keras_s2s.serving.settings import Settings
 
@@ -21,10 +22,10 @@ from keras_s2s.serving.settings import Settings
 class Pending:
     """The results of a request, as they come. Lives on the event loop."""
 
-    def __init__(self, results: list[Any]) -> None:
-        """`results` has None where one is still to come."""
-        self.results = results
-        self.jobs: list[Job] = []
+    def __init__(self, results: list[Any], pool: Pool) -> None:
+        """`results` has None where one is still to come, from the pool."""
+        self.results, self._pool = results, pool
+        self.orders: list[Order] = []
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.news: asyncio.Event = asyncio.Event()
         self._begun = asyncio.get_running_loop().time()
@@ -33,14 +34,18 @@ class Pending:
         self.written: dict[int, list[int]] = {}
         self._settle()
 
-    def end(self, place: int, result: Any) -> None:
+    def order(self, place: int, task: Task, read: Callable[[Any], Any]) -> None:
+        """Adds what makes the result of one text; `read` makes it of what is reported."""
+        self.orders.append(Order(task, partial(self._end, place, read), partial(self._progress, place)))
+
+    def _end(self, place: int, read: Callable[[Any], Any], found: Any) -> None:
         """The result of one text, or the exception in its place."""
-        self.results[place] = result
+        self.results[place] = found if isinstance(found, Exception) else read(found)
         self.written.pop(place, None)
         self.news.set()
         self._settle()
 
-    def progress(self, place: int, ids: list[int]) -> None:
+    def _progress(self, place: int, ids: list[int]) -> None:
         """What one text has so far; only the newest is kept, however slowly it is read."""
         if self.results[place] is None:
             self.written[place] = ids
@@ -62,8 +67,7 @@ class Pending:
 
     def cancel(self) -> None:
         """Nobody waits any more."""
-        for job in self.jobs:
-            job.cancelled = True
+        self._pool.cancel(self.orders)
 
     def _settle(self) -> None:
         if not self.done.done() and all(result is not None for result in self.results):
@@ -71,30 +75,22 @@ class Pending:
 
 
 class Service:
-    """What a server does, without HTTP. Made on the event loop that it works with.
+    """What a server does, without HTTP.
 
     Args:
         models: it has.
+        pool: does the work.
         settings: of the server.
-        meter: is told what happens.
     """
 
-    def __init__(self, models: Models, settings: Settings, meter: Meter) -> None:
+    def __init__(self, models: Models, pool: Pool, settings: Settings) -> None:
         self.models, self.settings = models, settings
-        self.draining = False
-        loop = asyncio.get_running_loop()
-
-        def post(calls: Calls) -> None:
-            loop.call_soon_threadsafe(_run, calls)
-
-        made = partial(Engine, workers=settings.workers, queue=settings.queue, post=post, meter=meter)
-        self._steps = made("steps", batch_size=settings.batch_size)
-        self._whole = made("whole", batch_size=4 * settings.batch_size)
+        self._pool = pool
 
     @property
     def ready(self) -> bool:
-        """Whether requests are taken."""
-        return not self.draining and self._steps.alive and self._whole.alive
+        """Whether requests are answered now."""
+        return self._pool.alive
 
     def seconds(self, asked: float | None) -> float:
         """How long a request may take."""
@@ -103,17 +99,10 @@ class Service:
     def overload(self) -> Refusal | None:
         """Why no further requests are taken now, if that is so."""
         try:
-            self._steps.check_room()
-            self._whole.check_room()
-        except FullError as error:
-            return Refusal(429, str(error), error.seconds)
+            self._pool.check_room()
+        except Refusal as refusal:
+            return refusal
         return None
-
-    def close(self) -> None:
-        """Waits until all that was taken is done."""
-        self.draining = True
-        self._steps.close()
-        self._whole.close()
 
     def generate(
         self,
@@ -143,23 +132,21 @@ class Service:
             raise Refusal(
                 422, f"prefix: {len(prefixes)} prefixes for {len(texts)} texts; give one for each, '' for none"
             )
-        plan = self._plan(loaded, options, prefixed=prefixes is not None and any(prefixes))
-        stepwise = loaded.has_steps(plan.graph)
-        engine = self._steps if stepwise else self._whole
-        if refusal := self.overload():
-            raise refusal
+        prefixed = prefixes is not None and any(prefixes)
+        plan = self._plan(loaded, options, prefixed)
+        engine = "steps" if loaded.has_steps(plan.graph) else "whole"
+        self._pool.check_room()
         with _refused(loaded):
             sentences = loaded.generator.sentences(texts, prefixes or [""] * len(texts), plan.options)
         self._check_lengths(sentences)
-        pending = Pending([[NOTHING] if sentence is None else None for sentence in sentences])
-        key, lane = loaded.stepwise(plan) if stepwise else loaded.whole(plan)
+        pending = Pending([[NOTHING] if sentence is None else None for sentence in sentences], self._pool)
         for place, (text, sentence) in enumerate(zip(texts, sentences, strict=True)):
             if sentence is not None:
-                finish = partial(loaded.generator.hypotheses, text, sentence, options=plan.options)
-                shown = partial(pending.progress, place) if progress and stepwise else None
-                pending.jobs.append(Job(key, lane, sentence, finish, partial(pending.end, place), shown))
-        with _refused(loaded):
-            engine.submit(pending.jobs)
+                item = (sentence.ids, sentence.number, sentence.prefix, sentence.limit)
+                about = self._pool.number(), loaded.number, engine, time.perf_counter()
+                task = Generate(*about, dict(options), prefixed, text, item, progress)
+                pending.order(place, task, hypotheses)
+        self._pool.submit(pending.orders)
         return pending
 
     def score(self, loaded: Loaded, sources: Sequence[str], targets: Sequence[str]) -> Pending:
@@ -172,25 +159,22 @@ class Service:
             Refusal: as `generate`, or the bundle has no graph "score".
         """
         self._check_count(max(len(sources), len(targets)))
-        if refusal := self.overload():
-            raise refusal
+        self._pool.check_room()
         with _refused(loaded):
             loaded.check_scores()
             pairs = loaded.generator.pairs(sources, targets, strict=True)
         if (longest := max(len(pair.target) for pair in pairs)) > self.settings.max_tokens:
             raise Refusal(422, f"target: {longest} tokens, at most {self.settings.max_tokens} are taken; shorten it")
-        pending = Pending([None for _ in pairs])
+        pending = Pending([None for _ in pairs], self._pool)
         for place, pair in enumerate(pairs):
-            key, lane = loaded.scored()
-            pending.jobs.append(Job(key, lane, pair, lambda found: found, partial(pending.end, place)))
-        with _refused(loaded):
-            self._whole.submit(pending.jobs)
+            about = self._pool.number(), loaded.number, "whole", time.perf_counter()
+            pending.order(place, Score(*about, list(pair.source), list(pair.target)), scored)
+        self._pool.submit(pending.orders)
         return pending
 
     def _plan(self, loaded: Loaded, given: Mapping[str, Any], prefixed: bool) -> Plan:
         with _refused(loaded):
-            known = {name: tuple(value) if isinstance(value, list) else value for name, value in given.items()}
-            plan = loaded.plan(tuple(sorted({**known, "strict": True}.items())), prefixed)
+            plan = loaded.plan(given, prefixed)
         options, most = plan.options, self.settings.max_beam
         groups = loaded.manifest.diverse_groups if options.strategy == "diverse" else 1
         hypotheses = max(options.beam_size * groups, options.n_best)
@@ -216,15 +200,8 @@ class Service:
 
 @contextlib.contextmanager
 def _refused(loaded: Loaded) -> Iterator[None]:
-    """Makes a refusal of what a model or an engine refuses; a client knows a model by name, not where it lies."""
+    """Makes a refusal of what a model refuses; a client knows a model by name, not where it lies."""
     try:
         yield
-    except FullError as error:
-        raise Refusal(429, str(error), error.seconds) from None
     except UserError as error:
         raise Refusal(422, str(error).replace(str(loaded.generator.bundle.path), loaded.name)) from None
-
-
-def _run(calls: Calls) -> None:
-    for call in calls:
-        call()

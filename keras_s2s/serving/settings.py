@@ -11,7 +11,7 @@ class Settings(Config):
 
     Args:
         precision: which of the bundles' graphs.
-        workers: batches at a time, each on a thread of its own.
+        workers: processes, each with batches of its own.
         threads: of an operator.
         batch_size: the most texts of a batch.
         queue: the most texts that wait before requests are refused.

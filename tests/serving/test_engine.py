@@ -1,16 +1,15 @@
 """The engine, with lanes that do what a test says."""
 
 import threading
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
 
 from keras_s2s.runtime.feeds import Sentence
-from keras_s2s.serving.engine import Engine, FullError
+from keras_s2s.serving.engine import Engine
 from keras_s2s.serving.jobs import Job, Round
-from keras_s2s.serving.meter import Meter
+from keras_s2s.serving.messages import Report
 
 
 @dataclass
@@ -48,28 +47,36 @@ class Lane:
 
 
 class Owner:
-    """Who submits jobs, and gets their results."""
+    """Who gives jobs to engines, and gets their reports."""
 
     def __init__(self) -> None:
         self.results: dict[int, Any] = {}
+        self.failed: dict[int, str] = {}
+        self.reports: list[Report] = []
         self._changed = threading.Condition()
 
-    def post(self, calls: list[Callable[[], None]]) -> None:
+    def report(self, report: Report) -> None:
         with self._changed:
-            for call in calls:
-                call()
+            self.reports.append(report)
+            for number, _ in (*report.ended, *report.failed):
+                assert number not in {*self.results, *self.failed}, "answered twice"
+            self.results.update(report.ended)
+            self.failed.update(report.failed)
             self._changed.notify_all()
 
     def wait(self, *numbers: int) -> None:
         with self._changed:
-            assert self._changed.wait_for(lambda: set(numbers) <= set(self.results), timeout=30)
+            assert self._changed.wait_for(lambda: set(numbers) <= {*self.results, *self.failed}, timeout=30)
 
-    def job(self, number: int, length: int, lane: Lane, key: str = "key") -> Job:
-        def end(result: Any) -> None:
-            assert number not in self.results, "answered twice"
-            self.results[number] = result
+    def engine(self, *jobs: Job, room: int = 4) -> Engine:
+        """An engine that begins with these jobs."""
+        engine = Engine("steps", room, self.report)
+        engine.submit(jobs)
+        return engine
 
-        return Job(key, lambda: lane, Sentence([4] * length, number), str.upper, end)
+
+def job(number: int, length: int, lane: Lane, key: str = "key") -> Job:
+    return Job(number, key, lambda: lane, Sentence([4] * length, number), str.upper)
 
 
 @pytest.fixture
@@ -77,84 +84,38 @@ def owner() -> Owner:
     return Owner()
 
 
-@pytest.fixture
-def engines(owner: Owner) -> Iterator[Callable[..., Engine]]:
-    made: list[Engine] = []
-
-    def make(workers: int = 1, batch_size: int = 4, queue: int = 100) -> Engine:
-        made.append(Engine("steps", workers, batch_size, queue, owner.post, Meter()))
-        return made[-1]
-
-    yield make
-    for engine in made:
-        engine.close()
-
-
-def test_a_job_joins_at_the_next_round_and_leaves_when_it_is_done(owner: Owner, engines: Any) -> None:
-    lane, engine = Lane(permits=threading.Semaphore(0)), engines()
+def test_a_job_joins_at_the_next_round_and_leaves_when_it_is_done(owner: Owner) -> None:
+    lane = Lane(permits=threading.Semaphore(0))
     assert lane.permits is not None
-    engine.submit([owner.job(1, 3, lane)])
+    engine = owner.engine(job(1, 3, lane))
     assert lane.begun.acquire(timeout=30)
-    engine.submit([owner.job(2, 1, lane)])
+    engine.submit([job(2, 1, lane)])
     lane.permits.release(3)
     owner.wait(1, 2)
     assert lane.rounds == [[1], [1, 2], [1]]
     assert owner.results == {1: "FOUND 1", 2: "FOUND 2"}
 
 
-def test_no_more_jobs_than_a_batch_takes(owner: Owner, engines: Any) -> None:
-    lane, engine = Lane(permits=threading.Semaphore(0)), engines(batch_size=2)
-    assert lane.permits is not None
-    engine.submit([owner.job(number, number, lane) for number in (1, 2, 3)])
-    lane.permits.release(100)
+def test_no_more_jobs_than_there_is_room_for(owner: Owner) -> None:
+    lane = Lane()
+    owner.engine(*(job(number, number, lane) for number in (1, 2, 3)), room=2)
     owner.wait(1, 2, 3)
     assert lane.rounds == [[1, 2], [2, 3], [3], [3]]
 
 
-def test_jobs_of_other_keys_have_other_batches_and_take_turns(owner: Owner, engines: Any) -> None:
-    one, other, engine = Lane(), Lane(), engines()
-    engine.submit([owner.job(1, 2, one, "one"), owner.job(2, 2, other, "other"), owner.job(3, 1, one, "one")])
+def test_jobs_of_other_keys_have_other_batches_and_take_turns(owner: Owner) -> None:
+    one, other = Lane(), Lane()
+    owner.engine(job(1, 2, one, "one"), job(2, 2, other, "other"), job(3, 1, one, "one"))
     owner.wait(1, 2, 3)
     assert one.rounds == [[1, 3], [1]]
     assert other.rounds == [[2], [2]]
 
 
-def test_a_full_queue_refuses_and_says_when_to_come_again(owner: Owner, engines: Any) -> None:
-    lane, engine = Lane(permits=threading.Semaphore(0)), engines(batch_size=1, queue=2)
+def test_cancelled_jobs_leave_and_are_not_taken(owner: Owner) -> None:
+    lane = Lane(permits=threading.Semaphore(0))
     assert lane.permits is not None
-    engine.submit([owner.job(1, 1, lane)])
-    assert lane.begun.acquire(timeout=30)
-    engine.submit([owner.job(2, 1, lane), owner.job(3, 1, lane)])
-    with pytest.raises(FullError) as refused:
-        engine.submit([owner.job(4, 1, lane)])
-    assert refused.value.seconds >= 1
-    lane.permits.release(3)
-    owner.wait(1, 2, 3)
-    assert set(owner.results) == {1, 2, 3}
-    lane.permits.release()
-    engine.submit([owner.job(5, 1, lane)])
-    owner.wait(5)
-
-
-def test_as_many_as_have_a_place_may_come_at_once(owner: Owner, engines: Any) -> None:
-    lane, engine = Lane(permits=threading.Semaphore(0)), engines(batch_size=4, queue=2)
-    assert lane.permits is not None
-    engine.submit([owner.job(0, 1, lane)])
-    assert lane.begun.acquire(timeout=30)
-    for number in range(1, 6):
-        engine.submit([owner.job(number, 1, lane)])
-    with pytest.raises(FullError):
-        engine.submit([owner.job(6, 1, lane)])
-    lane.permits.release(100)
-    owner.wait(*range(6))
-
-
-def test_cancelled_jobs_leave_and_are_not_taken(owner: Owner, engines: Any) -> None:
-    lane, engine = Lane(permits=threading.Semaphore(0)), engines(batch_size=1)
-    assert lane.permits is not None
-    running, waiting, last = (owner.job(number, 50, lane) for number in (1, 2, 3))
-    last.item = Sentence([4], 3)
-    engine.submit([running, waiting, last])
+    running, waiting, last = job(1, 50, lane), job(2, 50, lane), job(3, 1, lane)
+    owner.engine(running, waiting, last, room=1)
     assert lane.begun.acquire(timeout=30)
     running.cancelled = waiting.cancelled = True
     lane.permits.release(3)
@@ -163,31 +124,29 @@ def test_cancelled_jobs_leave_and_are_not_taken(owner: Owner, engines: Any) -> N
     assert lane.rounds == [[1], [], [3]]
 
 
-def test_a_batch_that_fails_takes_nobody_else_with_it(owner: Owner, engines: Any) -> None:
-    broken, whole, engine = Lane(fails=True), Lane(), engines()
-    engine.submit(
-        [owner.job(1, 1, broken, "broken"), owner.job(2, 1, whole, "whole"), owner.job(3, 1, broken, "broken")]
-    )
+def test_a_batch_that_fails_takes_nobody_else_with_it(owner: Owner) -> None:
+    broken, whole = Lane(fails=True), Lane()
+    engine = owner.engine(job(1, 1, broken, "broken"), job(2, 1, whole, "whole"), job(3, 1, broken, "broken"))
     owner.wait(1, 2, 3)
-    assert owner.results[2] == "FOUND 2"
-    assert all(isinstance(owner.results[number], ValueError) for number in (1, 3))
-    assert engine.alive
-    engine.submit([owner.job(4, 1, whole, "whole")])
+    assert owner.results == {2: "FOUND 2"}
+    assert owner.failed == dict.fromkeys((1, 3), "ValueError('broken')")
+    engine.submit([job(4, 1, whole, "whole")])
     owner.wait(4)
+    assert owner.results[4] == "FOUND 4"
 
 
-def test_an_output_that_cannot_be_finished_is_the_only_one(owner: Owner, engines: Any) -> None:
-    lane, engine = Lane(), engines()
-    odd, even = owner.job(1, 1, lane), owner.job(2, 1, lane)
+def test_an_output_that_cannot_be_finished_is_the_only_one(owner: Owner) -> None:
+    lane = Lane()
+    odd, even = job(1, 1, lane), job(2, 1, lane)
     odd.finish = lambda found: found[100]
-    engine.submit([odd, even])
+    owner.engine(odd, even)
     owner.wait(1, 2)
-    assert isinstance(owner.results[1], IndexError)
-    assert owner.results[2] == "FOUND 2"
+    assert owner.failed == {1: "IndexError('string index out of range')"}
+    assert owner.results == {2: "FOUND 2"}
 
 
-def test_an_engine_finishes_what_it_has_taken_before_it_closes(owner: Owner, engines: Any) -> None:
-    engine = engines(workers=2, batch_size=2)
-    engine.submit([owner.job(number, 1 + number % 5, Lane(), str(number)) for number in range(50)])
-    engine.close()
-    assert set(owner.results) == set(range(50))
+def test_every_round_is_reported_once(owner: Owner) -> None:
+    lane = Lane()
+    owner.engine(job(1, 3, lane), job(2, 5, lane))
+    owner.wait(1, 2)
+    assert [[measure.finished for measure in report.rounds] for report in owner.reports] == [[0, 0, 1], [0, 1]]

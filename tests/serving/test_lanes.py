@@ -13,7 +13,7 @@ from keras_s2s.serving.lanes import StepLane, WholeLane
 
 
 def job(item: Any) -> Job:
-    return Job("key", lambda: pytest.fail("has a lane"), item, lambda found: found, lambda result: None)
+    return Job(0, "key", lambda: pytest.fail("has a lane"), item, lambda found: found)
 
 
 class Case:

@@ -1,7 +1,9 @@
 """A server in operation: deadlines, clients that leave, overload, signals, new bundles, its log and its metrics."""
 
 import json
+import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -110,6 +112,44 @@ def test_a_server_that_is_to_stop_finishes_what_it_has_taken(
                 assert [result["hypotheses"][0]["text"] for result in results] == [expected] * 40
         with pytest.raises(httpx.ConnectError):
             server.get("/v2/health/live")
+
+
+def _workers(server: Any) -> list[int]:
+    """The processes that it started."""
+    pid = server.process.pid
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def test_a_worker_that_is_killed_is_replaced(stepwise_bundle: Path, serving: Serving, generator: Generator) -> None:
+    texts = ["hello world 123"] * 64
+    with serving(stepwise_bundle, "--workers", 2, "--batch-size", 1, "--queue", 1000) as server:
+        with ThreadPoolExecutor(4) as pool:
+            asked = [pool.submit(server.post, "/v1/generate", {"text": texts, "beam_size": 16}) for _ in range(4)]
+            until(lambda: server.metric("running", engine="steps") == 2)
+            first = _workers(server)
+            os.kill(first[0], signal.SIGKILL)
+            answers = [one.result() for one in asked]
+        lost = [answer for answer in answers if answer.status_code == 503]
+        assert len(lost) == 1
+        assert lost[0].json() == {"error": "a worker was lost; try again"}
+        assert lost[0].headers["retry-after"] == "1"
+        expected = generator(texts[:1], beam_size=16)[0][0].text
+        for answer in answers:
+            if answer not in lost:
+                assert {result["hypotheses"][0]["text"] for result in answer.json()["results"]} == {expected}
+        until(lambda: len(set(_workers(server)) - {first[0]}) == 2)
+        assert server.post("/v1/generate", {"text": "hello"}).status_code == 200
+        server.stop()
+        assert [line["texts"] for line in server.log if line["event"] == "a worker was lost"] == [1]
+
+
+def test_workers_end_with_a_server_that_is_killed(stepwise_bundle: Path, serving: Serving) -> None:
+    with serving(stepwise_bundle, "--workers", 2) as server:
+        workers = _workers(server)
+        assert len(workers) == 2
+        server.process.kill()
+        server.wait()
+        until(lambda: not any(Path(f"/proc/{worker}/cmdline").exists() for worker in workers))
 
 
 def _replace(path: Path) -> None:

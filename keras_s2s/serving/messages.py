@@ -1,0 +1,182 @@
+"""What the server and its workers, which are processes, tell each other: lines of JSON, one for each message."""
+
+import json
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from keras_s2s.runtime import Hypothesis
+from keras_s2s.runtime.scoring import Scored
+
+
+class How(NamedTuple):
+    """To a worker, first of all: how it works.
+
+    Attributes:
+        precision: which of a bundle's graphs.
+        threads: of an operator.
+        batch_size: the most texts of a batch.
+    """
+
+    precision: str
+    threads: int
+    batch_size: int
+
+
+class Load(NamedTuple):
+    """To a worker: load the bundle in a folder, by whose number tasks name it."""
+
+    bundle: int
+    folder: str
+
+
+class Forget(NamedTuple):
+    """To a worker: no task names this bundle any more."""
+
+    bundle: int
+
+
+class Generate(NamedTuple):
+    """To a worker: generate for a text.
+
+    Attributes:
+        number: of the task, its own.
+        bundle: its number.
+        engine: which decodes it: "steps" or "whole".
+        came: when the request came; seconds of `time.perf_counter`, which is the same for all processes.
+        options: of a call of a `Generator`.
+        prefixed: as `Generator.plan`.
+        text: the source.
+        sentence: its ids, number, prefix and limit; a `Sentence`.
+        progress: whether anybody wants to know what was written so far.
+    """
+
+    number: int
+    bundle: int
+    engine: str
+    came: float
+    options: dict[str, Any]
+    prefixed: bool
+    text: str
+    sentence: tuple[Any, ...]
+    progress: bool
+
+
+class Score(NamedTuple):
+    """To a worker: score a target; its fields are those of `Generate`, and ids of both sides with EOS."""
+
+    number: int
+    bundle: int
+    engine: str
+    came: float
+    source: list[int]
+    target: list[int]
+
+
+class Cancel(NamedTuple):
+    """To a worker: nobody waits for these tasks any more."""
+
+    numbers: list[int]
+
+
+class Loaded(NamedTuple):
+    """From a worker: a bundle is loaded, or why it cannot be."""
+
+    bundle: int
+    error: str | None
+
+
+class Measure(NamedTuple):
+    """What an engine did in one round.
+
+    Attributes:
+        texts: of the batch.
+        real: its source tokens.
+        places: source tokens, padding counted.
+        seconds: of a step; None where batches begin and end at once.
+        first: of each text that has its first token now, the seconds since it came.
+        tokens: how many were written, ends counted.
+        finished: texts.
+    """
+
+    texts: int
+    real: int
+    places: int
+    seconds: float | None
+    first: list[float]
+    tokens: int
+    finished: int
+
+
+class Report(NamedTuple):
+    """From a worker: what an engine did since its last report.
+
+    Attributes:
+        engine: its name.
+        written: tasks that want to know it, and the ids that each has so far.
+        ended: tasks, and what was found for each, as `packed_hypotheses` or `packed_score` give it.
+        failed: tasks, and why.
+        rounds: a `Measure` of each.
+    """
+
+    engine: str
+    written: list[tuple[int, list[int]]]
+    ended: list[tuple[int, Any]]
+    failed: list[tuple[int, str]]
+    rounds: list[Measure]
+
+
+Task = Generate | Score
+Message = How | Load | Forget | Task | Cancel | Loaded | Report
+_KINDS: dict[str, Any] = {kind.__name__: kind for kind in (How, Load, Forget, Generate, Score, Cancel, Loaded, Report)}
+
+
+def packed(message: Message) -> bytes:
+    """A message as it is sent."""
+    return json.dumps((type(message).__name__, *message), separators=(",", ":")).encode() + b"\n"
+
+
+class Unpacker:
+    """Makes messages of bytes, however they are cut."""
+
+    def __init__(self) -> None:
+        self._begun: list[bytes] = []
+
+    def __call__(self, data: bytes) -> Iterator[Message]:
+        """The messages that are whole now."""
+        *whole, rest = data.split(b"\n")
+        for line in whole:
+            self._begun.append(line)
+            name, *fields = json.loads(b"".join(self._begun))
+            self._begun.clear()
+            yield _KINDS[name](*fields)
+        if rest:
+            self._begun.append(rest)
+
+
+def packed_hypotheses(found: list[Hypothesis]) -> list[tuple[Any, ...]]:
+    """Hypotheses for a report."""
+    return [
+        (h.text, h.tokens, h.score, h.token_scores, None if h.alignment is None else h.alignment.tolist())
+        for h in found
+    ]
+
+
+def hypotheses(reported: list[Any]) -> list[Hypothesis]:
+    """Hypotheses of a report, as they were."""
+    return [
+        Hypothesis(text, tuple(tokens), score, tuple(scores), None if looked is None else np.array(looked, "float32"))
+        for text, tokens, score, scores, looked in reported
+    ]
+
+
+def packed_score(one: Scored) -> tuple[Any, ...]:
+    """A score for a report."""
+    return one.log_probability, one.token_scores
+
+
+def scored(reported: list[Any]) -> Scored:
+    """A score of a report, as it was."""
+    log_probability, token_scores = reported
+    return Scored(log_probability, tuple(token_scores))

@@ -1,0 +1,32 @@
+"""What the options of requests mean, remembered: most requests ask for the same."""
+
+import functools
+from collections.abc import Mapping
+from typing import Any
+
+from keras_s2s.runtime import Generator
+from keras_s2s.runtime.generator import Plan
+
+
+class Plans:
+    """`Generator.plan` of the options of requests, which never cut a text that is too long."""
+
+    def __init__(self, generator: Generator) -> None:
+        self._plan = functools.lru_cache(maxsize=256)(functools.partial(_plan, generator))
+
+    def __call__(self, options: Mapping[str, Any], prefixed: bool) -> Plan:
+        """The plan.
+
+        Args:
+            options: of a call of a `Generator`; lists may stand for tuples.
+            prefixed: as `Generator.plan`.
+
+        Raises:
+            UserError: as `Generator.plan`.
+        """
+        hashable = {name: tuple(value) if isinstance(value, list) else value for name, value in options.items()}
+        return self._plan(tuple(sorted({**hashable, "strict": True}.items())), prefixed)
+
+
+def _plan(generator: Generator, options: tuple[tuple[str, Any], ...], prefixed: bool) -> Plan:
+    return generator.plan(dict(options), prefixed)

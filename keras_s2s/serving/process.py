@@ -1,0 +1,150 @@
+"""A worker as the server has it: a process, and what it works on."""
+
+import asyncio
+import contextlib
+import os
+import socket
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Self
+
+from keras_s2s.errors import UserError
+from keras_s2s.serving.messages import Cancel, Forget, How, Load, Loaded, Message, Report, Task, Unpacker, packed
+
+_SECONDS = 10.0
+"""How long a worker has to end."""
+
+
+class LostError(Exception):
+    """A worker ended before it was done."""
+
+
+@dataclass(eq=False, slots=True)
+class Order:
+    """A task, and who waits for it.
+
+    Attributes:
+        task: it.
+        end: takes what was found, as it is reported, or the exception that came in its place.
+        progress: takes the ids written so far, after each step.
+        cancelled: nobody waits for it any more.
+        worker: who has it.
+        given: when that was; seconds of `time.perf_counter`.
+    """
+
+    task: Task
+    end: Callable[[Any], None]
+    progress: Callable[[list[int]], None] | None = None
+    cancelled: bool = False
+    worker: "WorkerProcess | None" = None
+    given: float = 0.0
+
+
+class WorkerProcess(asyncio.Protocol):
+    """A worker. `start` makes one.
+
+    Attributes:
+        orders: those that it works on, by number.
+        running: how many of them each engine has.
+        bundles: numbers of those that it has loaded.
+    """
+
+    def __init__(self, report: Callable[["WorkerProcess", Report], None], lost: Callable[["WorkerProcess"], None]):
+        """`report` takes what it reports, and `lost` it itself, should it end by itself."""
+        self.orders: dict[int, Order] = {}
+        self.running: Counter[str] = Counter()
+        self.bundles: set[int] = set()
+        self._report, self._lost = report, lost
+        self._unpack = Unpacker()
+        self._loading: dict[int, asyncio.Future[str | None]] = {}
+        self._closing = False
+
+    @classmethod
+    async def start(
+        cls, how: How, report: Callable[["WorkerProcess", Report], None], lost: Callable[["WorkerProcess"], None]
+    ) -> Self:
+        """Starts a worker."""
+        ours, theirs = socket.socketpair()
+        with theirs:
+            worker = cls(report, lost)
+            # Its modules are found where ours are, and -P keeps it from looking into the folder that it runs in.
+            command = [sys.executable, "-P", "-m", "keras_s2s.serving.worker", str(theirs.fileno())]
+            environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+            worker._process = subprocess.Popen(command, pass_fds=[theirs.fileno()], env=environment)
+        transport, _ = await asyncio.get_running_loop().create_connection(lambda: worker, sock=ours)
+        worker._transport = transport
+        worker._send(how)
+        return worker
+
+    _process: subprocess.Popen[bytes]
+    _transport: asyncio.Transport
+
+    async def load(self, bundle: int, folder: str) -> None:
+        """Loads a bundle.
+
+        Raises:
+            UserError: it cannot be loaded.
+            LostError: the worker ended.
+        """
+        self._loading[bundle] = asyncio.get_running_loop().create_future()
+        self._send(Load(bundle, folder))
+        try:
+            if (error := await self._loading[bundle]) is not None:
+                raise UserError(error)
+        finally:
+            del self._loading[bundle]
+        self.bundles.add(bundle)
+
+    def forget(self, bundle: int) -> None:
+        """No task names this bundle any more."""
+        self.bundles.discard(bundle)
+        self._send(Forget(bundle))
+
+    def give(self, order: Order) -> None:
+        """Gives it something to do."""
+        order.worker = self
+        self.orders[order.task.number] = order
+        self.running[order.task.engine] += 1
+        self._send(order.task)
+
+    def take(self, number: int) -> Order | None:
+        """Takes an order out of those that it works on, if it is one of them."""
+        if order := self.orders.pop(number, None):
+            self.running[order.task.engine] -= 1
+        return order
+
+    def cancel(self, order: Order) -> None:
+        """Nobody waits for this one any more."""
+        if self.take(order.task.number):
+            self._send(Cancel([order.task.number]))
+
+    async def close(self) -> None:
+        """Ends it, whatever it does."""
+        self._closing = True
+        self._transport.close()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            await asyncio.to_thread(self._process.wait, _SECONDS)
+        self._process.kill()
+        await asyncio.to_thread(self._process.wait)
+
+    def data_received(self, data: bytes) -> None:
+        """What it tells."""
+        for message in self._unpack(data):
+            match message:
+                case Loaded():
+                    self._loading[message.bundle].set_result(message.error)
+                case Report():
+                    self._report(self, message)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """It has ended."""
+        for future in self._loading.values():
+            future.set_exception(LostError())
+        if not self._closing:
+            self._lost(self)
+
+    def _send(self, message: Message) -> None:
+        self._transport.write(packed(message))

@@ -7,7 +7,7 @@ import onnx
 from onnx import AttributeProto, GraphProto
 
 from keras_s2s.export.alike import is_random, merge_alike
-from keras_s2s.export.slices import constants, reshape_at_once, simplify_slices
+from keras_s2s.export.slices import constants, keep_sizes, reshape_at_once, simplify_slices
 
 
 def tidy(graph: GraphProto) -> None:
@@ -24,6 +24,9 @@ def tidy(graph: GraphProto) -> None:
         for name, other in simplify_slices(inner, known).items():
             _read_instead(inner, name, other)
         reshape_at_once(inner, known)
+    known = constants(all_graphs(graph))
+    for inner in all_graphs(graph):
+        keep_sizes(inner, known)
     for inner in all_graphs(graph):
         _hoist_invariants(inner)
         _move_invariants_out(inner)

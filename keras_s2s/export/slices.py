@@ -1,4 +1,4 @@
-"""Slices of a converted graph: what an index of Keras becomes, in fewer nodes."""
+"""Slices and shapes of a converted graph: what an index or a reshape of Keras becomes, in fewer nodes."""
 
 import math
 from collections.abc import Iterator, Mapping
@@ -70,6 +70,46 @@ def reshape_at_once(graph: GraphProto, values: Values) -> None:
         if node.op_type == "Reshape" and node.input[1] in values and 0 not in values[node.input[1]]:
             while (before := made.get(node.input[0])) is not None and before.op_type in _RESHAPES:
                 node.input[0] = before.input[0]
+
+
+def keep_sizes(graph: GraphProto, values: Values) -> None:
+    """A reshape to sizes of which some are those that the tensor has already says so with 0, and looks none up."""
+    made = {name: node for node in graph.node for name in node.output}
+    for node in [node for node in graph.node if node.op_type == "Reshape"]:
+        shape = made.get(_uncast(node.input[1], made))
+        if shape is None or shape.op_type != "Concat" or any(a.name == "allowzero" and a.i for a in node.attribute):
+            continue
+        sizes: list[int] = []
+        for part in shape.input:
+            known = values[part].ravel().tolist() if part in values else []
+            if 0 not in known and known:
+                sizes += known
+            elif _is_size(part, node.input[0], len(sizes), made, values):
+                sizes.append(0)
+            else:
+                break
+        else:
+            name = f"{node.output[0]}/shape"
+            graph.initializer.append(numpy_helper.from_array(np.array(sizes, "int64"), name))
+            node.input[1] = name
+
+
+def _is_size(name: str, tensor: str, axis: int, made: Mapping[str, NodeProto], values: Values) -> bool:
+    """Whether a value is the size of this axis of this tensor, in a list of its own."""
+    for operator in ("Unsqueeze", "Gather", "Shape"):
+        node = made.get(_uncast(name, made))
+        if node is None or node.op_type != operator:
+            return False
+        if operator == "Gather" and values.get(node.input[1], np.array([axis])).tolist() != axis:
+            return False
+        name = node.input[0]
+    return name == tensor and not node.attribute
+
+
+def _uncast(name: str, made: Mapping[str, NodeProto]) -> str:
+    while name in made and made[name].op_type == "Cast":
+        name = made[name].input[0]
+    return name
 
 
 def _last(name: str, instead: Mapping[str, str]) -> str:

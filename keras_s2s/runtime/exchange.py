@@ -1,7 +1,8 @@
 """Who leaves a running batch, and who comes in their place, in the tensors of a search."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import groupby
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 
@@ -24,14 +25,11 @@ class Exchange:
     def __init__(self, count: int, leaving: Sequence[int], coming: int) -> None:
         self._count, self._coming = count, coming
         self.order = _order(count, sorted(leaving), coming)
-        stands = np.array(self.order)
-        (self._kept,) = np.nonzero(stands < count)
-        self._kept_from = stands[self._kept]
-        self._moved = self._kept[self._kept != self._kept_from]
-        self._runs = [(int(run[0]), int(run[-1]) + 1) for run in _runs(self._kept)]
-        self._moved_from = stands[self._moved]
-        (self._new,) = np.nonzero(stands >= count)
-        self._new_from = stands[self._new] - count
+        stands = list(enumerate(self.order))
+        self._new = [(place, whose - count) for place, whose in stands if whose >= count]
+        self._moved = [(place, whose) for place, whose in stands if whose < count and place != whose]
+        self._kept = list(_runs([(place, whose) for place, whose in stands if whose < count]))
+        self._changes: dict[Any, _Change] = {}
 
     def __call__(
         self, layout: Layout, ours: np.ndarray, theirs: np.ndarray | None, sizes: Mapping[str, int]
@@ -42,37 +40,77 @@ class Exchange:
             layout: what the axes are.
             ours: of the batch before.
             theirs: of those who come, if any do.
-            sizes: what is kept of ours: of "time" all but the first so many, of "source" the first so many.
+            sizes: what is kept of ours: of "time" all but the first so many, of "source" the first so many; the same
+                in all calls.
         """
+        # A search has dozens of tensors of a few shapes.
+        key = layout.axes, ours.shape, None if theirs is None else theirs.shape
+        change = self._changes.get(key)
+        if change is None:
+            change = self._changes[key] = _Change.of(layout.axes, ours.shape[1:], theirs, sizes)
         each = len(ours) // self._count if layout.axes[0] == "rows" else 1
         before = ours.reshape(self._count, each, *ours.shape[1:])
+        count = len(self.order)
+        if change.is_of_like_size and count <= self._count:
+            after = before[:count]
+            for place, whose in self._moved:
+                after[place] = before[whose]
+        else:
+            after = np.empty((count, each, *change.shape), ours.dtype)
+            if not change.is_filled:
+                after[:] = layout.padding
+            for first, whose, end in self._kept:
+                after[first:end, :, *change.ours_to] = before[whose : whose + end - first, :, *change.ours_from]
+        if theirs is not None:
+            new = theirs.reshape(self._coming, each, *theirs.shape[1:])
+            for place, whose in self._new:
+                if not change.theirs_fill:
+                    after[place] = layout.padding
+                after[place, :, *change.theirs_to] = new[whose]
+        return after.reshape(count * each, *change.shape)
+
+
+class _Change(NamedTuple):
+    """What becomes of tensors of one shape, but for the axis of sentences.
+
+    Attributes:
+        shape: afterwards.
+        ours_from: what is kept.
+        ours_to: where it stands.
+        theirs_to: where those who come stand.
+        is_of_like_size: all is kept, and nothing is added.
+        is_filled: what is kept leaves no place for padding.
+        theirs_fill: those who come leave none, either.
+    """
+
+    shape: tuple[int, ...]
+    ours_from: list[Any]
+    ours_to: list[Any]
+    theirs_to: list[Any]
+    is_of_like_size: bool
+    is_filled: bool
+    theirs_fill: bool
+
+    @classmethod
+    def of(
+        cls, axes: Sequence[str], before: Sequence[int], theirs: np.ndarray | None, sizes: Mapping[str, int]
+    ) -> Self:
         kept = [
             slice(sizes["time"], size) if axis == "time" else slice(0, sizes["source"] if axis == "source" else size)
-            for axis, size in zip(layout.axes[1:], ours.shape[1:], strict=True)
+            for axis, size in zip(axes[1:], before, strict=True)
         ]
         own = tuple(part.stop - part.start for part in kept)
-        shape = own if theirs is None else tuple(map(max, own, theirs.shape[1:]))
-        if shape == own == ours.shape[1:] and len(self.order) <= self._count:
-            after = before[: len(self.order)]
-            if len(self._moved):
-                after[self._moved] = before[self._moved_from]
-        else:
-            after = np.empty((len(self.order), each, *shape), ours.dtype)
-            if shape != own:
-                after[:] = layout.padding
-            places = _placed(layout, shape, own)
-            if len(self._moved):
-                after[self._kept, :, *places] = before[self._kept_from][:, :, *kept]
-            else:
-                # Slices are copied at once, where places would be gathered first.
-                for first, end in self._runs:
-                    after[first:end, :, *places] = before[first:end, :, *kept]
-        if theirs is not None:
-            if theirs.shape[1:] != shape:
-                after[self._new] = layout.padding
-            new = theirs.reshape(self._coming, each, *theirs.shape[1:])[self._new_from]
-            after[self._new, :, *_placed(layout, shape, theirs.shape[1:])] = new
-        return after.reshape(len(self.order) * each, *shape)
+        new = own if theirs is None else theirs.shape[1:]
+        shape = tuple(map(max, own, new))
+        return cls(
+            shape,
+            kept,
+            _placed(axes, shape, own),
+            _placed(axes, shape, new),
+            shape == own == tuple(before),
+            shape == own,
+            shape == new,
+        )
 
 
 def _order(count: int, holes: Sequence[int], coming: int) -> list[int]:
@@ -89,12 +127,17 @@ def _order(count: int, holes: Sequence[int], coming: int) -> list[int]:
     return order
 
 
-def _runs(places: np.ndarray) -> list[np.ndarray]:
-    """Places next to each other, together."""
-    return np.split(places, np.flatnonzero(np.diff(places) > 1) + 1) if len(places) else []
+def _runs(places: Sequence[tuple[int, int]]) -> Iterator[tuple[int, int, int]]:
+    """Places that stand next to each other and come from next to each other: the first, where from, and the end.
+
+    Slices are copied at once, where places would be gathered first.
+    """
+    for _, run in groupby(enumerate(places), lambda one: (one[1][0] - one[0], one[1][1] - one[0])):
+        members = [place for _, place in run]
+        yield *members[0], members[-1][0] + 1
 
 
-def _placed(layout: Layout, shape: Sequence[int], own: Sequence[int]) -> list[Any]:
+def _placed(axes: Sequence[str], shape: Sequence[int], own: Sequence[int]) -> list[Any]:
     """Where values stand in a larger tensor: along time at its end, else at the beginning."""
-    axes = zip(layout.axes[1:], shape, own, strict=True)
-    return [slice(size - few, size) if axis == "time" else slice(0, few) for axis, size, few in axes]
+    sized = zip(axes[1:], shape, own, strict=True)
+    return [slice(size - few, size) if axis == "time" else slice(0, few) for axis, size, few in sized]

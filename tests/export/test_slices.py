@@ -93,6 +93,49 @@ def test_a_reshape_that_copies_a_size_stays() -> None:
     assert np.array_equal(run(before), run(after))
 
 
+SIZE = "s = Shape(x)  i = Cast<to=6>(s)  n = Gather<axis=0>(i, which)  one = Unsqueeze(n, zero)"
+SIZES = "int64[1] zero = {0}, int32[1] rest = {-1}, int32[1] two = {2}"
+
+
+@pytest.mark.parametrize(
+    ("place", "sizes", "is_kept"),
+    [
+        (0, "one, rest", True),
+        (0, "one, rest, two", True),
+        (1, "two, one, rest", True),
+        (2, "rest, two, one", True),
+        (0, "rest, one", False),
+        (1, "one, rest", False),
+        (0, "one, one, rest", False),
+    ],
+)
+def test_a_reshape_says_which_sizes_it_keeps(place: int, sizes: str, is_kept: bool) -> None:
+    constants = f"{SIZES}, int64 which = {{{place}}}"
+    body = f"{SIZE}  c = Concat<axis=0>({sizes})  t = Cast<to=7>(c)  y = Reshape(x, t)"
+    before, after = tidied(body, constants)
+    assert (operators(after) == ["Reshape"]) == is_kept
+    assert np.array_equal(run(before), run(after))
+
+
+def test_a_size_of_another_tensor_is_looked_up() -> None:
+    body = (
+        f"{SIZE}  c = Concat<axis=0>(one, rest)  t = Cast<to=7>(c)  o = Transpose<perm=[1,0,2]>(x)  y = Reshape(o, t)"
+    )
+    before, after = tidied(body, f"{SIZES}, int64 which = {{0}}")
+    assert "Shape" in operators(after)
+    assert np.array_equal(run(before), run(after))
+
+
+def test_a_size_of_zero_is_no_size_that_is_kept() -> None:
+    constants = f"{SIZES}, int64 which = {{0}}, int32[1] none = {{0}}"
+    body = (
+        f"{SIZE}  e = Slice(x, zero, zero, zero)  c = Concat<axis=0>(one, none)  t = Cast<to=7>(c)"
+        "  y = Reshape<allowzero=1>(e, t)"
+    )
+    before, after = tidied(body, constants)
+    assert run(before).shape == run(after).shape == (2, 0)
+
+
 @pytest.mark.parametrize("axis", [None, 0, 1, [0, 1]])
 @pytest.mark.parametrize("keepdims", [False, True])
 def test_whether_all_are_true(axis: Any, keepdims: bool) -> None:

@@ -90,10 +90,21 @@ def run(load: Load, work: Coroutine[Any, Any, None]) -> Sequence[Answer]:
     return load.answers
 
 
-def processor_seconds(process: subprocess.Popen[bytes]) -> float:
-    """What a process has taken so far."""
-    fields = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+def _processes(server: subprocess.Popen[bytes]) -> list[Path]:
+    """A server and its workers, as folders of /proc."""
+    children = Path(f"/proc/{server.pid}/task/{server.pid}/children").read_text().split()
+    return [Path("/proc") / str(number) for number in (server.pid, *children)]
+
+
+def processor_seconds(server: subprocess.Popen[bytes]) -> float:
+    """What its processes have taken so far."""
+    stats = [(process / "stat").read_text().rpartition(")")[2].split() for process in _processes(server)]
+    return sum(int(fields[11]) + int(fields[12]) for fields in stats) / os.sysconf("SC_CLK_TCK")
+
+
+def memory(server: subprocess.Popen[bytes]) -> float:
+    """What its processes hold, MB; pages that several of them map are shared among them."""
+    return sum(bytes_of(process / "smaps_rollup", "Pss") for process in _processes(server)) / 1e6
 
 
 @app.command()
@@ -149,12 +160,12 @@ def overload(bundle: Bundle, texts: Texts, seconds: float = 60.0, beam: int = 1,
         run(load, load.clients(CLIENTS, WARM_UP))
         capacity = summary(run(load, load.clients(CLIENTS, seconds / 3))).per_second
         calm = summary(run(load, load.rate(0.8 * capacity, seconds)))
-        memory = bytes_of(Path(f"/proc/{process.pid}/status"), "VmRSS")
+        before = memory(process)
         answers = run(load, load.rate(3 * capacity, seconds))
-        much, after = summary(answers), bytes_of(Path(f"/proc/{process.pid}/status"), "VmRSS")
+        much, after = summary(answers), memory(process)
         print(f"capacity {capacity:.0f}/s; at 80 %: {calm}")
         print(f"three times: {much}; p99 {much.p99 / calm.p99:.2f} times that of 80 %")
-        print(f"memory {memory / 1e6:.0f} MB before, {after / 1e6:.0f} MB after; lost {much.statuses.get(0, 0)}")
+        print(f"memory {before:.0f} MB before, {after:.0f} MB after; lost {much.statuses.get(0, 0)}")
 
 
 @app.command()
@@ -166,7 +177,7 @@ def soak(bundle: Bundle, texts: Texts, minutes: float = 15.0, beam: int = 1) -> 
         for _ in range(round(2 * minutes)):
             answers = run(load, load.clients(CLIENTS, 30.0))
             times.append(time.perf_counter())
-            held.append(bytes_of(Path(f"/proc/{process.pid}/status"), "VmRSS") / 1e6)
+            held.append(memory(process))
             print(f"{held[-1]:.1f} MB, {summary(answers).per_second:.0f}/s, {summary(answers).statuses}", flush=True)
         half = len(held) // 2
         slope, error = _slope(times[half:], held[half:])

@@ -672,3 +672,14 @@ def test_every_field_has_a_label_and_every_box_a_name(page: Page) -> None:
     levels = [int(heading.tag_name[1]) for heading in page.all("h1, h2, h3") if heading.is_displayed()]
     assert levels[0] == 1
     assert all(after <= before + 1 for before, after in itertools.pairwise(levels))
+
+
+def test_the_docs_try_an_example(browser: Page, server: Any, generator: Generator) -> None:
+    browser.driver.get(f"{server.url}/docs")
+    for selector in ("[id*='generate_v1_generate'] .opblock-summary-control", ".try-out__btn", ".execute"):
+        browser.wait(lambda selector=selector: browser.all(selector))
+        browser.all(selector)[0].click()
+    browser.wait(lambda: browser.all(".live-responses-table .microlight"))
+    assert browser.texts(".live-responses-table .response .response-col_status")[0].startswith("200")
+    sent, answer = (json.loads(browser.texts(s)[0]) for s in (".body-param__text", ".live-responses-table .microlight"))
+    assert answer["results"][0]["hypotheses"][0]["text"] == generator([sent["text"]])[0][0].text

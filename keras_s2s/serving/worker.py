@@ -59,14 +59,14 @@ class Worker:
         engines = {name: Engine(name, share * how.batch_size, self._send) for name, share in ROOM.items()}
         for messages in itertools.chain([others], received):
             # What comes together is begun together.
-            jobs: dict[str, list[Job]] = {name: [] for name in engines}
+            jobs: dict[str, list[Job]] = {}
             for message in messages:
                 if isinstance(message, Generate | Score):
-                    jobs[message.engine].append(self._job(message))
+                    jobs.setdefault(message.engine, []).append(self._job(message))
                 else:
                     self._obey(message, how)
-            for name, engine in engines.items():
-                engine.submit(jobs[name])
+            for name, together in jobs.items():
+                engines[name].submit(together)
 
     def _obey(self, message: Message, how: How) -> None:
         match message:

@@ -1,10 +1,9 @@
-"""A thread of a worker that decodes the texts of many requests together."""
+"""What decodes the texts of many requests together."""
 
 import logging
-import threading
 import time
 from collections import deque
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from typing import Any
 
 from keras_s2s.serving.jobs import Job, Lane, Round
@@ -19,28 +18,29 @@ class Engine:
     Args:
         name: in reports.
         room: the most jobs that it has at a time.
+        coming: gives the jobs that came since it was called last; told to wait, it waits until something happens. None
+            is the end.
         report: is told of rounds, as soon as one has given something that somebody waits for.
     """
 
-    def __init__(self, name: str, room: int, report: Callable[[Report], None]) -> None:
-        self._name, self._room, self._report = name, room, report
+    def __init__(
+        self,
+        name: str,
+        room: int,
+        coming: Callable[[bool], Sequence[Job] | None],
+        report: Callable[[Report], None],
+    ) -> None:
+        self._name, self._room, self._coming, self._report = name, room, coming, report
         self._waiting: deque[Job] = deque()
-        self._came = threading.Condition()
         self._rounds: list[Measure] = []
-        threading.Thread(target=self._work, name=name, daemon=True).start()
 
-    def submit(self, jobs: Iterable[Job]) -> None:
-        """Takes jobs, which join at the next round that has room for them."""
-        with self._came:
-            self._waiting.extend(jobs)
-            self._came.notify()
-
-    def _work(self) -> None:
+    def run(self) -> None:
+        """Works until the end comes, and leaves undone what is not done then."""
         lanes: dict[Hashable, Lane] = {}
-        while True:
-            coming = self._take(self._room - sum(len(lane.jobs) for lane in lanes.values()), wait=not lanes)
+        while (come := self._coming(not lanes and not self._waiting)) is not None:
+            self._waiting.extend(come)
             joining: dict[Hashable, list[Job]] = {key: [] for key in lanes}
-            for job in coming:
+            for job in self._take(self._room - sum(len(lane.jobs) for lane in lanes.values())):
                 joining.setdefault(job.key, []).append(job)
             for key, jobs in joining.items():
                 try:
@@ -54,17 +54,13 @@ class Engine:
                     self._report(Report(self._name, [], [], [(job.number, repr(error)) for job in failed], []))
             lanes = {key: lane for key, lane in lanes.items() if lane.jobs}
 
-    def _take(self, room: int, wait: bool) -> list[Job]:
-        """What waits, as far as there is room; `wait` until there is something."""
-        taken: list[Job] = []
-        with self._came:
-            while wait and not self._waiting:
-                self._came.wait()
-            while self._waiting and len(taken) < room:
-                job = self._waiting.popleft()
-                if not job.cancelled:
-                    taken.append(job)
-        return taken
+    def _take(self, room: int) -> Iterator[Job]:
+        """What waits, as far as there is room."""
+        while self._waiting and room > 0:
+            job = self._waiting.popleft()
+            if not job.cancelled:
+                room -= 1
+                yield job
 
     def _round(self, lane: Lane, coming: list[Job]) -> None:
         begin = time.perf_counter()

@@ -11,7 +11,7 @@ from keras_s2s.runtime.scoring import Scored
 
 
 class How(NamedTuple):
-    """To a worker, first of all: how it works.
+    """How a worker works.
 
     Attributes:
         precision: which of a bundle's graphs.
@@ -128,8 +128,8 @@ class Report(NamedTuple):
 
 
 Task = Generate | Score
-Message = How | Load | Forget | Task | Cancel | Loaded | Report
-_KINDS: dict[str, Any] = {kind.__name__: kind for kind in (How, Load, Forget, Generate, Score, Cancel, Loaded, Report)}
+Message = Load | Forget | Task | Cancel | Loaded | Report
+_KINDS: dict[str, Any] = {kind.__name__: kind for kind in (Load, Forget, Generate, Score, Cancel, Loaded, Report)}
 
 
 def packed(message: Message) -> bytes:

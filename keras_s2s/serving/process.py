@@ -71,12 +71,11 @@ class WorkerProcess(asyncio.Protocol):
         with theirs:
             worker = cls(report, lost)
             # Its modules are found where ours are, and -P keeps it from looking into the folder that it runs in.
-            command = [sys.executable, "-P", "-m", "keras_s2s.serving.worker", str(theirs.fileno())]
+            command = [sys.executable, "-P", "-m", "keras_s2s.serving.worker", str(theirs.fileno()), *map(str, how)]
             environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
             worker._process = subprocess.Popen(command, pass_fds=[theirs.fileno()], env=environment)
         transport, _ = await asyncio.get_running_loop().create_connection(lambda: worker, sock=ours)
         worker._transport = transport
-        worker._send(how)
         return worker
 
     _process: subprocess.Popen[bytes]

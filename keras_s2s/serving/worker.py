@@ -1,16 +1,16 @@
 """A worker: a process that decodes, so that batches share no interpreter with each other, nor with HTTP.
 
-`python -m keras_s2s.serving.worker SOCKET` takes the number of an open socket, over which the server talks with it.
+`python -m keras_s2s.serving.worker SOCKET PRECISION THREADS BATCH_SIZE` takes the number of an open socket, over which
+the server talks with it, and how it works.
 """
 
 import contextlib
-import itertools
 import os
 import signal
 import socket
 import sys
 import threading
-from collections.abc import Iterator
+from queue import Empty, SimpleQueue
 from weakref import WeakValueDictionary
 
 from keras_s2s.memory import keep_freed_memory
@@ -39,40 +39,62 @@ ROOM = {"steps": 1, "whole": 4}
 class Worker:
     """Does what the server says until it is gone.
 
+    Steps are made by the thread that also listens, between two of them: a thread of its own for messages would take
+    turns with it in the interpreter, which costs a tenth of all there is. Whole batches take long, and have a thread.
+
     Args:
         link: a socket that the server has the other end of.
+        how: it works.
     """
 
-    def __init__(self, link: socket.socket) -> None:
-        self._link, self._sending = link, threading.Lock()
+    def __init__(self, link: socket.socket, how: How) -> None:
+        self._link, self._how, self._sending = link, how, threading.Lock()
+        self._unpack = Unpacker()
+        self._whole: SimpleQueue[Job] = SimpleQueue()
         self._bundles: dict[int, Graphs] = {}
         self._jobs: WeakValueDictionary[int, Job] = WeakValueDictionary()
 
     def run(self) -> None:
         """Returns when the server is gone."""
-        received = self._received()
-        first = next(received, None)
-        if first is None:
-            return
-        how, *others = first
-        assert isinstance(how, How)
-        engines = {name: Engine(name, share * how.batch_size, self._send) for name, share in ROOM.items()}
-        for messages in itertools.chain([others], received):
-            # What comes together is begun together.
-            jobs: dict[str, list[Job]] = {}
-            for message in messages:
-                if isinstance(message, Generate | Score):
-                    jobs.setdefault(message.engine, []).append(self._job(message))
-                else:
-                    self._obey(message, how)
-            for name, together in jobs.items():
-                engines[name].submit(together)
+        steps, whole = (
+            Engine(name, ROOM[name] * self._how.batch_size, coming, self._send)
+            for name, coming in (("steps", self._steps_to_come), ("whole", self._whole_to_come))
+        )
+        threading.Thread(target=whole.run, daemon=True).start()
+        steps.run()
 
-    def _obey(self, message: Message, how: How) -> None:
+    def _steps_to_come(self, wait: bool) -> list[Job] | None:
+        """Listens, and gives the jobs that are to be decoded a step at a time."""
+        try:
+            data = self._link.recv(65536, 0 if wait else socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return []
+        except ConnectionError:
+            return None
+        if not data:
+            return None
+        jobs = []
+        for message in self._unpack(data):
+            if not isinstance(message, Generate | Score):
+                self._obey(message)
+            elif message.engine == "steps":
+                jobs.append(self._job(message))
+            else:
+                self._whole.put(self._job(message))
+        return jobs
+
+    def _whole_to_come(self, wait: bool) -> list[Job]:
+        jobs = [self._whole.get()] if wait else []
+        with contextlib.suppress(Empty):
+            while True:
+                jobs.append(self._whole.get_nowait())
+        return jobs
+
+    def _obey(self, message: Message) -> None:
         match message:
             case Load():
                 # Requests are not held up by a bundle that takes another's place.
-                threading.Thread(target=self._load, args=[message, how], daemon=True).start()
+                threading.Thread(target=self._load, args=[message], daemon=True).start()
             case Forget():
                 self._bundles.pop(message.bundle, None)
             case Cancel():
@@ -83,33 +105,28 @@ class Worker:
         job = self._jobs[task.number] = self._bundles[task.bundle].job(task)
         return job
 
-    def _load(self, message: Load, how: How) -> None:
+    def _load(self, message: Load) -> None:
         try:
-            self._bundles[message.bundle] = Graphs(message.folder, how)
+            self._bundles[message.bundle] = Graphs(message.folder, self._how)
         except Exception as error:
             self._send(Loaded(message.bundle, str(error)))
         else:
             self._send(Loaded(message.bundle, None))
 
-    def _received(self) -> Iterator[list[Message]]:
-        """What comes together, until the server is gone."""
-        unpack = Unpacker()
-        with contextlib.suppress(ConnectionError):
-            while data := self._link.recv(65536):
-                yield list(unpack(data))
-
     def _send(self, message: Message) -> None:
-        with self._sending, contextlib.suppress(ConnectionError):  # `run` sees that the server is gone.
+        # That the server is gone is noticed by who listens.
+        with self._sending, contextlib.suppress(ConnectionError):
             self._link.sendall(packed(message))
 
 
 def main() -> None:
     """Runs a worker. Signals are for the server, which finishes what it has taken: its end ends the worker, too."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)
+    for kind in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(kind, signal.SIG_IGN)
     keep_freed_memory()
     log_as_json()
-    Worker(socket.socket(fileno=int(sys.argv[1]))).run()
+    number, precision, threads, batch_size = sys.argv[1:]
+    Worker(socket.socket(fileno=int(number)), How(precision, int(threads), int(batch_size))).run()
     os._exit(0)  # Threads may be within an operator.
 
 

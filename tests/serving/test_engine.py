@@ -1,7 +1,9 @@
 """The engine, with lanes that do what a test says."""
 
 import threading
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from queue import SimpleQueue
 from typing import Any
 
 import pytest
@@ -68,11 +70,13 @@ class Owner:
         with self._changed:
             assert self._changed.wait_for(lambda: set(numbers) <= {*self.results, *self.failed}, timeout=30)
 
-    def engine(self, *jobs: Job, room: int = 4) -> Engine:
-        """An engine that begins with these jobs."""
-        engine = Engine("steps", room, self.report)
-        engine.submit(jobs)
-        return engine
+    def engine(self, *jobs: Job, room: int = 4) -> Callable[..., None]:
+        """Starts an engine with these jobs, and gives what gives it further ones."""
+        queue = SimpleQueue[Sequence[Job]]()
+        queue.put(jobs)
+        engine = Engine("steps", room, lambda wait: () if queue.empty() and not wait else queue.get(), self.report)
+        threading.Thread(target=engine.run, daemon=True).start()
+        return lambda *others: queue.put(others)
 
 
 def job(number: int, length: int, lane: Lane, key: str = "key") -> Job:
@@ -87,9 +91,9 @@ def owner() -> Owner:
 def test_a_job_joins_at_the_next_round_and_leaves_when_it_is_done(owner: Owner) -> None:
     lane = Lane(permits=threading.Semaphore(0))
     assert lane.permits is not None
-    engine = owner.engine(job(1, 3, lane))
+    give = owner.engine(job(1, 3, lane))
     assert lane.begun.acquire(timeout=30)
-    engine.submit([job(2, 1, lane)])
+    give(job(2, 1, lane))
     lane.permits.release(3)
     owner.wait(1, 2)
     assert lane.rounds == [[1], [1, 2], [1]]
@@ -126,11 +130,11 @@ def test_cancelled_jobs_leave_and_are_not_taken(owner: Owner) -> None:
 
 def test_a_batch_that_fails_takes_nobody_else_with_it(owner: Owner) -> None:
     broken, whole = Lane(fails=True), Lane()
-    engine = owner.engine(job(1, 1, broken, "broken"), job(2, 1, whole, "whole"), job(3, 1, broken, "broken"))
+    give = owner.engine(job(1, 1, broken, "broken"), job(2, 1, whole, "whole"), job(3, 1, broken, "broken"))
     owner.wait(1, 2, 3)
     assert owner.results == {2: "FOUND 2"}
     assert owner.failed == dict.fromkeys((1, 3), "ValueError('broken')")
-    engine.submit([job(4, 1, whole, "whole")])
+    give(job(4, 1, whole, "whole"))
     owner.wait(4)
     assert owner.results[4] == "FOUND 4"
 

@@ -44,7 +44,7 @@ def serve(
     threads: Annotated[int | None, _speed("Threads of an operator. By default 1.")] = None,
     batch_size: Annotated[int | None, _speed("The most texts of a batch. By default 16.")] = None,
     queue: Annotated[
-        int | None, _limit("The most texts that wait; then requests get 429. By default 16.", metavar="N", min=1)
+        int | None, _limit("The most texts that wait; then requests get 429. By default 8.", metavar="N", min=1)
     ] = None,
     timeout: Annotated[
         float | None,

@@ -28,7 +28,7 @@ class Settings(Config):
     workers: int = Field(default_factory=available_cores, ge=1)
     threads: int = Field(default=1, ge=1)
     batch_size: int = Field(default=16, ge=1)
-    queue: int = Field(default=16, ge=1)
+    queue: int = Field(default=8, ge=1)
     timeout: float = Field(default=30.0, gt=0, allow_inf_nan=False)
     max_bytes: int = Field(default=1_000_000, ge=1)
     max_texts: int = Field(default=64, ge=1)

@@ -35,6 +35,8 @@ from keras_s2s.serving.messages import (
 ROOM = {"steps": 1, "whole": 4}
 """The engines of a worker, and how many batches of texts each has, of which it takes those of like length together."""
 
+_NICE = 5
+
 
 class Worker:
     """Does what the server says until it is gone.
@@ -123,6 +125,8 @@ def main() -> None:
     """Runs a worker. Signals are for the server, which finishes what it has taken: its end ends the worker, too."""
     for kind in (signal.SIGINT, signal.SIGTERM):
         signal.signal(kind, signal.SIG_IGN)
+    # Who reads requests goes first: under too much load it would wait for workers, and they for it.
+    os.nice(_NICE)
     keep_freed_memory()
     log_as_json()
     number, precision, threads, batch_size = sys.argv[1:]

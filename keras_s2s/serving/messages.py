@@ -80,7 +80,7 @@ class Cancel(NamedTuple):
     numbers: list[int]
 
 
-class Loaded(NamedTuple):
+class LoadDone(NamedTuple):
     """From a worker: a bundle is loaded, or why it cannot be."""
 
     bundle: int
@@ -128,8 +128,8 @@ class Report(NamedTuple):
 
 
 Task = Generate | Score
-Message = Load | Forget | Task | Cancel | Loaded | Report
-_KINDS: dict[str, Any] = {kind.__name__: kind for kind in (Load, Forget, Generate, Score, Cancel, Loaded, Report)}
+Message = Load | Forget | Task | Cancel | LoadDone | Report
+_KINDS: dict[str, Any] = {kind.__name__: kind for kind in (Load, Forget, Generate, Score, Cancel, LoadDone, Report)}
 
 
 def packed(message: Message) -> bytes:

@@ -98,9 +98,14 @@ class Models:
     async def _load(self, path: Path) -> Loaded:
         loaded = await asyncio.to_thread(Loaded, path, self._precision, next(self._numbers))
         await self._pool.load(loaded.number, loaded.folder)
-        loop = asyncio.get_running_loop()
-        # Nobody says when the last request of a bundle is done but Python, in whichever thread.
-        weakref.finalize(loaded, loop.call_soon_threadsafe, self._pool.forget, loaded.number).atexit = False
+        loop, number = asyncio.get_running_loop(), loaded.number
+
+        def forget() -> None:
+            if not loop.is_closed():
+                loop.call_soon_threadsafe(self._pool.forget, number)
+
+        # That the last request of a bundle is done is told by Python alone, in whichever thread.
+        weakref.finalize(loaded, forget).atexit = False
         return loaded
 
 

@@ -176,15 +176,16 @@ class Pool:
         logger.error("a worker was lost", extra={"facts": {"texts": len(worker.orders)}})
         if worker in self._workers:
             self._workers.remove(worker)
-            starting = asyncio.ensure_future(self._replace())
+            starting = asyncio.ensure_future(self._replace(worker))
             self._starting.add(starting)
             starting.add_done_callback(self._starting.discard)
         for order in list(worker.orders.values()):
             order.end(Refusal(503, "a worker was lost; try again", 1))
         worker.orders.clear()
 
-    async def _replace(self) -> None:
-        """Starts a worker in the place of a lost one, which has loaded all bundles when it gets its first task."""
+    async def _replace(self, lost: WorkerProcess) -> None:
+        """Starts a worker in the place of a lost one; it has loaded all bundles when it gets its first task."""
+        await lost.close()
         while True:
             worker = await self._start(self._how, self._reported, self._lost)
             try:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 from keras_s2s.errors import UserError
-from keras_s2s.serving.messages import Cancel, Forget, How, Load, Loaded, Message, Report, Task, Unpacker, packed
+from keras_s2s.serving.messages import Cancel, Forget, How, Load, LoadDone, Message, Report, Task, Unpacker, packed
 
 _SECONDS = 10.0
 """How long a worker has to end."""
@@ -52,6 +52,9 @@ class WorkerProcess(asyncio.Protocol):
         bundles: numbers of those that it has loaded.
     """
 
+    _process: subprocess.Popen[bytes]
+    _transport: asyncio.Transport
+
     def __init__(self, report: Callable[["WorkerProcess", Report], None], lost: Callable[["WorkerProcess"], None]):
         """`report` takes what it reports, and `lost` it itself, should it end by itself."""
         self.orders: dict[int, Order] = {}
@@ -77,9 +80,6 @@ class WorkerProcess(asyncio.Protocol):
         transport, _ = await asyncio.get_running_loop().create_connection(lambda: worker, sock=ours)
         worker._transport = transport
         return worker
-
-    _process: subprocess.Popen[bytes]
-    _transport: asyncio.Transport
 
     async def load(self, bundle: int, folder: str) -> None:
         """Loads a bundle.
@@ -133,15 +133,18 @@ class WorkerProcess(asyncio.Protocol):
         """What it tells."""
         for message in self._unpack(data):
             match message:
-                case Loaded():
-                    self._loading[message.bundle].set_result(message.error)
+                case LoadDone():
+                    loading = self._loading.get(message.bundle)
+                    if loading is not None and not loading.done():
+                        loading.set_result(message.error)
                 case Report():
                     self._report(self, message)
 
     def connection_lost(self, error: Exception | None) -> None:
         """It has ended."""
-        for future in self._loading.values():
-            future.set_exception(LostError())
+        for loading in self._loading.values():
+            if not loading.done():
+                loading.set_exception(LostError("it ended while it loaded a bundle"))
         if not self._closing:
             self._lost(self)
 

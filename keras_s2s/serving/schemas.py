@@ -48,7 +48,8 @@ def options() -> dict[str, Any]:
     for name, field in Decoding.model_fields.items():
         kind: Any = field.annotation
         if name == "suppress":
-            kind = Annotated[list[str], Field(max_length=100)]
+            # Plans remember them.
+            kind = Annotated[list[Annotated[str, Field(max_length=200)]], Field(max_length=100)]
         for rule in field.metadata:
             kind = Annotated[kind, rule]
         if field.annotation is int:

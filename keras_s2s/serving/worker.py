@@ -24,7 +24,7 @@ from keras_s2s.serving.messages import (
     Generate,
     How,
     Load,
-    Loaded,
+    LoadDone,
     Message,
     Score,
     Task,
@@ -111,9 +111,9 @@ class Worker:
         try:
             self._bundles[message.bundle] = Graphs(message.folder, self._how)
         except Exception as error:
-            self._send(Loaded(message.bundle, str(error)))
+            self._send(LoadDone(message.bundle, str(error)))
         else:
-            self._send(Loaded(message.bundle, None))
+            self._send(LoadDone(message.bundle, None))
 
     def _send(self, message: Message) -> None:
         # That the server is gone is noticed by who listens.

@@ -31,6 +31,7 @@ WRONG: dict[str, tuple[bytes, int, str]] = {
     "100,000 tokens": (json.dumps({"text": "ab " * 33_333}).encode(), 422, "at most 40 are allowed"),
     "10 MB": (json.dumps({"text": "a" * 10_000_000}).encode(), 413, "more than 1000000 bytes"),
     "many texts": (json.dumps({"text": ["a"] * 1000}).encode(), 413, "at most 64"),
+    "a long text to suppress": (json.dumps({"text": "a", "suppress": ["a" * 201]}).encode(), 422, "at most 200"),
     "a key of its own": (b'{"text": "a", "__class__": "os.system"}', 422, "__class__: unknown key"),
     "a path for a model": (b'{"text": "a", "model": "../../etc"}', 404, "no '../../etc'"),
 }

@@ -19,12 +19,13 @@ class Worker(WorkerProcess):
 
     Attributes:
         told: it.
-        spoilt: bundles that it cannot load.
+        closed: whether it was ended.
     """
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
         self.told: list[Message] = []
+        self.closed = False
 
     def _send(self, message: Message) -> None:
         self.told.append(message)
@@ -38,7 +39,7 @@ class Worker(WorkerProcess):
         self.bundles.add(bundle)
 
     async def close(self) -> None:
-        self.bundles.clear()
+        self.closed = True
 
     def die(self) -> None:
         self.connection_lost(None)
@@ -156,6 +157,7 @@ async def test_a_lost_worker_takes_its_own_with_it_and_another_takes_its_place(h
     assert house.results[0].status == 503
     await asyncio.gather(*house.pool._starting)
     *_, new = house.workers
+    assert lost.closed
     assert new.bundles == {7}
     assert (stays.works_on, new.works_on) == ([1], [2])
 

@@ -8,6 +8,8 @@ from pathlib import Path
 # The names of <malloc.h>.
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4
 
+_is_kept = False
+
 
 def most_held() -> int:
     """The most bytes that this process ever held.
@@ -52,7 +54,12 @@ def keep_freed_memory() -> None:
     products. It holds for the whole process until its end. Other C libraries have no such switch, and are left as they
     are.
     """
+    global _is_kept
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
     if mallopt is not None:
-        mallopt(_M_MMAP_MAX, 0)
-        mallopt(_M_TRIM_THRESHOLD, -1)
+        _is_kept = bool(mallopt(_M_MMAP_MAX, 0) and mallopt(_M_TRIM_THRESHOLD, -1))
+
+
+def keeps_freed_memory() -> bool:
+    """Whether `keep_freed_memory` was called, on a system that has such a switch."""
+    return _is_kept

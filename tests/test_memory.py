@@ -45,3 +45,18 @@ def test_a_system_that_does_not_say(tmp_path: Path) -> None:
     for path, name in ((tmp_path / "status", "VmHWM"), (tmp_path / "none", "VmRSS")):
         with pytest.raises(OSError, match=f"{path.name}"):
             memory.bytes_of(path, name)
+
+
+KEPT = """
+from keras_s2s.memory import keep_freed_memory, keeps_freed_memory, of_process
+from keras_s2s.runtime.graph import session_options
+found = [keeps_freed_memory(), session_options().enable_cpu_mem_arena]
+keep_freed_memory()
+b"x" * 100_000_000
+print(*found, keeps_freed_memory(), session_options().enable_cpu_mem_arena, of_process("VmRSS") > 100_000_000)
+"""
+
+
+def test_freed_memory_is_kept_once() -> None:
+    done = subprocess.run([sys.executable, "-c", KEPT], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False", "True", "True", "False", "True"]

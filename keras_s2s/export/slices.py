@@ -98,12 +98,12 @@ def _is_size(name: str, tensor: str, axis: int, made: Mapping[str, NodeProto], v
     """Whether a value is the size of this axis of this tensor, in a list of its own."""
     for operator in ("Unsqueeze", "Gather", "Shape"):
         node = made.get(_uncast(name, made))
-        if node is None or node.op_type != operator:
+        if node is None or node.op_type != operator or (operator == "Shape" and node.attribute):
             return False
-        if operator == "Gather" and values.get(node.input[1], np.array([axis])).tolist() != axis:
+        if operator == "Gather" and (node.input[1] not in values or values[node.input[1]].tolist() != axis):
             return False
         name = node.input[0]
-    return name == tensor and not node.attribute
+    return name == tensor
 
 
 def _uncast(name: str, made: Mapping[str, NodeProto]) -> str:

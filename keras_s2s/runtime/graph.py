@@ -8,6 +8,8 @@ from typing import NamedTuple
 import numpy as np
 import onnxruntime
 
+from keras_s2s.memory import keeps_freed_memory
+
 Candidates = list["Candidate"]
 
 
@@ -73,6 +75,8 @@ def session_options(threads: int | None = None) -> onnxruntime.SessionOptions:
     options.log_severity_level = 3
     # A pattern is kept for each shape that ever came, and none fits: caches grow at every step.
     options.enable_mem_pattern = False
+    # Its own arena would keep a second time what glibc keeps, and of each size the most that ever was.
+    options.enable_cpu_mem_arena = not keeps_freed_memory()
     if threads is not None:
         options.intra_op_num_threads = threads
     return options

@@ -9,6 +9,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Self
 
 from keras_s2s.errors import UserError
@@ -73,9 +74,10 @@ class WorkerProcess(asyncio.Protocol):
         ours, theirs = socket.socketpair()
         with theirs:
             worker = cls(report, lost)
-            # Its modules are found where ours are, and -P keeps it from looking into the folder that it runs in.
+            # It finds this package where it lies, and with -P nothing in the folder that it happens to run in.
             command = [sys.executable, "-P", "-m", "keras_s2s.serving.worker", str(theirs.fileno()), *map(str, how)]
-            environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+            path = filter(None, [str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH")])
+            environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path)}
             worker._process = subprocess.Popen(command, pass_fds=[theirs.fileno()], env=environment)
         transport, _ = await asyncio.get_running_loop().create_connection(lambda: worker, sock=ours)
         worker._transport = transport

@@ -60,6 +60,17 @@ def keep_freed_memory() -> None:
         _is_kept = bool(mallopt(_M_MMAP_MAX, 0) and mallopt(_M_TRIM_THRESHOLD, -1))
 
 
+def hand_back_freed_memory() -> None:
+    """Hands back to the system what glibc keeps at this moment, whether or not it was told to keep it.
+
+    What is kept lies in pieces, and what has many sizes needs ever more of them; this is the end of that. It takes a
+    millisecond or two, in which no thread gets memory.
+    """
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
+    if trim is not None:
+        trim(0)
+
+
 def keeps_freed_memory() -> bool:
     """Whether `keep_freed_memory` was called, on a system that has such a switch."""
     return _is_kept

@@ -10,10 +10,11 @@ import signal
 import socket
 import sys
 import threading
+import time
 from queue import Empty, SimpleQueue
 from weakref import WeakValueDictionary
 
-from keras_s2s.memory import keep_freed_memory
+from keras_s2s.memory import hand_back_freed_memory, keep_freed_memory
 from keras_s2s.serving.engine import Engine
 from keras_s2s.serving.graphs import Graphs
 from keras_s2s.serving.jobs import Job
@@ -36,6 +37,7 @@ ROOM = {"steps": 1, "whole": 4}
 """The engines of a worker, and how many batches of texts each has, of which it takes those of like length together."""
 
 _NICE = 5
+_TIDY_SECONDS = 30.0
 
 
 class Worker:
@@ -51,7 +53,7 @@ class Worker:
 
     def __init__(self, link: socket.socket, how: How) -> None:
         self._link, self._how, self._sending = link, how, threading.Lock()
-        self._unpack = Unpacker()
+        self._received, self._unpack = memoryview(bytearray(65536)), Unpacker()
         self._whole: SimpleQueue[Job] = SimpleQueue()
         self._bundles: dict[int, Graphs] = {}
         self._jobs: WeakValueDictionary[int, Job] = WeakValueDictionary()
@@ -62,21 +64,22 @@ class Worker:
             Engine(name, ROOM[name] * self._how.batch_size, coming, self._send)
             for name, coming in (("steps", self._steps_to_come), ("whole", self._whole_to_come))
         )
-        threading.Thread(target=whole.run, daemon=True).start()
+        for work in (whole.run, _tidy):
+            threading.Thread(target=work, daemon=True).start()
         steps.run()
 
     def _steps_to_come(self, wait: bool) -> list[Job] | None:
         """Listens, and gives the jobs that are to be decoded a step at a time."""
         try:
-            data = self._link.recv(65536, 0 if wait else socket.MSG_DONTWAIT)
+            size = self._link.recv_into(self._received, 0, 0 if wait else socket.MSG_DONTWAIT)
         except BlockingIOError:
             return []
         except ConnectionError:
             return None
-        if not data:
+        if not size:
             return None
         jobs = []
-        for message in self._unpack(data):
+        for message in self._unpack(bytes(self._received[:size])):
             if not isinstance(message, Generate | Score):
                 self._obey(message)
             elif message.engine == "steps":
@@ -119,6 +122,13 @@ class Worker:
         # That the server is gone is noticed by who listens.
         with self._sending, contextlib.suppress(ConnectionError):
             self._link.sendall(packed(message))
+
+
+def _tidy() -> None:
+    """Keeps memory from growing: batches are of all sizes, and what one leaves does not fit the next."""
+    while True:
+        time.sleep(_TIDY_SECONDS)
+        hand_back_freed_memory()
 
 
 def main() -> None:

@@ -345,6 +345,10 @@ class Bundle:
             raise UserError(f"{self.path}: no graphs of precision '{precision}'; it has {', '.join(graphs)}")
         return graphs[precision]
 
+    def has_steps(self, graph: str, precision: str) -> bool:
+        """Whether a precision has the graphs that make the search of a graph a step at a time."""
+        return graph in self.manifest.steps and self.graphs(precision).keys() >= set(step_graphs(graph).values())
+
     def file(self, path: str) -> Path:
         """Where a file of the manifest lies.
 

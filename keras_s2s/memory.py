@@ -4,6 +4,7 @@ import ctypes
 import re
 import sys
 from pathlib import Path
+from typing import Any
 
 # The names of <malloc.h>.
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4
@@ -55,8 +56,7 @@ def keep_freed_memory() -> None:
     are.
     """
     global _is_kept
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
-    if mallopt is not None:
+    if (mallopt := _of_glibc("mallopt")) is not None:
         _is_kept = bool(mallopt(_M_MMAP_MAX, 0) and mallopt(_M_TRIM_THRESHOLD, -1))
 
 
@@ -66,11 +66,15 @@ def hand_back_freed_memory() -> None:
     What is kept lies in pieces, and what has many sizes needs ever more of them; this is the end of that. It takes a
     millisecond or two, in which no thread gets memory.
     """
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
-    if trim is not None:
+    if (trim := _of_glibc("malloc_trim")) is not None:
         trim(0)
 
 
 def keeps_freed_memory() -> bool:
     """Whether `keep_freed_memory` was called, on a system that has such a switch."""
     return _is_kept
+
+
+def _of_glibc(function: str) -> Any:
+    """A function that glibc has; None where there is none."""
+    return getattr(ctypes.CDLL(None), function, None) if sys.platform == "linux" else None

@@ -4,7 +4,6 @@ from collections.abc import Callable, Hashable
 from functools import partial
 from typing import Any
 
-from keras_s2s.bundle import step_graphs
 from keras_s2s.runtime import Generator, Steps
 from keras_s2s.runtime.feeds import Sentence
 from keras_s2s.runtime.generator import Plan
@@ -37,7 +36,7 @@ class Graphs:
         self._steps = {
             graph: Steps.of(bundle, graph, how.precision, how.threads)
             for graph in bundle.manifest.steps
-            if bundle.graphs(how.precision).keys() >= set(step_graphs(graph).values())
+            if bundle.has_steps(graph, how.precision)
         }
 
     def job(self, task: Generate | Score) -> Job:

@@ -4,7 +4,7 @@ import shutil
 import tempfile
 from pathlib import Path, PurePosixPath
 
-from keras_s2s.bundle import MANIFEST, Bundle, Manifest, read, step_graphs
+from keras_s2s.bundle import MANIFEST, Bundle, Manifest, read
 from keras_s2s.runtime import Generator
 from keras_s2s.runtime.options import find_graph
 from keras_s2s.serving.plans import Plans
@@ -49,8 +49,7 @@ class Loaded:
 
     def has_steps(self, graph: str) -> bool:
         """Whether a graph's search can be made a step at a time."""
-        there = self.generator.bundle.graphs(self.generator.precision).keys()
-        return graph in self.manifest.steps and there >= set(step_graphs(graph).values())
+        return self.generator.bundle.has_steps(graph, self.generator.precision)
 
     def check_scores(self) -> None:
         """Looks whether outputs can be scored.

@@ -9,6 +9,9 @@ import numpy as np
 from keras_s2s.runtime import Hypothesis
 from keras_s2s.runtime.scoring import Scored
 
+ROOM = {"steps": 1, "whole": 4}
+"""The engines of a worker, and how many batches of texts each has, of which it takes those of like length together."""
+
 
 class How(NamedTuple):
     """How a worker works.

@@ -9,11 +9,10 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 
 from keras_s2s.errors import UserError
-from keras_s2s.serving.messages import How, Measure, Report
+from keras_s2s.serving.messages import ROOM, How, Measure, Report
 from keras_s2s.serving.meter import Meter
 from keras_s2s.serving.process import LostError, Order, WorkerProcess
 from keras_s2s.serving.refusal import Refusal
-from keras_s2s.serving.worker import ROOM
 
 logger = logging.getLogger(__name__)
 

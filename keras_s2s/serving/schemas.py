@@ -187,12 +187,14 @@ _WHY = {
     422: "No JSON, or a wrong key, option or text.",
     429: "Too much waits; `Retry-After` says when to try again.",
     500: "Something unexpected.",
+    503: "A worker was lost; `Retry-After` says when to try again.",
     504: "Not done in time.",
 }
 PROBLEMS: dict[int | str, dict[str, Any]] = {
     status: {"model": Problem, "description": why} for status, why in _WHY.items()
 }
-PROBLEMS[429]["headers"] = {"Retry-After": {"description": "Seconds.", "schema": {"type": "integer"}}}
+for _status in (429, 503):
+    PROBLEMS[_status]["headers"] = {"Retry-After": {"description": "Seconds.", "schema": {"type": "integer"}}}
 GENERATE_EXAMPLES = {
     "one text": {"value": {"text": "Tuesday, the 5th of March 2013"}},
     "the three best of each of two": {

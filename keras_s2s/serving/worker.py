@@ -20,6 +20,7 @@ from keras_s2s.serving.graphs import Graphs
 from keras_s2s.serving.jobs import Job
 from keras_s2s.serving.logs import log_as_json
 from keras_s2s.serving.messages import (
+    ROOM,
     Cancel,
     Forget,
     Generate,
@@ -32,9 +33,6 @@ from keras_s2s.serving.messages import (
     Unpacker,
     packed,
 )
-
-ROOM = {"steps": 1, "whole": 4}
-"""The engines of a worker, and how many batches of texts each has, of which it takes those of like length together."""
 
 _NICE = 5
 _TIDY_SECONDS = 30.0

@@ -258,11 +258,12 @@ class Layout(Config):
 
     Attributes:
         axes: what each axis is: "sentences", B; "rows", R = B·K, the K of a sentence next to each other; "time", padded
-            in front; "source" or "prefix", padded behind; "" has one size in all batches of the same options.
+            in front; "past", time with the newest first, "source" or "prefix", padded behind; "" has one size in all
+            batches of the same options.
         padding: the neutral value.
     """
 
-    axes: tuple[Literal["sentences", "rows", "time", "source", "prefix", ""], ...]
+    axes: tuple[Literal["sentences", "rows", "time", "past", "source", "prefix", ""], ...]
     padding: int
 
 

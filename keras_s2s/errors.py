@@ -1,4 +1,4 @@
-"""The one exception for mistakes that its reader can mend."""
+"""Exceptions whose message is for the reader."""
 
 
 class UserError(ValueError):
@@ -7,3 +7,7 @@ class UserError(ValueError):
     The message is one line: where (file, line, key), what was expected, what to do. The command line prints it
     alone, without a traceback, and exits with code 2.
     """
+
+
+class ExportError(RuntimeError):
+    """A model cannot become a bundle, by no mistake of the user's. The message is one line and says why."""

@@ -30,7 +30,7 @@ from keras_s2s.cli import (
     tune,
 )
 from keras_s2s.cli.options import Debug, Session
-from keras_s2s.errors import UserError
+from keras_s2s.errors import ExportError, UserError
 
 DONE, UNEXPECTED, MISTAKE, INTERRUPTED, NO_READER = 0, 1, 2, 130, 141
 
@@ -86,7 +86,7 @@ def root(
     echo "5 mars 2013" | keras-s2s generate saved_models/dates
     ```
 
-    Exit codes: 0 done, 1 something unexpected, 2 a mistake in what was given, 130 interrupted.
+    Exit codes: 0 done, 1 no bundle or something unexpected, 2 a mistake in what was given, 130 interrupted.
     """
     if context.invoked_subcommand is None:
         typer.echo(context.get_help())
@@ -100,8 +100,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: the words after `keras-s2s`; None stands for those of this process.
 
     Returns:
-        The exit code: 0 done, 1 something unexpected, 2 a mistake of the user's, 130 interrupted, and 141 when
-        nobody reads the output any more.
+        The exit code: 0 done, 1 no bundle or something unexpected, 2 a mistake of the user's, 130 interrupted, and
+        141 when nobody reads the output any more.
     """
     session = Session()
     if isinstance(sys.stdout, io.TextIOWrapper):
@@ -135,6 +135,8 @@ def _invoke(arguments: Sequence[str], session: Session) -> int:
 def _explained(error: Exception) -> tuple[str, int]:
     if isinstance(error, UserError):
         return str(error), MISTAKE
+    if isinstance(error, ExportError):
+        return f"no bundle: {error}", UNEXPECTED
     if isinstance(error, typer.TyperException):
         context = getattr(error, "ctx", None)
         command = context.command_path if context else "keras-s2s"

@@ -3,14 +3,16 @@
 What a search keeps between two steps is handed out and taken back as named tensors, after the fields of `Search`:
 `ids`, `limit`, `length`, `done`, `state/memory/NAME`, `state/rows/NAME`, `history/NAME`, `carry/NAME`.
 
-Batches are merged and sentences dropped along the first axis of each. All that grows with time is written at its end,
-caches and histories alike, so that the newest token of every row stands in the last place, however old the row is. A
-row that began later is padded in front: caches are masked by `position`, recurrent layers have no such axis, and a
-history has BOS there, which no processor and no strategy takes for a token. A shorter memory is padded behind and
-masked; what has been looked at counts padding as looked at. A `Layout` says which axis is which.
+Batches are merged and sentences dropped along the first axis of each. Histories grow at their end, so that the newest
+token of every row stands in the last place, however old the row is; one that began later is padded in front with BOS,
+which no processor and no strategy takes for a token. Caches grow at their beginning and are masked by `position`: a
+row that began later is padded behind, so that attention adds what the row has seen from the first place on, as in a
+batch of its own. Recurrent layers have no such axis. A shorter memory is padded behind and masked; what has been looked
+at counts padding as looked at. A `Layout` says which axis is which.
 
-So attention adds what a row has seen from another place on than in a batch of its own, and the last bit of a sum may
-differ. In int8 that seldom moves an activation by a whole step, and a score in its fourth digit.
+onnxruntime's product of a row and a matrix adds the last three of 4n + 3 numbers in another order than if zeros follow
+(1.31, x86), so a row whose cache has such a length may differ in the last bit. In int8 that seldom moves an activation
+by a whole step, and then a score in its third or fourth digit.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -50,7 +52,8 @@ class Layout(NamedTuple):
 
     Attributes:
         axes: what each axis is: "sentences", B; "rows", R = B·K, the K of a sentence next to each other; "time", padded
-            in front; "source" or "prefix", padded behind; "" has one size in all batches of the same options.
+            in front; "past", time with the newest first, "source" or "prefix", padded behind; "" has one size in all
+            batches of the same options.
         padding: the neutral value.
     """
 
@@ -200,9 +203,9 @@ def _spec(tensor: Tensor) -> tf.TensorSpec:
 
 
 def _layout(name: str, begun: tf.TensorSpec, later: tf.TensorSpec) -> Layout:
-    """What the axes of a search's tensor are: an axis that a step makes longer is time."""
+    """What the axes of a search's tensor are: an axis that a step makes longer is time, in a state newest first."""
     of_rows = name == "ids" or name.startswith(("state/rows/", "history/"))
-    other = "source" if name.startswith("state/") else ""
+    grows, other = ("past", "source") if name.startswith("state/") else ("time", "")
     sizes = zip(begun.shape[1:], later.shape[1:], strict=True)
-    rest = ("time" if then != now else other if now is None else "" for then, now in sizes)
+    rest = (grows if then != now else other if now is None else "" for then, now in sizes)
     return Layout(("rows" if of_rows else "sentences", *rest), _PADDING.get(name.rpartition("/")[2], 0))

@@ -4,6 +4,7 @@ import datetime
 import importlib.metadata
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
 
@@ -13,6 +14,7 @@ from onnx import ModelProto
 from keras_s2s import bundle
 from keras_s2s.bundle import Decoding, Strategy, graph_name, strategy_and_features, without_steps
 from keras_s2s.config import parse
+from keras_s2s.evaluation import evaluate
 from keras_s2s.export import onnx_graph, saved_model
 from keras_s2s.export.calibrate import calibrate, calibration_batches
 from keras_s2s.export.checks import SOME, Check, checks, search_name
@@ -24,16 +26,19 @@ from keras_s2s.export.forms import (
     programs_of,
     saved_model_form,
     saved_model_texts,
+    steps_by_form,
     steps_of,
 )
 from keras_s2s.export.measure import Measured, ParallelText, bytes_of, bytes_of_weights, measure, onnx_title
+from keras_s2s.export.near_ties import Margins
 from keras_s2s.export.quantize import int8
 from keras_s2s.export.report import draw_attention, write_report
-from keras_s2s.export.request import Lexicon, Request, check_request, default_graphs
+from keras_s2s.export.request import Lexicon, Request, check_request, default_graphs, default_steps
 from keras_s2s.export.standard import OPERATORS, OperatorSet, only_in_onnxruntime
-from keras_s2s.export.verify import BATCH, verify, verify_numbers, verify_steps, verify_texts
+from keras_s2s.export.verify import BATCH, Comparing, Quality, verify, verify_numbers, verify_steps, verify_texts
 from keras_s2s.models import describe
 from keras_s2s.runtime.feeds import Sentence, source_rows, suppressed_ids
+from keras_s2s.runtime.graph import Candidate
 from keras_s2s.text import Tokenizer
 from keras_s2s.text.tokenizer import EOS
 
@@ -109,7 +114,7 @@ def export_bundle(
         graphs: what can be asked of the bundle: strategies of `decoding.INPUTS`, each with features of
             `decoding.FEATURES` behind hyphens, such as "greedy", "beam-constrained", "align"; and ".steps" behind one
             of them, such as "beam.steps", for its search a step at a time. By default "greedy" and "beam", or the
-            strategies of a CTC or CRF head, and the one that `decoding` needs.
+            strategies of a CTC or CRF head, and the one that `decoding` needs, that one with steps if it can have some.
         groups: of the graphs of diverse beam search.
         shortlist: the target ids that each source id may need, for graphs with the feature "shortlist".
         task: a word for what the model does.
@@ -124,9 +129,10 @@ def export_bundle(
         VerificationError: two forms disagree; there is no bundle then.
         UserError: something cannot be exported so; everything that speaks against it is listed, before any work.
     """
-    wanted = dict.fromkeys(default_graphs(model, decoding) if graphs is None else graphs)
-    graphs, with_steps = without_steps(wanted)
+    asked = graphs is not None
+    graphs, with_steps = without_steps(dict.fromkeys(default_graphs(model, decoding) if graphs is None else graphs))
     decoding = decoding or _default_decoding(graphs)
+    with_steps = with_steps if asked else default_steps(decoding)
     both = source_tokenizer, target_tokenizer
     check_request(Request(model, *both, dev, test, metrics, decoding, graphs, with_steps, shortlist))
     limits = parse(bundle.Limits, {"max_source_tokens": max_source_tokens}, "export")
@@ -153,11 +159,13 @@ def export_bundle(
             "saved_model": saved_model_form(saved, vocabulary),
             **{p: onnx_form(folder / "onnx" / p, graphs, vocabulary) for p in PRECISIONS},
         }
-        asked = checks(graphs, rows, decoding, vocabulary)
-        comparisons = verify(model, forms, asked, lambda what: progress(f"verifying: {what}"))
         stepwise = {p: StepwiseForm(folder / "onnx" / p, layouts, vocabulary) for p in PRECISIONS}
-        asked = checks(with_steps, rows, decoding, vocabulary)
-        comparisons += verify_steps(model, forms, stepwise, asked, lambda what: progress(f"verifying: {what}"))
+        margins = Margins(model, steps_by_form(model, stepwise, vocabulary))
+        compare = Comparing(
+            margins, _quality(metrics[0], target_tokenizer, dev), lambda what: progress(f"verifying: {what}")
+        )
+        comparisons = verify(compare, forms, checks(graphs, rows, decoding, vocabulary))
+        comparisons += verify_steps(compare, forms, stepwise, checks(with_steps, rows, decoding, vocabulary))
         for graph in ("score", "align"):
             if graph in graphs:
                 comparisons += verify_numbers(forms, graph, rows[:SOME], targets)
@@ -171,7 +179,8 @@ def export_bundle(
         progress("verifying: text to text")
         expected = [a if b.strip() else "" for a, b in zip(measured[0].texts, text.sources, strict=True)]
         texts = saved_model_texts(saved, text.sources, BATCH)
-        comparisons.append(verify_texts("keras and saved_model, text to text", search, expected, texts))
+        compare = replace(compare, quality=_quality(metrics[0], target_tokenizer, text))
+        comparisons.append(verify_texts(compare, forms, check, expected, texts, target_tokenizer))
 
         if "greedy" in graphs:
             example = text.sources[0], measured[-1].texts[0]
@@ -207,6 +216,16 @@ def _default_decoding(graphs: Sequence[str]) -> Decoding:
     strategy = next((name for name in ("beam", "ctc_beam") if name in searches), searches[0])
     size = 4 if strategy in ("beam", "ctc_beam", "diverse") else 1
     return parse(Decoding, {**DEFAULT_DECODING.model_dump(), "strategy": strategy, "beam_size": size}, "export")
+
+
+def _quality(metric: str, target: Tokenizer, text: ParallelText) -> Quality:
+    """The metric of what was found for the first sentences of a text."""
+
+    def quality(found: Sequence[Candidate]) -> float:
+        written = target.decode([candidate.tokens for candidate in found])
+        return next(iter(evaluate([metric], written, text.targets[: len(written)]).values()))
+
+    return quality
 
 
 def _measure(

@@ -1,5 +1,6 @@
 """A model's forms, all with one face: the name of a graph and sentences in, candidates out."""
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -9,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_s2s.bundle import Decoding, Layout, step_graphs, strategy_and_features
-from keras_s2s.decoding import make_program, make_steps
+from keras_s2s.decoding import make_program, make_steps, step_problems
 from keras_s2s.runtime.feeds import Sentence, feeds
 from keras_s2s.runtime.graph import Candidates, Graph, candidates
 from keras_s2s.runtime.steps import Steps
@@ -67,13 +68,8 @@ def variables_of(model: Any) -> list[Any]:
 
 def keras_form(programs: Mapping[str, Any], vocabulary: int) -> Form:
     """The Keras model itself."""
-
-    def run(graph: str, inputs: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
-        program = programs[graph]
-        found = program(*(tf.constant(inputs[spec.name], spec.dtype) for spec in program.input_signature))
-        return {name: value.numpy() for name, value in found.items()}
-
-    return Form(run, vocabulary)
+    graphs = {name: KerasGraph(program) for name, program in programs.items()}
+    return Form(lambda graph, inputs: graphs[graph](inputs), vocabulary)
 
 
 def saved_model_form(path: Path, vocabulary: int) -> Form:
@@ -101,6 +97,34 @@ def onnx_form(folder: Path, graphs: Sequence[str], vocabulary: int) -> Form:
     return Form(lambda graph, inputs: sessions[graph](inputs), vocabulary)
 
 
+def keras_steps(model: Any, graph: str, vocabulary: int) -> Steps:
+    """The search of a graph a step at a time by the Keras model itself."""
+    made = make_steps(model, *strategy_and_features(graph))
+    layouts = {name: Layout(**layout._asdict()) for name, layout in made.layouts.items()}
+    return Steps({part: KerasGraph(program) for part, program in made.programs.items()}, layouts, vocabulary)
+
+
+class KerasGraph:
+    """A program with the face of a graph.
+
+    Args:
+        program: of `decoding.programs`.
+
+    Attributes:
+        inputs: their names.
+    """
+
+    def __init__(self, program: Any) -> None:
+        self._program = program
+        self.inputs = [spec.name for spec in program.input_signature]
+
+    def __call__(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Runs the program on those inputs that it has."""
+        specs = self._program.input_signature
+        found = self._program(*(tf.constant(inputs[spec.name], spec.dtype) for spec in specs))
+        return {name: value.numpy() for name, value in found.items()}
+
+
 class StepwiseForm:
     """The steps of ONNX graphs, driven as a server drives them: sentences come while others are on their way.
 
@@ -108,10 +132,13 @@ class StepwiseForm:
         folder: of one precision.
         layouts: by graph and tensor.
         vocabulary: V, of the target.
+
+    Attributes:
+        steps: by graph.
     """
 
     def __init__(self, folder: Path, layouts: Mapping[str, Mapping[str, Layout]], vocabulary: int) -> None:
-        self._steps = {
+        self.steps = {
             name: Steps(
                 {part: Graph(folder / f"{file}.onnx") for part, file in step_graphs(name).items()}, own, vocabulary
             )
@@ -127,7 +154,7 @@ class StepwiseForm:
         shortlist: np.ndarray | None = None,
     ) -> list[Candidates]:
         """As `Form.search`; there is never a shortlist."""
-        steps, batch = self._steps[graph], None
+        steps, batch = self.steps[graph], None
         waiting = [replace(sentence, number=number) for number, sentence in enumerate(sentences)]
         found: dict[int, Candidates] = {}
         while waiting or batch is not None:
@@ -140,3 +167,20 @@ class StepwiseForm:
             batch = steps.exchange(batch, places)
             found |= {sentence.number: some for sentence, some in results}
         return [found[number] for number in range(len(sentences))]
+
+
+def steps_by_form(
+    model: Any, stepwise: Mapping[str, StepwiseForm], vocabulary: int
+) -> Callable[[str, str], Steps | None]:
+    """What gives the search of a graph a step at a time, with the numbers of a form.
+
+    Of a form without steps it is the Keras model's; None where the search has no steps.
+    """
+    of_keras = functools.cache(lambda graph: keras_steps(model, graph, vocabulary))
+
+    def steps(form: str, graph: str) -> Steps | None:
+        if form in stepwise and graph in stepwise[form].steps:
+            return stepwise[form].steps[graph]
+        return None if step_problems(*strategy_and_features(graph)) else of_keras(graph)
+
+    return steps

@@ -1,6 +1,6 @@
 """How near a tie is where two results part."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -8,35 +8,45 @@ import tensorflow as tf
 
 from keras_s2s.decoding import as_step
 from keras_s2s.export.checks import Check
+from keras_s2s.export.replay import Replay
 from keras_s2s.runtime.feeds import feeds
 from keras_s2s.runtime.graph import Candidate
+from keras_s2s.runtime.steps import Steps
 from keras_s2s.text.tokenizer import BOS, EOS
 
 _STEPWISE = ("greedy", "sample")
+# By how much a form may think otherwise of a token than the model: one that says more of it says something else.
+_OTHERWISE = {"fp32": 0.01, "int8": 1.0}
 
 
 class Margins:
-    """Asks the Keras model how near a tie is.
+    """Asks the model how near a tie is.
 
     Args:
         model: a model, or an ensemble or a fusion.
+        steps: gives the search of a graph a step at a time, with the numbers of a form; None where there is none.
     """
 
-    def __init__(self, model: Any) -> None:
-        self._model = model
+    def __init__(self, model: Any, steps: Callable[[str, str], Steps | None]) -> None:
+        self._model, self._steps = model, steps
 
-    def between(self, check: Check, number: int, a: Candidate, b: Candidate) -> tuple[float, str]:
+    def between(
+        self, form: str, check: Check, number: int, a: Candidate, b: Candidate, near: float
+    ) -> tuple[float, str]:
         """The margin by which one result was preferred to the other, and where they part, in words.
 
         Greedy search prefers the better of two tokens. Sampling orders tokens by probability, and prefers one by a
         uniform number on one side or the other of a boundary. All others compare whole hypotheses, too, by their
-        scores.
+        scores. If none of that was near, a beam may have dropped one of the results long before it was whole: then the
+        search is decoded again, alone and with the numbers of the form, which in int8 are others than the model's.
 
         Args:
+            form: whose results they are, "int8" or another.
             check: how they were decoded.
             number: which of its sentences.
             a: one result.
             b: the other.
+            near: below this a margin is taken as it is.
         """
         place = first_difference(a.tokens, b.tokens)
         one, other = _token(a, place), _token(b, place)
@@ -44,19 +54,32 @@ class Margins:
         of_scores = abs(a.score - b.score)
         if check.strategy not in (*_STEPWISE, "beam", "diverse") or check.decoding.ctc_weight:
             return of_scores, where
-        log_p = self._next(check, number, a.tokens[:place])
+        log_p = self._after(check, number, a.tokens[:place])[-1]
         margin = abs(float(log_p[one] - log_p[other]))
         if check.strategy == "sample":
             return min(margin, self._to_boundary(check, number, place, log_p)), where
-        return (margin if check.strategy in _STEPWISE else min(margin, of_scores)), where
+        margin = margin if check.strategy in _STEPWISE else min(margin, of_scores)
+        if margin < near or (steps := self._steps(form, check.graph)) is None:
+            return margin, where
+        if max(self._otherwise(check, number, one) for one in (a, b)) > _OTHERWISE[form]:
+            return margin, where
+        replay = Replay.of(steps, check.sentences[number], check.decoding, check.suppressed)
+        return min(margin, max(replay.margin(a), replay.margin(b))), where
 
-    def _next(self, check: Check, number: int, written: Sequence[int]) -> np.ndarray:
-        """Log-probabilities of the token after `written`, (V,), repetitions at their price."""
+    def _otherwise(self, check: Check, number: int, said: Candidate) -> float:
+        """The most that the model thinks otherwise of a token than what a form said of it."""
+        log_p = self._after(check, number, said.tokens)[np.arange(len(said.token_scores)), [*said.tokens, EOS]]
+        return float(np.abs(log_p - said.token_scores).max())
+
+    def _after(self, check: Check, number: int, written: Sequence[int]) -> np.ndarray:
+        """Log-probabilities of the tokens of `written` and of the one after it, (T+1, V), repetitions at their price."""
         step = as_step(self._model)
         state = step.start({"source_ids": tf.constant([check.sentences[number].ids], tf.int32)})
-        output, _ = step(tf.constant([[BOS, *written]], tf.int32), state)
-        log_p = np.array(output.log_probabilities())[0, -1]
-        log_p[list({BOS, *written})] *= check.decoding.repetition_penalty
+        read = [BOS, *written]
+        output, _ = step(tf.constant([read], tf.int32), state)
+        log_p = np.array(output.log_probabilities())[0]
+        for place, row in enumerate(log_p, 1):
+            row[list(set(read[:place]))] *= check.decoding.repetition_penalty
         return log_p
 
     def _to_boundary(self, check: Check, number: int, place: int, log_p: np.ndarray) -> float:

@@ -15,6 +15,7 @@ from onnx import ModelProto, TensorProto, helper, numpy_helper
 from tf2onnx import optimizer
 from tf2onnx.graph import Graph
 
+from keras_s2s.errors import ExportError
 from keras_s2s.export.lowering import DOMAIN, HANDLERS, FusedCall, Markers
 from keras_s2s.export.nodes import MICROSOFT
 from keras_s2s.export.operators import Operators
@@ -65,7 +66,7 @@ def convert(program: Any) -> tuple[ModelProto, dict[str, FusedCall]]:
     return model, markers.calls
 
 
-class ConversionError(RuntimeError):
+class ConversionError(ExportError):
     """A program cannot be converted to ONNX."""
 
 

@@ -61,11 +61,7 @@ def write_report(
     own_operators: Mapping[str, Mapping[str, Sequence[str]]],
 ) -> None:
     """Writes report.md into the bundle's folder."""
-    checked = [
-        [c["forms"], c["decoding"], c["sentences"], c["near_ties"], _difference(c["largest_score_difference"])]
-        for c in comparisons
-    ]
-    checked_header = ["forms", "decoding", "sentences", "near-ties", "largest score difference"]
+    checked_header, checked = _checked_table(comparisons, metrics[0])
     signed = "".join(f"- {metric}: `{signature}`\n" for metric, signature in signatures(metrics).items())
     picture = f"![attention]({PICTURE})\n\n" if (folder / PICTURE).exists() else ""
     made_with = ", ".join(f"{package} {version}" for package, version in versions.items())
@@ -75,8 +71,9 @@ def write_report(
         f"{len(text.sources)} {split} sentences, {search}, batches of 32 of like length.\n\n"
         f"{markdown_table(*results_table(measured))}\n{signed}\n"
         f"## Verification\n\n"
-        f"Tokens are equal in every comparison but at near-ties, which are counted. The plain searches decode at most "
-        f"the first {ALL:,} dev sentences, all other graphs the first {SOME}.\n\n"
+        f"Tokens are equal in every comparison but at near-ties. These are counted, with the largest margin by which "
+        f"one continuation was preferred, in log-probability, and what they change of the metric. The plain searches "
+        f"decode at most the first {ALL:,} dev sentences, all other graphs the first {SOME}.\n\n"
         f"{markdown_table(checked_header, checked)}\n"
         f"## Operators\n\n{_operators(own_operators)}\n"
         f"## Examples (int8)\n\n{markdown_table(*examples_table(text, measured))}\n"
@@ -84,6 +81,24 @@ def write_report(
         f"Made with {made_with}.\n",
         encoding="utf-8",
     )
+
+
+def _checked_table(comparisons: Sequence[Mapping[str, Any]], metric: str) -> tuple[list[str], list[list[str | int]]]:
+    """Header and rows: what was compared with what, and where they part."""
+    header = ["forms", "decoding", "sentences", "near-ties", "largest margin", f"change of {metric.replace('_', ' ')}"]
+    rows = [
+        [
+            c["forms"],
+            c["decoding"],
+            c["sentences"],
+            c["near_ties"],
+            _difference(c["largest_margin"]) if c["near_ties"] else "",
+            f"{c['metric_change']:+.2f}" if c["near_ties"] else "",
+            _difference(c["largest_score_difference"]),
+        ]
+        for c in comparisons
+    ]
+    return [*header, "largest score difference"], rows
 
 
 def _operators(own: Mapping[str, Mapping[str, Sequence[str]]]) -> str:

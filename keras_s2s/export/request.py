@@ -53,6 +53,12 @@ def default_graphs(model: Any, decoding: Decoding | None = None) -> list[str]:
     return graphs
 
 
+def default_steps(decoding: Decoding) -> list[str]:
+    """The graphs that have steps if no graphs are named: that of the default search, where its search can have some."""
+    has_none = step_problems(decoding.strategy, decoding.features)
+    return [] if has_none else [graph_name(decoding.strategy, decoding.features)]
+
+
 def check_request(request: Request) -> None:
     """Raises a `UserError` that lists all that speaks against an export."""
     for metric in request.metrics:

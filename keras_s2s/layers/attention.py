@@ -11,7 +11,7 @@ from keras import ops
 
 from keras_s2s.layers import fused
 from keras_s2s.layers.core import Linear
-from keras_s2s.layers.positions import rotate
+from keras_s2s.layers.positions import places_of_keys, rotate
 
 Tensor = fused.Tensor
 
@@ -31,26 +31,26 @@ def unfold(folded: Tensor, rows: Tensor) -> Tensor:
 def causal_mask(position: Tensor, past: Tensor, length: Tensor) -> Tensor:
     """What each of `length` new tokens may look at: valid cached tokens, its forerunners, itself.
 
-    Caches of rows of different age end together, so a row's valid ones are the last `position` of `past`.
-
     Args:
         position: (R,) tokens that a row has seen.
-        past: P, tokens in the cache.
+        past: P, tokens in the cache, as for `places_of_keys`.
         length: T, new tokens.
 
     Returns:
-        (R, T, P+T) bool.
+        (R, T, P+T) bool, keys as `places_of_keys` has them.
     """
-    column = ops.arange(past + length)[None, None, :]
-    oldest = (past - position)[:, None, None]
+    place = places_of_keys(length, past)[None, None, :]
+    seen = place >= -position[:, None, None]
     if isinstance(length, int) and length == 1:  # nothing stands behind it
-        return column >= oldest
-    newest = past + ops.arange(length)[None, :, None]
-    return ops.logical_and(column >= oldest, column <= newest)
+        return seen
+    return ops.logical_and(seen, place <= ops.arange(length)[None, :, None])
 
 
 class SelfAttention(keras.layers.Layer):
     """Multi-head self-attention (Vaswani et al. 2017), over a whole sequence or over a cache and what is new.
+
+    A cache has the newest token first. So a row's own keys and values always begin in the first place, whatever pads
+    them behind, and attention adds the same numbers in the same order whoever shares the batch.
 
     Args:
         width: D.
@@ -76,23 +76,23 @@ class SelfAttention(keras.layers.Layer):
 
         Args:
             x: (N, T, D).
-            mask: (N, T, P+T) or (N, 1, P+T) bool, P the length of the cache.
-            cache: keys and values of earlier tokens, (N, H, P, D/H) each.
+            mask: (N, T, P+T) or (N, 1, P+T) bool, P the length of the cache; keys as `places_of_keys` has them.
+            cache: keys and values of earlier tokens, newest first, (N, H, P, D/H) each.
             positions: (N, T), of the new tokens; only `rotary` reads them.
             bias: (1, H, T, P+T), added before the softmax.
 
         Returns:
-            (N, T, D), and keys and values (N, H, P+T, D/H).
+            (N, T, D), and keys and values, newest first, (N, H, P+T, D/H).
         """
         query, key, value = ops.split(self.query_key_value(x), 3, axis=-1)
         key, value = fused.split_heads(key, self.heads), fused.split_heads(value, self.heads)
         if self.rotary:
             key = rotate(key, positions)
             query = _join_heads(rotate(fused.split_heads(query, self.heads), positions))
+        after = _newest_first(key), _newest_first(value)
         if cache is not None and cache[0].shape[2] != 0:
-            key = ops.concatenate([cache[0], key], axis=2)
-            value = ops.concatenate([cache[1], value], axis=2)
-        return self.output_projection(fused.attention(query, key, value, mask, bias)), (key, value)
+            key, value = after = tuple(ops.concatenate(both, axis=2) for both in zip(after, cache, strict=True))
+        return self.output_projection(fused.attention(query, key, value, mask, bias)), after
 
 
 class MemoryKeysValues(keras.layers.Layer):
@@ -210,6 +210,11 @@ def _mixed(energy: Tensor, values: Tensor, mask: Tensor, query: Tensor) -> tuple
     weights = ops.softmax(ops.where(mask[:, None, :], ops.cast(energy, "float32"), -1e9))
     context = ops.matmul(ops.cast(weights, values.dtype), values)  # (B, K·T, D)
     return unfold(context, query), unfold(weights, query)
+
+
+def _newest_first(x: Tensor) -> Tensor:
+    """(N, H, T, d) with its T tokens in the other order."""
+    return x if x.shape[2] == 1 else ops.flip(x, axis=2)
 
 
 def _join_heads(x: Tensor) -> Tensor:

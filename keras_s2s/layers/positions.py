@@ -100,7 +100,7 @@ class RelativeBias(keras.layers.Layer):
         self.table = self.add_weight(shape=(_BUCKETS, self.heads), initializer=initializer, name="table")
 
     def call(self, length: Tensor, past: Tensor) -> Tensor:
-        """T new and P cached tokens -> (1, H, T, P+T)."""
+        """T new and P cached tokens -> (1, H, T, P+T), keys as `places_of_keys` has them."""
         near = ops.minimum(ops.maximum(_distances(length, past), -_FARTHEST), _FARTHEST)
         bucket = ops.take(_buckets(self.bidirectional), near + _FARTHEST, axis=0)
         return ops.transpose(ops.take(self.table, bucket, axis=0), (2, 0, 1))[None]
@@ -131,14 +131,29 @@ class ALiBi(keras.layers.Layer):
         self.slopes = (2.0 ** (-8.0 * np.arange(1, heads + 1) / heads)).astype("float32")
 
     def call(self, length: Tensor, past: Tensor) -> Tensor:
-        """T new and P cached tokens -> (1, H, T, P+T)."""
+        """T new and P cached tokens -> (1, H, T, P+T), keys as `places_of_keys` has them."""
         distances = ops.cast(_distances(length, past), "float32")
         return -self.slopes[None, :, None, None] * ops.abs(distances)[None, None]
+
+
+def places_of_keys(length: Tensor, past: Tensor) -> Tensor:
+    """Where each key of a self-attention stands, counted from the first of T new tokens: (P+T,).
+
+    With a cache the newest key comes first, P+T places back to the oldest, so that what pads a cache of a younger row
+    stands behind all that the row has seen. Without one, keys stand as their tokens do.
+
+    Args:
+        length: T, new tokens.
+        past: P, tokens in the cache; the number 0 is none, a tensor may be 0.
+    """
+    if isinstance(past, int) and past == 0:
+        return ops.arange(length)
+    return (length - 1) - ops.arange(past + length)
 
 
 def _distances(length: Tensor, past: Tensor) -> Tensor:
     """How far before each of T new tokens each of P cached and T new ones stands: (T, P+T).
 
-    Caches end together, so this is the same for rows of any age.
+    Caches begin together, so this is the same for rows of any age.
     """
-    return (past + ops.arange(length))[:, None] - ops.arange(past + length)[None, :]
+    return ops.arange(length)[:, None] - places_of_keys(length, past)[None, :]

@@ -40,8 +40,8 @@ class Exchange:
             layout: what the axes are.
             ours: of the batch before.
             theirs: of those who come, if any do.
-            sizes: what is kept of ours: of "time" all but the first so many, of "source" the first so many; the same
-                in all calls.
+            sizes: what is kept of ours: of "time" all but the first so many, of "past" all but the last so many, of
+                "source" the first so many; the same in all calls.
         """
         # A search has dozens of tensors of a few shapes.
         key = layout.axes, ours.shape, None if theirs is None else theirs.shape
@@ -95,10 +95,7 @@ class _Change(NamedTuple):
     def of(
         cls, axes: Sequence[str], before: Sequence[int], theirs: np.ndarray | None, sizes: Mapping[str, int]
     ) -> Self:
-        kept = [
-            slice(sizes["time"], size) if axis == "time" else slice(0, sizes["source"] if axis == "source" else size)
-            for axis, size in zip(axes[1:], before, strict=True)
-        ]
+        kept = [_kept(axis, size, sizes) for axis, size in zip(axes[1:], before, strict=True)]
         own = tuple(part.stop - part.start for part in kept)
         new = own if theirs is None else theirs.shape[1:]
         shape = tuple(map(max, own, new))
@@ -135,6 +132,18 @@ def _runs(places: Sequence[tuple[int, int]]) -> Iterator[tuple[int, int, int]]:
     for _, run in groupby(enumerate(places), lambda one: (one[1][0] - one[0], one[1][1] - one[0])):
         members = [place for _, place in run]
         yield *members[0], members[-1][0] + 1
+
+
+def _kept(axis: str, size: int, sizes: Mapping[str, int]) -> slice:
+    """What is kept along an axis."""
+    match axis:
+        case "time":
+            return slice(sizes["time"], size)
+        case "past":
+            return slice(0, size - sizes["past"])
+        case "source":
+            return slice(0, sizes["source"])
+    return slice(0, size)
 
 
 def _placed(axes: Sequence[str], shape: Sequence[int], own: Sequence[int]) -> list[Any]:

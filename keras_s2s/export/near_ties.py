@@ -72,7 +72,7 @@ class Margins:
         return float(np.abs(log_p - said.token_scores).max())
 
     def _after(self, check: Check, number: int, written: Sequence[int]) -> np.ndarray:
-        """Log-probabilities of the tokens of `written` and of the one after it, (T+1, V), repetitions at their price."""
+        """Log-probabilities of what is `written` and of the token after it, (T+1, V), repetitions at their price."""
         step = as_step(self._model)
         state = step.start({"source_ids": tf.constant([check.sentences[number].ids], tf.int32)})
         read = [BOS, *written]

@@ -191,13 +191,13 @@ def test_whole_sentences_may_leave(model: Any) -> None:
 
 
 def merged(older: State, younger: State) -> State:
-    """One batch of both. What the younger rows' caches lack stands before them, and is not to be seen."""
+    """One batch of both. What the younger rows' caches lack stands behind them, and is not to be seen."""
 
     def join(one: Any, other: Any) -> np.ndarray:
         one, other = np.asarray(one), np.asarray(other)
         if one.ndim == 4 and one.shape[2] != other.shape[2]:
             missing = one.shape[2] - other.shape[2]
-            other = np.pad(other, ((0, 0), (0, 0), (missing, 0), (0, 0)), constant_values=50)
+            other = np.pad(other, ((0, 0), (0, 0), (0, missing), (0, 0)), constant_values=50)
         return np.concatenate([one, other])
 
     return {part: {name: join(older[part][name], younger[part][name]) for name in older[part]} for part in older}

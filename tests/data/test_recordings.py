@@ -66,7 +66,7 @@ def spoil(path: Path, how: str) -> None:
 @pytest.mark.parametrize(
     ("how", "message"),
     [
-        ("cut", "cut short: 5.. of 1200 samples; copy this file again"),
+        ("cut", "cut short: 1178 of 2400 bytes of samples; copy this file again"),
         ("text", "not a recording, or corrupt: "),
         ("nothing", "not a recording, or corrupt: "),
         ("gone", "cannot be read: no such file; check the name"),

@@ -99,8 +99,8 @@ def _with_size(path: Path, samples: _Samples) -> io.BytesIO:
 
 def _riff(file: BinaryIO) -> _Samples | None:
     """WAV, of 32-bit sizes or, as RF64, with 64-bit sizes in the chunk `ds64`."""
-    magic = file.read(4)
-    order = ">" if magic == b"RIFX" else "<"
+    file.seek(0)
+    order = ">" if file.read(4) == b"RIFX" else "<"
     (length,) = _unpack(file, 4, f"{order}I")
     large: tuple[int, int, int] | None = None
     for name, start, size in _chunks(file, 12, f"{order}4sI", align=2):
@@ -143,9 +143,11 @@ def _caf(file: BinaryIO) -> _Samples | None:
 
 
 def _au(file: BinaryIO) -> _Samples | None:
-    """Sun's AU, whose size may be said to be unknown."""
-    start, size = _unpack(file, 4, ">II")
-    return _samples(file, start, size, (8, ">I", 0), 0)
+    """Sun's AU, whose size may be said to be unknown; with another first word its numbers begin with the low byte."""
+    file.seek(0)
+    order = "<" if file.read(4) == b"dns." else ">"
+    start, size = _unpack(file, 4, f"{order}II")
+    return _samples(file, start, size, (8, f"{order}I", 0), 0)
 
 
 def _sphere(file: BinaryIO) -> _Samples | None:
@@ -169,6 +171,7 @@ _READERS: dict[bytes, Callable[[BinaryIO], _Samples | None]] = {
     b"FORM": _iff,
     b"caff": _caf,
     b".snd": _au,
+    b"dns.": _au,
     b"NIST": _sphere,
 }
 

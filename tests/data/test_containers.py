@@ -75,6 +75,15 @@ def test_a_file_is_refused_wherever_it_is_cut(tmp_path: Path, form: str) -> None
             read_samples(cut(path, length))
 
 
+@pytest.mark.parametrize(("form", "endian"), [("WAV", "BIG"), ("AIFF", "LITTLE"), ("AU", "LITTLE"), ("NIST", "BIG")])
+def test_the_order_of_bytes(tmp_path: Path, form: str, endian: str) -> None:
+    path = tmp_path / f"a.{form.lower()}"
+    soundfile.write(path, TONE, RATE, format=form, subtype="PCM_16", endian=endian)
+    agrees(path)
+    with pytest.raises(UserError, match=r"cut short: \d+ of 80000 bytes of samples; copy this file again$"):
+        read_samples(cut(path, path.stat().st_size // 2))
+
+
 def test_a_cut_file_is_named_with_what_is_there(tmp_path: Path) -> None:
     path = written(tmp_path, "WAV", "FLOAT")
     with pytest.raises(

@@ -70,6 +70,8 @@ def read_samples(path: Path) -> tuple[np.ndarray, int]:
 
     if not path.is_file():
         raise UserError(f"{path}: cannot be read: no such file; check the name")
+    if path.suffix.lower() == ".raw":
+        raise UserError(f"{path}: raw samples do not say how they are to be read; convert them to WAV")
     try:
         samples, rate = _read(path)  # (N, channels)
     except OSError as error:

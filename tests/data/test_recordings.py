@@ -85,6 +85,12 @@ def test_a_bad_recording_is_named(tmp_path: Path, how: str, message: str) -> Non
     assert "\n" not in str(error.value)
 
 
+def test_raw_samples_are_named(tmp_path: Path) -> None:
+    tone(tmp_path / "a.raw", format="RAW", subtype="PCM_16")
+    with pytest.raises(UserError, match=rf"^{tmp_path}/a\.raw: raw samples do not say how they are to be read; "):
+        read_samples(tmp_path / "a.raw")
+
+
 def test_features_from_files(tmp_path: Path) -> None:
     for name, dtype in (("a", "float32"), ("b", "float64")):
         np.save(tmp_path / f"{name}.npy", np.arange(6, dtype=dtype).reshape(3, 2))

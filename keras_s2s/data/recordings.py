@@ -61,7 +61,8 @@ def read_samples(path: Path) -> tuple[np.ndarray, int]:
     WAV of any sample format (also EXTENSIBLE, RF64 and W64), AIFF, AIFC, 8SVX, AU, CAF, SPHERE, FLAC, Ogg (the last
     page is marked), and MP3 with a tag (Xing, Info or VBRI) that counts frames. A file without a length, as programs
     write it to a pipe, is read to its end; so are SPHERE without `sample_count` and MP3 without such a tag, cut or
-    not. Nor is a cut noticed in AVR, IRCAM, MAT4, MAT5, MPC2K, PAF, PVF, SDS, VOC, WVE and XI.
+    not. Sizes of nearly 2 or 4 GiB are what such programs write, and count as none. Nor is a cut noticed in AVR,
+    IRCAM, MAT4, MAT5, MPC2K, PAF, PVF, SDS, VOC, WVE and XI.
 
     Raises:
         UserError: it cannot be read, is corrupt or cut short, has several channels, or no samples.

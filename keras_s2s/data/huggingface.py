@@ -5,6 +5,7 @@ nothing, an ISO date a datetime, and a quote at the beginning of a field takes i
 options turns all of this off, so files of text are read here.
 """
 
+import csv
 import dataclasses
 import itertools
 import tempfile
@@ -70,7 +71,10 @@ def _reader(builder: Any) -> _Read | None:
 
     options = builder.config
     if isinstance(builder, Csv):
-        _check_options(options, {"sep", "delimiter", "names", "column_names", "header"})
+        known = {"sep", "delimiter", "names", "column_names", "header"}
+        # With TABs quotes are text anyhow.
+        known |= {"quoting"} if options.sep == "\t" and options.quoting == csv.QUOTE_NONE else set()
+        _check_options(options, known | {"keep_default_na", "na_filter", "float_precision", "date_format", "chunksize"})
         return _table_reader(options)
     if isinstance(builder, Json):
         _check_options(options, {"field", "chunksize", "on_mixed_types", "parse_agent_traces"})

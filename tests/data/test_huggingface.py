@@ -217,6 +217,8 @@ def test_what_a_card_says_of_the_files(folder: Path) -> None:
     assert read(folder) == Pairs(["1e5"], ["NA"])
     card(folder, '  sep: "\\t"\n  names: [source]\n')
     assert read(folder, target="source").sources == ['001;"a;b"', "1e5;NA"]
+    card(folder, '  sep: "\\t"\n  names: [source]\n  quoting: 3\n  keep_default_na: false\n')
+    assert read(folder, target="source").sources == ['001;"a;b"', "1e5;NA"]
     (folder / "a.csv").unlink()
     (folder / "a.json").write_text('{"version": 1, "data": [{"source": "001", "target": "2020-01-01"}]}')
     card(folder, "  field: data\n")
@@ -228,6 +230,7 @@ def test_what_a_card_says_of_the_files(folder: Path) -> None:
     [
         ("  skiprows: 1\n", "its card has the option 'skiprows', which is not known here"),
         ("  encoding: latin-1\n", "its card has the option 'encoding', which is not known here"),
+        ("  quoting: 3\n", "its card has the option 'quoting', which is not known here"),
         ("  sep: '::'\n", "its card must have one character as `sep`, and 0 or nothing as `header`"),
         ("  header: 3\n", "its card must have one character as `sep`, and 0 or nothing as `header`"),
     ],

@@ -34,24 +34,42 @@ def read_lines(path: Location) -> list[str]:
     Raises:
         UserError: the file cannot be read, or a line (named by number) is not UTF-8.
     """
-    content = _read(Path(path)).removeprefix(codecs.BOM_UTF8)
-    try:
-        text = content.decode("utf-8")
-    except UnicodeDecodeError as error:
-        number = content.count(b"\n", 0, error.start) + 1
-        raise UserError(f"{path}: line {number}: not UTF-8; convert the file to UTF-8") from None
+    return lines_of(read_text(path))
+
+
+def lines_of(text: str) -> list[str]:
+    """The lines of a text, as `read_lines` has them."""
     lines = text.replace("\r\n", "\n").split("\n")
     return lines if lines[-1] else lines[:-1]
 
 
-def _read(path: Path) -> bytes:
+def read_text(path: Location, where: str | None = None) -> str:
+    """Reads a UTF-8 file, or a gzip file by the suffix `.gz`, without its byte order mark.
+
+    Args:
+        path: of the file.
+        where: names the file in an error; its path without.
+
+    Raises:
+        UserError: the file cannot be read, or a line (named by number) is not UTF-8.
+    """
+    where = where or str(path)
+    content = _read(Path(path), where).removeprefix(codecs.BOM_UTF8)
+    try:
+        return content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        number = content.count(b"\n", 0, error.start) + 1
+        raise UserError(f"{where}: line {number}: not UTF-8; convert the file to UTF-8") from None
+
+
+def _read(path: Path, where: str) -> bytes:
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise UserError(f"{path}: cannot be read: {error.strerror}; check the name") from None
+        raise UserError(f"{where}: cannot be read: {error.strerror}; check the name") from None
     if path.suffix != ".gz":
         return content
     try:
         return gzip.decompress(content)
     except (EOFError, gzip.BadGzipFile, zlib.error):
-        raise UserError(f"{path}: not a gzip file, or cut short; compress it again") from None
+        raise UserError(f"{where}: not a gzip file, or cut short; compress it again") from None

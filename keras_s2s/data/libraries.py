@@ -1,10 +1,10 @@
 """Pairs from data set libraries: `hf://` through `datasets`, `tfds://` through `tensorflow_datasets`."""
 
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl
 
+from keras_s2s.data.huggingface import huggingface_records
 from keras_s2s.data.pairs import Pairs
 from keras_s2s.data.records import Fields, pairs_of
 from keras_s2s.errors import UserError
@@ -15,11 +15,16 @@ _OPTIONS = {"hf": {"config", "split"}, "tfds": {"split", "data_dir"}}
 def read_dataset(address: str, fields: Fields = Fields()) -> Pairs:  # noqa: B008
     """Reads a split of a data set. What is not on this machine is downloaded by its library.
 
+    Texts are taken as they stand. TSV files of `hf://` are read as `read_tsv` reads them, with the fields' names in the
+    first line; CSV files with quotes as in RFC 4180; JSON files as one list or as a value a line; each line of a TXT
+    file is the field `text`. Fields of Parquet and Arrow files, and of `tfds://`, have the types that they were written
+    with; one that is no text is refused.
+
     Args:
         address: `hf://NAME?split=SPLIT` or `hf://NAME?config=CONFIG&split=SPLIT`, NAME on the Hugging Face hub, with
-            its owner if it has one, or a local folder of data files or of `Dataset.save_to_disk`; or
+            its owner if it has one, or a local folder of data files or of `save_to_disk`; or
             `tfds://NAME?split=SPLIT`, NAME with its config and version if need be, `&data_dir=FOLDER` where it lies.
-            SPLIT may be a slice, `train[:10%]`.
+            SPLIT may be a slice, `train[:10%]`, or a sum, `train+test`.
         fields: of each record.
 
     Raises:
@@ -28,14 +33,17 @@ def read_dataset(address: str, fields: Fields = Fields()) -> Pairs:  # noqa: B00
     """
     library, _, rest = address.partition("://")
     name, _, query = rest.partition("?")
-    options = dict(parse_qsl(query))
+    # A plus is none of a form's blanks: it adds splits.
+    options = dict(parse_qsl(query.replace("+", "%2B")))
     if library not in _OPTIONS or not name or "split" not in options:
         raise UserError(f"{address}: expected hf://NAME?split=SPLIT or tfds://NAME?split=SPLIT")
     for option in options:
         if option not in _OPTIONS[library]:
             known = ", ".join(sorted(_OPTIONS[library]))
             raise UserError(f"{address}: unknown option {option!r}; known are {known}")
-    load = _huggingface if library == "hf" else _tensorflow_datasets
+    if library == "tfds" and name.startswith("huggingface:"):
+        raise UserError(f"{address}: give hf://NAME?split=SPLIT; tensorflow_datasets would change the texts of the hub")
+    load = huggingface_records if library == "hf" else _tensorflow_datasets
     try:
         records = load(name, **options)
     except UserError:
@@ -47,15 +55,6 @@ def read_dataset(address: str, fields: Fields = Fields()) -> Pairs:  # noqa: B00
         reason = " ".join(str(error).split())
         raise UserError(f"{address}: cannot be loaded: {reason[:300]}") from None
     return pairs_of(records, fields, address, "record")
-
-
-def _huggingface(name: str, split: str, config: str | None = None) -> Iterable[Any]:
-    import datasets
-
-    folder = Path(name)
-    if (folder / "dataset_dict.json").exists():
-        return datasets.load_from_disk(name)[split]
-    return datasets.load_dataset(name, config, split=split)
 
 
 def _tensorflow_datasets(name: str, split: str, data_dir: str | None = None) -> Iterable[Any]:

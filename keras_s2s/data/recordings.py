@@ -4,17 +4,21 @@ soundfile reads the recordings: it knows WAV of every sample format, FLAC and Og
 refuses what is corrupt, where scipy reads WAV alone and leaves the scale to its caller.
 """
 
-import wave
+import functools
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from keras_s2s.data.containers import check_frames, whole
 from keras_s2s.data.files import Location, read_lines
 from keras_s2s.data.pairs import Pairs
 from keras_s2s.errors import UserError
 
 Features = Callable[[np.ndarray, int], np.ndarray]
+
+_BLOCK = 1 << 16
 
 
 def read_recordings(manifest: Location, features: Features) -> Pairs:
@@ -53,6 +57,13 @@ def read_features(manifest: Location) -> Pairs:
 def read_samples(path: Path) -> tuple[np.ndarray, int]:
     """The samples (N,) float32 of a recording, and their rate in Hz.
 
+    Reads every format that libsndfile reads. A file that is cut short is refused if its format says how long it is:
+    WAV of any sample format (also EXTENSIBLE, RF64 and W64), AIFF, AIFC, 8SVX, AU, CAF, SPHERE, FLAC, Ogg (the last
+    page is marked), and MP3 with a tag (Xing, Info or VBRI) that counts frames. A file without a length, as programs
+    write it to a pipe, is read to its end; so are SPHERE without `sample_count` and MP3 without such a tag, cut or
+    not. Sizes of nearly 2 or 4 GiB are what such programs write, and count as none. Nor is a cut noticed in AVR,
+    IRCAM, MAT4, MAT5, MPC2K, PAF, PVF, SDS, VOC, WVE and XI.
+
     Raises:
         UserError: it cannot be read, is corrupt or cut short, has several channels, or no samples.
     """
@@ -60,12 +71,14 @@ def read_samples(path: Path) -> tuple[np.ndarray, int]:
 
     if not path.is_file():
         raise UserError(f"{path}: cannot be read: no such file; check the name")
+    if path.suffix.lower() == ".raw":
+        raise UserError(f"{path}: raw samples do not say how they are to be read; convert them to WAV")
     try:
-        samples, rate = soundfile.read(path, dtype="float32", always_2d=True)  # (N, channels)
+        samples, rate = _read(path)  # (N, channels)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror}; check the file") from None
     except soundfile.SoundFileError as error:
         raise UserError(f"{path}: not a recording, or corrupt: {' '.join(str(error).split())}") from None
-    if _announced(path) > len(samples):
-        raise UserError(f"{path}: cut short: {len(samples)} of {_announced(path)} samples; copy this file again")
     if samples.shape[1] != 1:
         raise UserError(f"{path}: {samples.shape[1]} channels; expected one, so mix them")
     if not len(samples):
@@ -75,13 +88,27 @@ def read_samples(path: Path) -> tuple[np.ndarray, int]:
     return samples[:, 0], rate
 
 
-def _announced(path: Path) -> int:
-    """How many samples a WAV file of integers says that it has; libsndfile reads as many as there are."""
-    try:
-        with wave.open(str(path), "rb") as file:
-            return file.getnframes()
-    except (wave.Error, EOFError):
-        return 0
+def _read(path: Path) -> tuple[np.ndarray, int]:
+    """All samples (N, channels) float32, and their rate."""
+    with _forward()(whole(path)) as file:
+        blocks = [file.read(_BLOCK, dtype="float32", always_2d=True)]
+        while len(blocks[-1]) == _BLOCK:
+            blocks.append(file.read(_BLOCK, dtype="float32", always_2d=True))
+        samples = np.concatenate(blocks)
+        check_frames(path, file.format, file.frames, len(samples))
+        return samples, file.samplerate
+
+
+@functools.cache
+def _forward() -> Any:
+    """What opens a file and never seeks in it, for libsndfile cannot where a FLAC file does not say how long it is."""
+    import soundfile
+
+    class Forward(soundfile.SoundFile):
+        def seekable(self) -> bool:
+            return False
+
+    return Forward
 
 
 def _features(path: Path, features: Features) -> np.ndarray:

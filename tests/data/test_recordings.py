@@ -66,7 +66,7 @@ def spoil(path: Path, how: str) -> None:
 @pytest.mark.parametrize(
     ("how", "message"),
     [
-        ("cut", "cut short: 5.. of 1200 samples; copy this file again"),
+        ("cut", "cut short: 1178 of 2400 bytes of samples; copy this file again"),
         ("text", "not a recording, or corrupt: "),
         ("nothing", "not a recording, or corrupt: "),
         ("gone", "cannot be read: no such file; check the name"),
@@ -83,6 +83,12 @@ def test_a_bad_recording_is_named(tmp_path: Path, how: str, message: str) -> Non
     with pytest.raises(UserError, match=rf"^{tmp_path}/bad\.wav: {message}") as error:
         read_recordings(tmp_path / "m.tsv", LOG_MEL)
     assert "\n" not in str(error.value)
+
+
+def test_raw_samples_are_named(tmp_path: Path) -> None:
+    tone(tmp_path / "a.raw", format="RAW", subtype="PCM_16")
+    with pytest.raises(UserError, match=rf"^{tmp_path}/a\.raw: raw samples do not say how they are to be read; "):
+        read_samples(tmp_path / "a.raw")
 
 
 def test_features_from_files(tmp_path: Path) -> None:

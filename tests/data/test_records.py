@@ -15,6 +15,7 @@ from keras_s2s.data import Fields, Pairs, read_dataset, read_jsonl, read_tfrecor
 from keras_s2s.errors import UserError
 
 PAIRS = Pairs(["one", "zwei ä"], ["eins", "two"])
+TEXTS = ["zwei ä", "001", "1e5", "NA", "", '"a', "2020-01-01", " a\u2028b\rc\x85\x00 "]
 
 
 def test_json_lines(tmp_path: Path) -> None:
@@ -152,14 +153,20 @@ def test_tensorflow_datasets_of_a_builder(tmp_path: Path) -> None:
             return {"train": self._generate_examples()}
 
         def _generate_examples(self):
-            for number, (s, t) in enumerate(zip(PAIRS.sources, PAIRS.targets, strict=True)):
-                yield number, {"source": s, "target": t}
+            for number, text in enumerate(TEXTS):
+                yield number, {"source": text, "target": text[::-1]}
 
     Toy(data_dir=tmp_path).download_and_prepare()
     pairs = read_dataset(f"tfds://toy?split=train&data_dir={tmp_path}")
-    assert sorted(zip(pairs.sources, pairs.targets, strict=True)) == [("one", "eins"), ("zwei ä", "two")]
+    assert sorted(pairs.sources) == sorted(TEXTS)
+    assert pairs.targets == [text[::-1] for text in pairs.sources]
     with pytest.raises(UserError, match=r"^tfds://toy\?split=test.*: cannot be loaded: "):
         read_dataset(f"tfds://toy?split=test&data_dir={tmp_path}")
+
+
+def test_the_hub_is_not_read_through_tensorflow_datasets() -> None:
+    with pytest.raises(UserError, match=r"^tfds://huggingface:a\?split=train: give hf://NAME\?split=SPLIT; "):
+        read_dataset("tfds://huggingface:a?split=train")
 
 
 @pytest.mark.parametrize("address", ["hf://a", "hf://?split=train", "wmt://a?split=train", "a", "tfds://a?data_dir=b"])

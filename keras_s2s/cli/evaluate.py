@@ -18,6 +18,7 @@ from keras_s2s.cli.options import BundleFolder, Debug, Json, Precision, Threads
 from keras_s2s.cli.packages import training_packages
 from keras_s2s.cli.search import SearchOptions, search_in_words
 from keras_s2s.cli.spread import spread
+from keras_s2s.cli.tables import print_whole
 
 if TYPE_CHECKING:
     from keras_s2s.runtime import Generator, Scored
@@ -63,7 +64,7 @@ def evaluate(
     ```
     """
     with training_packages("evaluate"):
-        from keras_s2s.evaluation import metrics
+        from keras_s2s.evaluation import signatures, warn_of_missing_spaces
     from keras_s2s.data.sources import read_pairs
     from keras_s2s.runtime import Generator
     from keras_s2s.runtime.options import options_of
@@ -73,8 +74,10 @@ def evaluate(
     generator = Generator.load(bundle, precision, threads)
     manifest = generator.bundle.manifest
     names = metric or _recorded(manifest)
-    signed = metrics.signatures([name for name in names if name != PERPLEXITY])  # Names a wrong one before the work.
+    of_text = [name for name in names if name != PERPLEXITY]
+    signed = signatures(of_text)  # Names a wrong one before the work.
 
+    warn_of_missing_spaces(of_text, pairs.targets)
     options = options_of(manifest.decoding, search.of_generator(), "evaluate")
     scored = generator.score(pairs.sources, pairs.targets) if PERPLEXITY in names else None
     if output is not None:
@@ -178,13 +181,16 @@ def _show(result: dict[str, Any]) -> None:
     table = Table(box=None, pad_edge=False)
     table.add_column("metric")
     table.add_column("value", justify="right")
-    table.add_column("signature", no_wrap=True)
     for name, value in result["metrics"].items():
-        table.add_row(name, f"{value:.2f}", result["signatures"].get(name, ""))
-    console.print(table)
+        table.add_row(name, f"{value:.2f}")
+    print_whole(console, table)
     if "by_length" in result:
         console.print()
-        console.print(_table_of_lengths(result["by_length"]))
+        print_whole(console, _table_of_lengths(result["by_length"]))
+    if result["signatures"]:
+        console.print()
+    for name, signature in result["signatures"].items():
+        console.print(f"{name}: {signature}", markup=False)
 
 
 def _table_of_lengths(buckets: Sequence[Mapping[str, Any]]) -> Table:

@@ -18,6 +18,7 @@ from keras_s2s.data import Mixture, Pairs, Task, mix
 from keras_s2s.data.mixtures import tagged
 from keras_s2s.data.pairs import join
 from keras_s2s.errors import UserError
+from keras_s2s.evaluation import warn_of_missing_spaces
 from keras_s2s.recipe.corpora import preprocessed, read_corpus
 from keras_s2s.recipe.data_schema import SPLITS, DataConfig, PieceConfig, Split
 from keras_s2s.recipe.read import load
@@ -59,6 +60,7 @@ def prepare(recipe: Recipe, config: RecipeConfig) -> tuple[Task, str]:
             f"tokenizer: {len(lost):,} of {len(splits['dev']):,} dev targets cannot be written as they stand, "
             f"so no model gets them right; the first is number {lost[0].number:,}: {lost[0]}"
         )
+    warn_of_missing_spaces(config.metrics, splits["dev"].targets)
     task = Task(
         name=config.task,
         train=splits["train"],

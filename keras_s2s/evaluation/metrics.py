@@ -7,13 +7,14 @@ from types import MappingProxyType
 
 import numpy as np
 from sacrebleu.metrics import BLEU, CHRF, TER
-from sacrebleu.metrics.base import Metric as SacreMetric
 
 from keras_s2s.errors import UserError
 from keras_s2s.evaluation.bleu_tokenizers import check_bleu_tokenizer
 from keras_s2s.evaluation.error_rates import character_edits, word_edits
-from keras_s2s.evaluation.metric import Metric, ratio
+from keras_s2s.evaluation.metric import Metric, Words, ratio
 from keras_s2s.evaluation.rouge import rouge
+
+_Scorer = BLEU | CHRF | TER
 
 
 def _matches(hypotheses: Sequence[str], references: Sequence[str]) -> np.ndarray:
@@ -26,8 +27,8 @@ def _matches(hypotheses: Sequence[str], references: Sequence[str]) -> np.ndarray
 
 def _sacrebleu(
     name: str,
-    make: Callable[[], SacreMetric],
-    of_sentences: SacreMetric | None = None,
+    make: Callable[[], _Scorer],
+    of_sentences: _Scorer | None = None,
     higher_is_better: bool = True,
 ) -> Metric:
     """A metric of sacrebleu; `of_sentences` takes the place of what `make` makes where there is a single line."""
@@ -43,8 +44,15 @@ def _sacrebleu(
     # sacrebleu knows the number of references, a part of the signature, only after scoring something.
     function(["a"], ["a"])
     signature = str(scorer.get_signature())
-    words = None if isinstance(scorer, CHRF) else lambda line: scorer.tokenizer(line).split()
-    return Metric(name, function, sentence, higher_is_better, signature, scorer=make, words=words)
+    return Metric(name, function, sentence, higher_is_better, signature, scorer=make, words=_words_of(scorer))
+
+
+def _words_of(scorer: _Scorer) -> Words | None:
+    """How a metric of sacrebleu divides a line; chrF compares characters."""
+    if isinstance(scorer, CHRF):
+        return None
+    tokenize = scorer.tokenizer
+    return lambda line: tokenize(line).split()
 
 
 def _bleu(name: str, tokenize: str) -> Metric:
@@ -55,8 +63,9 @@ def _bleu(name: str, tokenize: str) -> Metric:
     return _sacrebleu(name, lambda: BLEU(tokenize=tokenize, force=True), alone)
 
 
-def _ter(name: str, **options: bool) -> Metric:
-    return _sacrebleu(name, lambda: TER(**options), higher_is_better=False)
+def _ter(name: str, asian: bool) -> Metric:
+    """Translation edit rate; `asian` takes Chinese characters and wide punctuation for words of their own."""
+    return _sacrebleu(name, lambda: TER(normalized=asian, asian_support=asian), higher_is_better=False)
 
 
 def _words(line: str) -> list[str]:
@@ -81,8 +90,8 @@ METRICS: Mapping[str, Callable[[], Metric]] = MappingProxyType(
     {
         **{name: partial(_bleu, name, tokenize) for name, tokenize in _BLEU.items()},
         "chrf": partial(_sacrebleu, "chrf", CHRF),
-        "ter": partial(_ter, "ter"),
-        "ter_asian": partial(_ter, "ter_asian", normalized=True, asian_support=True),
+        "ter": partial(_ter, "ter", asian=False),
+        "ter_asian": partial(_ter, "ter_asian", asian=True),
         "exact_match": partial(ratio, "exact_match", _matches, higher_is_better=True),
         "wer": partial(ratio, "wer", word_edits, higher_is_better=False, words=_words),
         "cer": partial(ratio, "cer", character_edits, higher_is_better=False),

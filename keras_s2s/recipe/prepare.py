@@ -128,8 +128,9 @@ def _of_side(side: str, lines: Sequence[str], options: Mapping[str, Any]) -> tex
 
 
 def _of_both_sides(train: Pairs, options: Mapping[str, Any]) -> tuple[text.Tokenizer, text.Tokenizer]:
-    said, others = options["normalization"], {k: value for k, value in options.items() if k != "normalization"}
-    rules = {f"{side}_normalization": said or _NORMALIZATION[side] for side in _SIDES}
+    others = dict(options)
+    said = others.pop("normalization")
+    rules: dict[str, Any] = {f"{side}_normalization": said or _NORMALIZATION[side] for side in _SIDES}
     sources, targets = ([line for line in lines if line] for lines in (train.sources, train.targets))
     return text.train_joint(sources, targets, **others, **rules)
 

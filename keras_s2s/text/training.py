@@ -118,13 +118,16 @@ def train_joint(
     Raises:
         UserError: as `train`.
     """
-    options = {"character_coverage": character_coverage, "byte_fallback": byte_fallback, "symbols": symbols}
+
+    def trained(corpus: Sequence[str], rule: Normalization) -> Tokenizer:
+        return train(corpus, vocabulary_size, kind, rule, character_coverage, byte_fallback, symbols)
+
     if source_normalization == target_normalization:
-        both = train([*sources, *targets], vocabulary_size, kind, source_normalization, **options)
+        both = trained([*sources, *targets], source_normalization)
         return both, both
     _check_options(vocabulary_size, kind, character_coverage, byte_fallback, symbols)
     source, target = (_Normalizer(rule, symbols) for rule in (source_normalization, target_normalization))
-    pieces = train([*source(sources), *target(targets)], vocabulary_size, kind, "identity", **options)
+    pieces = trained([*source(sources), *target(targets)], "identity")
     return source.inside(pieces), target.inside(pieces)
 
 

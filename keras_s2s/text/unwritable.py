@@ -9,6 +9,7 @@ from keras_s2s.text.tokenizer import Tokenizer
 
 _BEFORE, _SHOWN = 20, 60  # characters of a long text: in front of the first difference, and in all
 _MOST_NAMED = 5
+_UNKNOWN = "⁇"
 
 
 @dataclass(frozen=True)
@@ -36,16 +37,21 @@ class Unwritable:
 
     @property
     def _differences(self) -> list[tuple[int, int, int, int]]:
-        """Where they differ: first and last + 1 in the text, and in what is written."""
-        found = SequenceMatcher(None, self.text, self.written, autojunk=False).get_opcodes()
-        return [places for tag, *places in found if tag != "equal"]  # type: ignore[misc]
+        """Where they differ: first and last + 1 in the text, and in `_signs`."""
+        found = SequenceMatcher(None, self.text, self._signs, autojunk=False).get_opcodes()
+        return [(a, b, c, d) for tag, a, b, c, d in found if tag != "equal"]
+
+    @property
+    def _signs(self) -> str:
+        """What is written, without the spaces around what is unknown: they stand for no space of the text."""
+        return self.written.replace(f" {_UNKNOWN} ", _UNKNOWN)
 
     def _characters(self) -> Iterator[str]:
         lost = [self.text[first:end] for first, end, _, _ in self._differences]
         if any(lost):
             yield from map(_named, "".join(lost))
         else:
-            added = [self.written[first:end] for _, _, first, end in self._differences]
+            added = [self._signs[first:end] for _, _, first, end in self._differences]
             yield from (f"added: {_named(character)}" for character in "".join(added))
 
 

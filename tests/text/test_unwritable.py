@@ -38,7 +38,8 @@ def test_what_is_changed_and_what_no_piece_has(normalization: str, text: str, ex
 
 
 def test_a_word_that_is_unknown_as_a_whole() -> None:
-    assert told("Hello cab", kind="word") == "'Hello cab' would be 'Hello ⁇ ' (U+0063 c, U+0061 a, U+0062 b)"
+    expected = "'Hello cab' would be 'Hello ⁇ ' (U+0020 space, U+0063 c, U+0061 a, U+0062 b)"
+    assert told("Hello cab", kind="word") == expected
 
 
 def test_a_long_text_is_shown_where_it_differs() -> None:

@@ -38,8 +38,8 @@ def compare(
         typer.Option(
             metavar="NAME",
             show_default=False,
-            help="bleu, bleu_tokenized, chrf, ter, exact_match, wer, cer, per, rouge1, rouge2 or rougeL; may be "
-            f"repeated. By default {' and '.join(DEFAULT_METRICS)}.",
+            help="Any that evaluate knows but perplexity; may be repeated. By default "
+            f"{' and '.join(DEFAULT_METRICS)}.",
         ),
     ] = None,
     resamples: Annotated[int, typer.Option(min=1, metavar="N", help="How many corpora are drawn.")] = 1000,

@@ -38,9 +38,10 @@ def evaluate(
         typer.Option(
             metavar="NAME",
             show_default=False,
-            help="bleu, bleu_tokenized, chrf, ter, exact_match, wer, cer, per (of phones), rouge1, rouge2, rougeL, or "
-            "perplexity of the reference, if the bundle can score; may be repeated. By default those that the bundle "
-            "was exported with.",
+            help="bleu, bleu_tokenized (words between spaces), bleu_zh, bleu_char, bleu_intl, bleu_ja_mecab, "
+            "bleu_ko_mecab, bleu_spm, bleu_flores200, chrf, ter, ter_asian, exact_match, wer, cer, per (of phones), "
+            "rouge1, rouge2, rougeL, or perplexity of the reference, if the bundle can score; may be repeated. By "
+            "default those that the bundle was exported with.",
         ),
     ] = None,
     by_length: Annotated[
@@ -76,7 +77,6 @@ def evaluate(
     names = metric or _recorded(manifest)
     of_text = [name for name in names if name != PERPLEXITY]
     signed = signatures(of_text)  # Names a wrong one before the work.
-
     warn_of_missing_spaces(of_text, pairs.targets)
     options = options_of(manifest.decoding, search.of_generator(), "evaluate")
     scored = generator.score(pairs.sources, pairs.targets) if PERPLEXITY in names else None

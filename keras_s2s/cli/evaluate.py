@@ -178,6 +178,10 @@ def _show(result: dict[str, Any]) -> None:
         f"{result['seconds']:.2f} s, {result['sentences_per_second']:,.1f} a second\n",
         markup=False,
     )
+    for name, signature in result["signatures"].items():
+        console.print(f"{name}: {signature}", markup=False)
+    if result["signatures"]:
+        console.print()
     table = Table(box=None, pad_edge=False)
     table.add_column("metric")
     table.add_column("value", justify="right")
@@ -187,10 +191,6 @@ def _show(result: dict[str, Any]) -> None:
     if "by_length" in result:
         console.print()
         print_whole(console, _table_of_lengths(result["by_length"]))
-    if result["signatures"]:
-        console.print()
-    for name, signature in result["signatures"].items():
-        console.print(f"{name}: {signature}", markup=False)
 
 
 def _table_of_lengths(buckets: Sequence[Mapping[str, Any]]) -> Table:

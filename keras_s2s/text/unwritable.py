@@ -8,6 +8,7 @@ from difflib import SequenceMatcher
 from keras_s2s.text.tokenizer import Tokenizer
 
 _BEFORE, _SHOWN = 20, 60  # characters of a long text: in front of the first difference, and in all
+_COMPARED = 500  # characters that are aligned, which takes time by their square
 _MOST_NAMED = 5
 _UNKNOWN = "⁇"
 
@@ -28,31 +29,28 @@ class Unwritable:
 
     def __str__(self) -> str:
         """The text, what is written instead, and the characters that are not written, with their code points."""
-        start = max(0, self._differences[0][0] - _BEFORE)
-        named = list(dict.fromkeys(self._characters()))
+        pairs = enumerate(zip(self.text, self.written, strict=False))
+        same = next((place for place, (a, b) in pairs if a != b), min(len(self.text), len(self.written)))
+        start = max(0, same - _BEFORE)
+        named = list(dict.fromkeys(self._characters(max(0, same - 1))))
         more = f" and {len(named) - _MOST_NAMED} more" if len(named) > _MOST_NAMED else ""
         return (
             f"{_part(self.text, start)} would be {_part(self.written, start)} ({', '.join(named[:_MOST_NAMED])}{more})"
         )
 
-    @property
-    def _differences(self) -> list[tuple[int, int, int, int]]:
-        """Where they differ: first and last + 1 in the text, and in `_signs`."""
-        found = SequenceMatcher(None, self.text, self._signs, autojunk=False).get_opcodes()
-        return [(a, b, c, d) for tag, a, b, c, d in found if tag != "equal"]
-
-    @property
-    def _signs(self) -> str:
-        """What is written, without the spaces around what is unknown: they stand for no space of the text."""
-        return self.written.replace(f" {_UNKNOWN} ", _UNKNOWN)
-
-    def _characters(self) -> Iterator[str]:
-        lost = [self.text[first:end] for first, end, _, _ in self._differences]
-        if any(lost):
-            yield from map(_named, "".join(lost))
+    def _characters(self, start: int) -> Iterator[str]:
+        """What is lost behind a place, or, where nothing is, what is added; of a very long text not to its end."""
+        text, written = (whole[start : start + _COMPARED] for whole in (self.text, self.written))
+        # The spaces around what is unknown stand for no space of the text.
+        if (signs := written.replace(f" {_UNKNOWN} ", _UNKNOWN)) != text:
+            written = signs
+        found = SequenceMatcher(None, text, written, autojunk=False).get_opcodes()
+        differences = [places for places in found if places[0] != "equal"]
+        if lost := "".join(text[first:end] for _, first, end, _, _ in differences):
+            yield from map(_named, lost)
         else:
-            added = [self._signs[first:end] for _, _, first, end in self._differences]
-            yield from (f"added: {_named(character)}" for character in "".join(added))
+            added = "".join(written[first:end] for _, _, _, first, end in differences)
+            yield from (f"added: {_named(character)}" for character in added)
 
 
 def unwritable(texts: Sequence[str], tokenizer: Tokenizer) -> list[Unwritable]:

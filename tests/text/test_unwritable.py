@@ -48,6 +48,17 @@ def test_a_long_text_is_shown_where_it_differs() -> None:
     assert len(said) < 200
 
 
+def test_a_text_of_a_million_characters_is_told_at_once() -> None:
+    said = told("a b c " * 200_000 + "！" + "a b c " * 100_000 + "？")
+    assert said.startswith("'…")
+    assert "(U+FF01 ！" in said and len(said) < 300
+
+
+def test_the_sign_for_what_is_unknown_may_be_unknown_itself() -> None:
+    assert told("a⁇b") == "'a⁇b' would be 'a ⁇ b' (added: U+0020 space)"
+    assert told("a ⁇ b").startswith("'a ⁇ b' would be 'a  ⁇  b' (")
+
+
 def test_many_characters_are_counted() -> None:
     assert told("αβγδεζη").endswith("(U+03B1 α, U+03B2 β, U+03B3 γ, U+03B4 δ, U+03B5 ε and 2 more)")
 

@@ -15,6 +15,7 @@ from rich.table import Table
 
 from keras_s2s.cli.files import open_file, utf8_lines
 from keras_s2s.cli.options import BundleFolder, Debug, Json
+from keras_s2s.cli.tables import print_whole
 from keras_s2s.errors import UserError
 
 if TYPE_CHECKING:
@@ -119,4 +120,4 @@ def _show(name: str, found: "Sequence[Timing]") -> None:
         megabytes = "-" if timing.megabytes is None else f"{timing.megabytes:.0f}"
         table.add_row(*cells, *latencies, *speeds, f"{timing.load_seconds:.2f}", megabytes)
     console.print(f"{name}\n", markup=False)
-    console.print(table)
+    print_whole(console, table)

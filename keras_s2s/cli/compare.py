@@ -11,6 +11,7 @@ from rich.table import Table
 
 from keras_s2s.cli.options import Debug, Json, Precision, Threads
 from keras_s2s.cli.packages import training_packages
+from keras_s2s.cli.tables import print_whole
 from keras_s2s.errors import UserError
 
 if TYPE_CHECKING:
@@ -37,8 +38,8 @@ def compare(
         typer.Option(
             metavar="NAME",
             show_default=False,
-            help="bleu, bleu_tokenized, chrf, ter, exact_match, wer, cer, per, rouge1, rouge2 or rougeL; may be "
-            f"repeated. By default {' and '.join(DEFAULT_METRICS)}.",
+            help="Any that evaluate knows but perplexity; may be repeated. By default "
+            f"{' and '.join(DEFAULT_METRICS)}.",
         ),
     ] = None,
     resamples: Annotated[int, typer.Option(min=1, metavar="N", help="How many corpora are drawn.")] = 1000,
@@ -69,6 +70,7 @@ def compare(
     sources = None if source is None else read_lines(source)
     if sources is not None and len(sources) != len(references):
         raise UserError(f"{source} has {len(sources)} lines and {reference} has {len(references)}; they must be pairs")
+    evaluation.warn_of_missing_spaces(names, references)
     # What is quickly found wrong is found before a bundle decodes.
     outputs = {path: read_lines(path) for path in systems if not path.is_dir()}
     for path, lines in outputs.items():
@@ -148,4 +150,4 @@ def _show(found: "dict[str, dict[str, Compared]]", sentences: int, resamples: in
             interval = f"{one.mean - one.interval:.2f} to {one.mean + one.interval:.2f}"
             p_value = "" if one.p_value is None else f"{one.p_value:.4f}"
             table.add_row("" if place else name, system, f"{one.score:.2f}", interval, p_value)
-    console.print(table)
+    print_whole(console, table)

@@ -18,6 +18,7 @@ from keras_s2s.cli.options import BundleFolder, Debug, Json, Precision, Threads
 from keras_s2s.cli.packages import training_packages
 from keras_s2s.cli.search import SearchOptions, search_in_words
 from keras_s2s.cli.spread import spread
+from keras_s2s.cli.tables import print_whole
 
 if TYPE_CHECKING:
     from keras_s2s.runtime import Generator, Scored
@@ -37,9 +38,10 @@ def evaluate(
         typer.Option(
             metavar="NAME",
             show_default=False,
-            help="bleu, bleu_tokenized, chrf, ter, exact_match, wer, cer, per (of phones), rouge1, rouge2, rougeL, or "
-            "perplexity of the reference, if the bundle can score; may be repeated. By default those that the bundle "
-            "was exported with.",
+            help="bleu, bleu_tokenized (words between spaces), bleu_zh, bleu_char, bleu_intl, bleu_ja_mecab, "
+            "bleu_ko_mecab, bleu_spm, bleu_flores200, chrf, ter, ter_asian, exact_match, wer, cer, per (of phones), "
+            "rouge1, rouge2, rougeL, or perplexity of the reference, if the bundle can score; may be repeated. By "
+            "default those that the bundle was exported with.",
         ),
     ] = None,
     by_length: Annotated[
@@ -63,7 +65,7 @@ def evaluate(
     ```
     """
     with training_packages("evaluate"):
-        from keras_s2s.evaluation import metrics
+        from keras_s2s.evaluation import signatures, warn_of_missing_spaces
     from keras_s2s.data.sources import read_pairs
     from keras_s2s.runtime import Generator
     from keras_s2s.runtime.options import options_of
@@ -73,8 +75,9 @@ def evaluate(
     generator = Generator.load(bundle, precision, threads)
     manifest = generator.bundle.manifest
     names = metric or _recorded(manifest)
-    signed = metrics.signatures([name for name in names if name != PERPLEXITY])  # Names a wrong one before the work.
-
+    of_text = [name for name in names if name != PERPLEXITY]
+    signed = signatures(of_text)  # Names a wrong one before the work.
+    warn_of_missing_spaces(of_text, pairs.targets)
     options = options_of(manifest.decoding, search.of_generator(), "evaluate")
     scored = generator.score(pairs.sources, pairs.targets) if PERPLEXITY in names else None
     if output is not None:
@@ -175,16 +178,19 @@ def _show(result: dict[str, Any]) -> None:
         f"{result['seconds']:.2f} s, {result['sentences_per_second']:,.1f} a second\n",
         markup=False,
     )
+    for name, signature in result["signatures"].items():
+        console.print(f"{name}: {signature}", markup=False)
+    if result["signatures"]:
+        console.print()
     table = Table(box=None, pad_edge=False)
     table.add_column("metric")
     table.add_column("value", justify="right")
-    table.add_column("signature", no_wrap=True)
     for name, value in result["metrics"].items():
-        table.add_row(name, f"{value:.2f}", result["signatures"].get(name, ""))
-    console.print(table)
+        table.add_row(name, f"{value:.2f}")
+    print_whole(console, table)
     if "by_length" in result:
         console.print()
-        console.print(_table_of_lengths(result["by_length"]))
+        print_whole(console, _table_of_lengths(result["by_length"]))
 
 
 def _table_of_lengths(buckets: Sequence[Mapping[str, Any]]) -> Table:

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, Literal
+from typing import Any
 
 import typer
 from rich.console import Console
@@ -11,9 +11,10 @@ from rich.table import Table
 from rich.text import Text
 
 from keras_s2s.bundle import MANIFEST, Bundle, Decoding, GraphFile, Manifest, read, verify
-from keras_s2s.cli.model_tree import model_tree
+from keras_s2s.cli.model_tree import BAR, model_tree
 from keras_s2s.cli.options import BundleFolder, Debug, Json
 from keras_s2s.cli.search import search_in_words
+from keras_s2s.cli.tables import print_whole
 
 _COMMON = (
     "strategy",
@@ -64,15 +65,19 @@ def _show(bundle: Bundle, sizes: Mapping[str, int]) -> None:
     facts.add_column(overflow="fold")
     for name, fact in _facts(manifest):
         facts.add_row(name, Text(fact))
-    tables = [facts]
+    console.print(facts)
     if manifest.parts:
-        tables.append(model_tree("model", manifest.parts))
-    tables += [_graphs(manifest, sizes), _operators(manifest)]
-    if forms := _metrics_by_form(manifest):
-        tables.append(_metrics(forms))
-    for table in tables:
-        console.print(table)
         console.print()
+        print_whole(console, model_tree("model", manifest.parts), spare=BAR)
+    console.print()
+    print_whole(console, _graphs(manifest, sizes))
+    if forms := _metrics_by_form(manifest):
+        console.print()
+        print_whole(console, _metrics(forms))
+    console.print("\nonly in onnxruntime")
+    for line in _operators(manifest):
+        console.print(Text(line))
+    console.print()
     console.print(f"All {len(sizes)} files have the SHA-256 that {MANIFEST} names.", markup=False)
 
 
@@ -142,17 +147,15 @@ def _graphs(manifest: Manifest, sizes: Mapping[str, int]) -> Table:
     return table
 
 
-def _operators(manifest: Manifest) -> Table:
+def _operators(manifest: Manifest) -> Iterator[str]:
     """For each graph the operators that ONNX does not define."""
-    table = _table("only in onnxruntime", *manifest.graphs, justify="left")
     for name in _names(manifest):
-        table.add_row(name, *(_listed_operators(graphs.get(name)) for graphs in manifest.graphs.values()))
-    return table
+        for precision, graphs in manifest.graphs.items():
+            if name in graphs:
+                yield f"{name}, {precision}: {_listed_operators(graphs[name])}"
 
 
-def _listed_operators(file: GraphFile | None) -> str:
-    if file is None:
-        return ""
+def _listed_operators(file: GraphFile) -> str:
     if file.only_in_onnxruntime is None:
         return "not recorded"
     return ", ".join(file.only_in_onnxruntime) or "none"
@@ -175,9 +178,9 @@ def _metrics(forms: Mapping[str, Mapping[str, float]]) -> Table:
     return table
 
 
-def _table(title: str, *titles: str, justify: Literal["left", "right"] = "right") -> Table:
+def _table(title: str, *titles: str) -> Table:
     table = Table(box=None, pad_edge=False)
-    table.add_column(title, overflow="fold")
+    table.add_column(title)
     for other in titles:
-        table.add_column(other, overflow="fold", justify=justify)
+        table.add_column(other, justify="right")
     return table

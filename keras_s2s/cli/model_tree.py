@@ -9,6 +9,8 @@ from rich.text import Text
 
 from keras_s2s.bundle import Part
 
+BAR = 10  # columns of the terminal that a share of 100 % takes
+
 
 @dataclass
 class _Node:
@@ -38,7 +40,7 @@ def model_tree(name: str, parts: Sequence[Part]) -> Table:
     table = Table.grid(padding=(0, 2))
     for justify in ("left", "left", "left", "right", "right"):
         table.add_column(justify=justify, no_wrap=True)
-    table.add_column(max_width=10)  # The only one that gives way in a narrow terminal.
+    table.add_column(max_width=BAR)  # The only one that gives way in a narrow terminal.
     for guides, node in _walked(root):
         share = node.parameters / max(1, root.parameters)
         label = Text.assemble((guides, "dim"), (node.name, "bold"))

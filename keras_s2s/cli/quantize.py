@@ -13,6 +13,7 @@ from rich.table import Table
 from keras_s2s.bundle import Manifest, read
 from keras_s2s.cli.options import BundleFolder, Debug, Json
 from keras_s2s.cli.packages import import_tensorflow, training_packages
+from keras_s2s.cli.tables import print_whole
 from keras_s2s.errors import UserError
 
 
@@ -143,6 +144,6 @@ def _show(name: str, found: Sequence[Any], metric: str) -> None:
         shown.add_row(*(f"{cell:.2f}" if isinstance(cell, float) else str(cell) for cell in row))
     console = Console(highlight=False, soft_wrap=True)
     console.print(f"{name}\n", markup=False)
-    console.print(shown)
+    print_whole(console, shown)
     for line in remarks(found):
         console.print(f"\n{line}", markup=False)

@@ -56,8 +56,8 @@ class SearchOptions:
     mbr: Annotated[
         str | None,
         _search(
-            "Of the n best take the one that agrees most with the others (minimum Bayes risk) by this metric: bleu, "
-            "chrf, ter or exact_match.",
+            "Of the n best take the one that agrees most with the others (minimum Bayes risk) by this metric: chrf, "
+            "bleu, exact_match, or another that evaluate knows.",
             metavar="METRIC",
         ),
     ] = None

@@ -11,6 +11,7 @@ from rich.table import Table
 
 from keras_s2s.cli.options import Debug, Json, Recipe
 from keras_s2s.cli.packages import import_tensorflow, training_packages
+from keras_s2s.cli.tables import print_whole
 from keras_s2s.errors import UserError
 
 PICTURE, TABLE = "tuning.png", "tuning.json"
@@ -112,7 +113,7 @@ def _show(found: Any) -> None:
         value = "" if trial.value is None else f"{trial.value:.2f}"
         table.add_row(str(trial.number), value, trial.state, *(_short(trial.values.get(key)) for key in keys))
     console.print()
-    console.print(table)
+    print_whole(console, table)
     for trial in found.ranked:
         if trial.reason is not None:
             console.print(f"trial {trial.number} failed: {trial.reason}", markup=False)

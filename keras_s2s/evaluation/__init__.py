@@ -19,6 +19,7 @@ _HOMES = {
     "markdown_table": "tables",
     "minimum_bayes_risk": "mbr",
     "signatures": "metrics",
+    "warn_of_missing_spaces": "spacing",
 }
 
 __all__ = [*_HOMES]

@@ -7,6 +7,7 @@ import numpy as np
 from sacrebleu.metrics.base import Metric as SacreMetric
 
 Counts = Callable[[Sequence[str], Sequence[str]], np.ndarray]
+Words = Callable[[str], Sequence[str]]
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,7 @@ class Metric:
         counts: of a metric that is a ratio of sums over lines, its terms: `(hypotheses, references) -> (N,2)`, what
             a line adds above and below the fraction line.
         scorer: of a metric of sacrebleu, what makes sacrebleu's own object.
+        words: of a metric that compares words, how it divides a line into them.
     """
 
     name: str
@@ -32,12 +34,13 @@ class Metric:
     signature: str | None = None
     counts: Counts | None = None
     scorer: Callable[[], SacreMetric] | None = None
+    words: Words | None = None
 
     def __call__(self, hypotheses: Sequence[str], references: Sequence[str]) -> dict[str, float]:
         return self.function(hypotheses, references)
 
 
-def ratio(name: str, counts: Counts, higher_is_better: bool) -> Metric:
+def ratio(name: str, counts: Counts, higher_is_better: bool, words: Words | None = None) -> Metric:
     """The metric of some `counts`, in percent."""
 
     def value(hypotheses: Sequence[str], references: Sequence[str]) -> float:
@@ -49,6 +52,7 @@ def ratio(name: str, counts: Counts, higher_is_better: bool) -> Metric:
         sentence=lambda hypothesis, reference: value([hypothesis], [reference]),
         higher_is_better=higher_is_better,
         counts=counts,
+        words=words,
     )
 
 

@@ -2,16 +2,19 @@
 
 import difflib
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache, partial
 from types import MappingProxyType
 
 import numpy as np
 from sacrebleu.metrics import BLEU, CHRF, TER
-from sacrebleu.metrics.base import Metric as SacreMetric
 
 from keras_s2s.errors import UserError
+from keras_s2s.evaluation.bleu_tokenizers import check_bleu_tokenizer
 from keras_s2s.evaluation.error_rates import character_edits, word_edits
-from keras_s2s.evaluation.metric import Metric, ratio
+from keras_s2s.evaluation.metric import Metric, Words, ratio
 from keras_s2s.evaluation.rouge import rouge
+
+_Scorer = BLEU | CHRF | TER
 
 
 def _matches(hypotheses: Sequence[str], references: Sequence[str]) -> np.ndarray:
@@ -24,8 +27,8 @@ def _matches(hypotheses: Sequence[str], references: Sequence[str]) -> np.ndarray
 
 def _sacrebleu(
     name: str,
-    make: Callable[[], SacreMetric],
-    of_sentences: SacreMetric | None = None,
+    make: Callable[[], _Scorer],
+    of_sentences: _Scorer | None = None,
     higher_is_better: bool = True,
 ) -> Metric:
     """A metric of sacrebleu; `of_sentences` takes the place of what `make` makes where there is a single line."""
@@ -40,33 +43,61 @@ def _sacrebleu(
 
     # sacrebleu knows the number of references, a part of the signature, only after scoring something.
     function(["a"], ["a"])
-    return Metric(name, function, sentence, higher_is_better, str(scorer.get_signature()), scorer=make)
+    signature = str(scorer.get_signature())
+    return Metric(name, function, sentence, higher_is_better, signature, scorer=make, words=_words_of(scorer))
+
+
+def _words_of(scorer: _Scorer) -> Words | None:
+    """How a metric of sacrebleu divides a line; chrF compares characters."""
+    if isinstance(scorer, CHRF):
+        return None
+    tokenize = scorer.tokenizer
+    return lambda line: tokenize(line).split()
 
 
 def _bleu(name: str, tokenize: str) -> Metric:
+    check_bleu_tokenizer(name, tokenize)
     # `force` silences the warning about text that looks tokenised: whoever names `bleu_tokenized` knows it.
     # The effective order leaves out the orders that a short line has no n-gram of.
     alone = BLEU(tokenize=tokenize, force=True, effective_order=True)
     return _sacrebleu(name, lambda: BLEU(tokenize=tokenize, force=True), alone)
 
 
-METRICS: Mapping[str, Metric] = MappingProxyType(
+def _ter(name: str, asian: bool) -> Metric:
+    """Translation edit rate; `asian` takes Chinese characters and wide punctuation for words of their own."""
+    return _sacrebleu(name, lambda: TER(normalized=asian, asian_support=asian), higher_is_better=False)
+
+
+def _words(line: str) -> list[str]:
+    """What jiwer takes for words."""
+    return [word for word in line.split(" ") if word]
+
+
+_BLEU = {
+    "bleu": "13a",
+    "bleu_tokenized": "none",
+    "bleu_zh": "zh",
+    "bleu_char": "char",
+    "bleu_intl": "intl",
+    "bleu_ja_mecab": "ja-mecab",
+    "bleu_ko_mecab": "ko-mecab",
+    "bleu_spm": "flores101",
+    "bleu_flores200": "flores200",
+}
+
+# What makes each metric, which is made when it is first asked for: some need packages or files of their own.
+METRICS: Mapping[str, Callable[[], Metric]] = MappingProxyType(
     {
-        metric.name: metric
-        for metric in (
-            _bleu("bleu", "13a"),
-            _bleu("bleu_tokenized", "none"),
-            _sacrebleu("chrf", CHRF),
-            _sacrebleu("ter", TER, higher_is_better=False),
-            ratio("exact_match", _matches, higher_is_better=True),
-            ratio("wer", word_edits, higher_is_better=False),
-            ratio("cer", character_edits, higher_is_better=False),
-            # The same as `wer`, by the name that fits text whose words are phones.
-            ratio("per", word_edits, higher_is_better=False),
-            rouge("rouge1"),
-            rouge("rouge2"),
-            rouge("rougeL"),
-        )
+        **{name: partial(_bleu, name, tokenize) for name, tokenize in _BLEU.items()},
+        "chrf": partial(_sacrebleu, "chrf", CHRF),
+        "ter": partial(_ter, "ter", asian=False),
+        "ter_asian": partial(_ter, "ter_asian", asian=True),
+        "exact_match": partial(ratio, "exact_match", _matches, higher_is_better=True),
+        "wer": partial(ratio, "wer", word_edits, higher_is_better=False, words=_words),
+        "cer": partial(ratio, "cer", character_edits, higher_is_better=False),
+        # The same as `wer`, by the name that fits text whose words are phones.
+        "per": partial(ratio, "per", word_edits, higher_is_better=False, words=_words),
+        **{name: partial(rouge, name) for name in ("rouge1", "rouge2", "rougeL")},
     }
 )
 
@@ -75,13 +106,19 @@ def find_metric(name: str) -> Metric:
     """Returns the metric known by `name`.
 
     Raises:
-        UserError: no metric has that name; the nearest one is named.
+        UserError: no metric has that name, and the nearest one is named; or it needs a package or a file that is not
+            there.
     """
     if name in METRICS:
-        return METRICS[name]
+        return _made(name)
     near = difflib.get_close_matches(name, METRICS, n=1, cutoff=0.5)
     hint = f"did you mean '{near[0]}'?" if near else f"known metrics are {', '.join(METRICS)}"
     raise UserError(f"metrics: {name}: unknown metric; {hint}")
+
+
+@cache
+def _made(name: str) -> Metric:
+    return METRICS[name]()
 
 
 def evaluate(names: Sequence[str], hypotheses: Sequence[str], references: Sequence[str]) -> dict[str, float]:

@@ -106,7 +106,7 @@ def export_bundle(
         model: as made by `keras_s2s.build`, trained; or a `decoding.Ensemble` or `decoding.Fusion` of such models.
         path: the bundle's folder; an older bundle there is replaced.
         source_tokenizer: of the sources.
-        target_tokenizer: of the targets; the same one if they are joint.
+        target_tokenizer: of the targets; it may be the same one.
         dev: what the forms are compared on; at least 500 sentences make a good check, the first 1,000 are taken.
         test: what quality and speed are measured on, dev if there is none.
         metrics: names of `evaluation.METRICS`.

@@ -11,7 +11,7 @@ from onnx import ModelProto
 from keras_s2s import bundle
 from keras_s2s.bundle import Bundle, Manifest, Precision
 from keras_s2s.errors import UserError
-from keras_s2s.evaluation import compare, find_metric
+from keras_s2s.evaluation import compare, find_metric, warn_of_missing_spaces
 from keras_s2s.export import onnx_graph
 from keras_s2s.export.calibrate import Steps, calibrate, calibration_batches, least_squares, percentile
 from keras_s2s.export.formats import FORMATS, DynamicLSTM
@@ -261,7 +261,7 @@ def _graphs(made: Bundle) -> dict[str, ModelProto]:
 
 
 def _check(made: Bundle, graphs: Mapping[str, ModelProto], text: ParallelText, wanted: Wanted) -> None:
-    find_metric(wanted.metric)
+    warn_of_missing_spaces([wanted.metric], text.targets)
     if not len(text.sources):
         raise UserError("quantize: no sentences; give some as they will come, and their references")
     for name in wanted.names:

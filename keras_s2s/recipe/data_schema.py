@@ -178,14 +178,15 @@ class PieceConfig(Config):
     Args:
         kind: what a piece is.
         vocabulary_size: ids, at most.
-        normalization: the Unicode normalization inside.
+        normalization: the Unicode normalization inside. By default sources have nmt_nfkc, and targets identity, so that
+            they can be written as they are; what is said here holds for both sides, but for a `target` of its own.
         byte_fallback: whether unknown characters are written as their bytes.
         symbols: pieces of their own wherever they stand; tags of `data` are added.
     """
 
     kind: Kind = "bpe"
     vocabulary_size: PositiveInt = 8000
-    normalization: Normalization = "nmt_nfkc"
+    normalization: Normalization | None = None
     byte_fallback: bool = False
     symbols: tuple[str, ...] = ()
 
@@ -194,7 +195,7 @@ class TokenizerConfig(PieceConfig):
     """How tokenizers are trained: on the training data, one for both sides or one each.
 
     Args:
-        joint: one tokenizer for source and target.
+        joint: one vocabulary for source and target: the same pieces and ids, each side with its own normalization.
         target: how the target's is trained, where it is another kind than the source's.
         same_as: another recipe, a file beside this one, whose tokenizers are taken instead.
     """
@@ -208,5 +209,5 @@ class TokenizerConfig(PieceConfig):
         if self.same_as is not None and self.model_fields_set != {"same_as"}:
             raise ValueError("same_as takes another recipe's tokenizers as they are; leave the other keys out")
         if self.joint and self.target is not None:
-            raise ValueError("joint is one tokenizer for both sides; leave out either 'joint' or 'target'")
+            raise ValueError("joint is one vocabulary for both sides; leave out either 'joint' or 'target'")
         return self

@@ -6,7 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +18,18 @@ from keras_s2s.data import Mixture, Pairs, Task, mix
 from keras_s2s.data.mixtures import tagged
 from keras_s2s.data.pairs import join
 from keras_s2s.errors import UserError
+from keras_s2s.evaluation import warn_of_missing_spaces
 from keras_s2s.recipe.corpora import preprocessed, read_corpus
 from keras_s2s.recipe.data_schema import SPLITS, DataConfig, PieceConfig, Split
 from keras_s2s.recipe.read import load
 from keras_s2s.recipe.schema import CombinedConfig, Recipe, RecipeConfig
 from keras_s2s.recipe.stages import stage
+from keras_s2s.text.training import Normalization
+from keras_s2s.text.unwritable import unwritable
 
 BUNDLES = Path("saved_models")
 _SIDES = ("source", "target")
+_NORMALIZATION: Mapping[str, Normalization] = {"source": "nmt_nfkc", "target": "identity"}  # where a recipe says none
 
 
 def folder_of(recipe: Recipe) -> Path:
@@ -51,6 +55,12 @@ def prepare(recipe: Recipe, config: RecipeConfig) -> tuple[Task, str]:
     folder, fingerprint = _tokenizers(recipe, config, splits)
     source, target = (_load(folder / f"{side}.model") for side in _SIDES)
     assert target is not None
+    if lost := unwritable(splits["dev"].targets, target):
+        _say(
+            f"tokenizer: {len(lost):,} of {len(splits['dev']):,} dev targets cannot be written as they stand, "
+            f"so no model gets them right; the first is number {lost[0].number:,}: {lost[0]}"
+        )
+    warn_of_missing_spaces(config.metrics, splits["dev"].targets)
     task = Task(
         name=config.task,
         train=splits["train"],
@@ -100,14 +110,29 @@ def _train(config: RecipeConfig, train: Pairs, folder: Path) -> None:
     of_target = options if how.target is None else how.target.model_dump()
     of_source = {**options, "symbols": list(dict.fromkeys((*options["symbols"], *tags)))}
     if config.data.is_speech:
-        text.train(train.targets, **of_target).save(folder / "target.model")
-    elif how.joint or config.is_language_model:
-        joint = text.train([line for line in (*train.sources, *train.targets) if line], **of_source)
-        joint.save(folder / "source.model")
-        joint.save(folder / "target.model")
+        source, target = None, _of_side("target", train.targets, of_target)
+    elif config.is_language_model:
+        source = target = _of_side("target", train.targets, of_source)
+    elif how.joint:
+        source, target = _of_both_sides(train, of_source)
     else:
-        text.train(train.sources, **of_source).save(folder / "source.model")
-        text.train(train.targets, **of_target).save(folder / "target.model")
+        source, target = _of_side("source", train.sources, of_source), _of_side("target", train.targets, of_target)
+    for side, tokenizer in zip(_SIDES, (source, target), strict=True):
+        if tokenizer is not None:
+            tokenizer.save(folder / f"{side}.model")
+
+
+def _of_side(side: str, lines: Sequence[str], options: Mapping[str, Any]) -> text.Tokenizer:
+    normalization = options["normalization"] or _NORMALIZATION[side]
+    return text.train([line for line in lines if line], **{**options, "normalization": normalization})
+
+
+def _of_both_sides(train: Pairs, options: Mapping[str, Any]) -> tuple[text.Tokenizer, text.Tokenizer]:
+    others = dict(options)
+    said = others.pop("normalization")
+    rules: dict[str, Any] = {f"{side}_normalization": said or _NORMALIZATION[side] for side in _SIDES}
+    sources, targets = ([line for line in lines if line] for lines in (train.sources, train.targets))
+    return text.train_joint(sources, targets, **others, **rules)
 
 
 def _load(path: Path) -> text.Tokenizer | None:

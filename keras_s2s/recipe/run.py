@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.markdown import Markdown
 
 from keras_s2s import bundle, training
 from keras_s2s import export as exporting
@@ -38,7 +37,8 @@ def run(recipe: Recipe, fresh: bool = False) -> Path:
         shutil.rmtree(folder_of(recipe), ignore_errors=True)
     path = export(recipe)
     console = Console()
-    console.print(Markdown((path / "report.md").read_text(encoding="utf-8")))
+    # As it is written: laid out for a terminal its tables would be cut.
+    console.print((path / "report.md").read_text(encoding="utf-8"), markup=False, highlight=False, soft_wrap=True)
     seconds = time.monotonic() - start
     console.print(f"{path}: verified bundle, {seconds:.0f} s; report.md is in it", soft_wrap=True)
     return path

@@ -149,7 +149,7 @@ class RecipeConfig(BundleConfig):
     def _shares(self) -> Self:
         # Another recipe's tokenizers show when they are there.
         if self.model.share_embeddings and not (self.tokenizer.joint or self.tokenizer.same_as):
-            raise ValueError("model.share_embeddings needs one tokenizer for both sides; say tokenizer.joint: true")
+            raise ValueError("model.share_embeddings needs one vocabulary for both sides; say tokenizer.joint: true")
         return self
 
 

@@ -17,9 +17,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from keras_s2s.errors import UserError
+from keras_s2s.text.proto import MARK, parsed
 
-_MARK = "▁"  # how SentencePiece writes a space
-_WORD = re.compile(f"{_MARK}[^{_MARK}]*|[^{_MARK}]+")
+_WORD = re.compile(f"{MARK}[^{MARK}]*|[^{MARK}]+")
 _LONGEST_KEPT = 24  # what is drawn of longer words, and of text without spaces, hardly comes twice
 _UNKNOWN_PENALTY = 10.0  # SentencePiece's, below the worst piece
 
@@ -35,7 +35,7 @@ class Sampler:
         Raises:
             UserError: its pieces are characters or words, or one goes over a space, or one is marked as unused.
         """
-        proto = _parsed(model)
+        proto = parsed(model)
         if not _has_subwords(proto):
             raise UserError(
                 "sub-word sampling: a model of characters or words writes a text in one way; take bpe or unigram"
@@ -61,14 +61,7 @@ class Sampler:
 
 def has_subwords(model: bytes) -> bool:
     """Whether a serialized SentencePiece model can write a text in several ways."""
-    return _has_subwords(_parsed(model))
-
-
-def _parsed(model: bytes) -> Any:
-    # Who only encodes does without protobuf.
-    from sentencepiece.sentencepiece_model_pb2 import ModelProto  # type: ignore[attr-defined]
-
-    return ModelProto.FromString(model)
+    return _has_subwords(parsed(model))
 
 
 def _has_subwords(proto: Any) -> bool:
@@ -96,7 +89,7 @@ class _Vocabulary:
         known = {kinds.NORMAL, kinds.USER_DEFINED, kinds.UNUSED}
         pieces = [(number, piece) for number, piece in enumerate(proto.pieces) if piece.type in known]
         for _, piece in pieces:
-            if _MARK in piece.piece[1:] or piece.type == kinds.UNUSED:
+            if MARK in piece.piece[1:] or piece.type == kinds.UNUSED:
                 what = "is marked as unused" if piece.type == kinds.UNUSED else "goes over a space"
                 raise UserError(
                     f"sub-word sampling: the model's piece {piece.piece!r} {what}; "

@@ -11,6 +11,7 @@ import numpy as np
 from sentencepiece import SentencePieceProcessor
 
 from keras_s2s.errors import UserError
+from keras_s2s.text.proto import MARK
 from keras_s2s.text.sampling import Sampler, has_subwords
 
 PADDING, BOS, EOS, UNKNOWN = 0, 1, 2, 3
@@ -85,6 +86,10 @@ class Tokenizer:
         """
         # One by one: for a list SentencePiece starts threads, which take longer than a few texts and help little.
         return [self._processor.encode(well_formed(text)) for text in texts]
+
+    def normalized(self, text: str) -> str:
+        """Returns a text as the model reads it: characters normalized, runs of spaces one, none at the ends."""
+        return self._processor.normalize(well_formed(text)).replace(MARK, " ").strip(" ")
 
     def sample(self, texts: Sequence[str], alpha: float, seed: int) -> list[list[int]]:
         """Returns the ids of one segmentation of each text, drawn at random, without BOS and EOS.

@@ -1,4 +1,4 @@
-"""Trains a tokenizer on lines of text."""
+"""Trains tokenizers on lines of text."""
 
 import io
 import re
@@ -13,6 +13,7 @@ from typing import Any, Literal
 from sentencepiece import SentencePieceTrainer
 
 from keras_s2s.errors import UserError
+from keras_s2s.text.proto import parsed
 from keras_s2s.text.tokenizer import BOS, EOS, PADDING, UNKNOWN, Tokenizer, well_formed
 
 Kind = Literal["unigram", "bpe", "char", "word"]
@@ -26,7 +27,7 @@ def train(
     lines: Iterable[str],
     vocabulary_size: int,
     kind: Kind = "bpe",
-    normalization: Normalization = "nmt_nfkc",
+    normalization: Normalization = "identity",
     character_coverage: float = 1.0,
     byte_fallback: bool = False,
     symbols: Sequence[str] = (),
@@ -40,10 +41,11 @@ def train(
             kinds have exactly this many.
         kind: what a piece is. A character model puts no space before the text.
         normalization: the Unicode normalization that is part of the model, so that every text that the model ever
-            reads is normalized. "nfd" decomposes each character, Hangul into its jamo, accented letters into letter
-            and accents (the order of several accents of one letter stays as it was written); a target's tokenizer
-            with "nfd" makes decomposed outputs. "identity" leaves characters as they are, for text that is
-            normalized already. Runs of spaces become one with any of them.
+            reads is normalized. "identity" leaves characters as they are. With any other a target's tokenizer can
+            only write normalized text. "nmt_nfkc", good for sources, makes one character of those that look alike
+            (`！` becomes `!`, `½` becomes `1⁄2`) and takes invisible ones away. "nfd" decomposes each character,
+            Hangul into its jamo, accented letters into letter and accents (the order of several accents of one letter
+            stays as it was written). Runs of spaces become one with any of them, and spaces at the ends are lost.
         character_coverage: the share of the corpus's characters that get an id of their own, 0.98 to 1; the rest is
             unknown.
         byte_fallback: whether an unknown character is read and written as its UTF-8 bytes, 256 ids more. For "bpe"
@@ -54,11 +56,7 @@ def train(
         UserError: the corpus has no text, or cannot give that many pieces, or needs more; byte fallback is asked of
             another kind; the coverage is out of range; a symbol is empty, stands there twice or has a space.
     """
-    if vocabulary_size <= UNKNOWN + 1:
-        raise UserError(f"tokenizer: vocabulary_size {vocabulary_size}: must be more than the 4 special ids")
-    if not 0.98 <= character_coverage <= 1:
-        raise UserError(f"tokenizer: character_coverage {character_coverage}: must be from 0.98 to 1")
-    _check_options(kind, byte_fallback, symbols)
+    _check_options(vocabulary_size, kind, character_coverage, byte_fallback, symbols)
     # Read before training, so that an error in reading stays what it is.
     corpus = [well_formed(line) for line in lines]
     model = io.BytesIO()
@@ -87,7 +85,80 @@ def train(
     return Tokenizer(model.getvalue())
 
 
-def _check_options(kind: Kind, byte_fallback: bool, symbols: Sequence[str]) -> None:
+def train_joint(
+    sources: Iterable[str],
+    targets: Iterable[str],
+    vocabulary_size: int,
+    kind: Kind = "bpe",
+    source_normalization: Normalization = "nmt_nfkc",
+    target_normalization: Normalization = "identity",
+    character_coverage: float = 1.0,
+    byte_fallback: bool = False,
+    symbols: Sequence[str] = (),
+) -> tuple[Tokenizer, Tokenizer]:
+    """Trains one vocabulary for both sides: two models with the same pieces and ids, each with its own normalization.
+
+    The pieces are learned from both sides as they are read later: each side's lines after its own normalization. So
+    every character of a target has a piece, though a source's normalization may never let it through.
+
+    Args:
+        sources: the corpus of one side.
+        targets: that of the other; they need not be as many.
+        vocabulary_size: of both together.
+        kind: as for `train`, and so are the arguments after the next two.
+        source_normalization: of the sources.
+        target_normalization: of the targets.
+        character_coverage: of both together.
+        byte_fallback: of both.
+        symbols: of both.
+
+    Returns:
+        The sources' tokenizer and the targets'; the same one twice where both are normalized alike.
+
+    Raises:
+        UserError: as `train`.
+    """
+
+    def trained(corpus: Sequence[str], rule: Normalization) -> Tokenizer:
+        return train(corpus, vocabulary_size, kind, rule, character_coverage, byte_fallback, symbols)
+
+    if source_normalization == target_normalization:
+        both = trained([*sources, *targets], source_normalization)
+        return both, both
+    _check_options(vocabulary_size, kind, character_coverage, byte_fallback, symbols)
+    source, target = (_Normalizer(rule, symbols) for rule in (source_normalization, target_normalization))
+    pieces = trained([*source(sources), *target(targets)], "identity")
+    return source.inside(pieces), target.inside(pieces)
+
+
+class _Normalizer:
+    """A normalization by itself, which leaves symbols as they are."""
+
+    def __init__(self, normalization: Normalization, symbols: Sequence[str]) -> None:
+        self._model = None
+        if normalization != "identity":
+            self._model = train(["a"], UNKNOWN + 3 + len(symbols), "char", normalization, symbols=symbols)
+
+    def __call__(self, lines: Iterable[str]) -> list[str]:
+        return [*lines] if self._model is None else [*map(self._model.normalized, lines)]
+
+    def inside(self, tokenizer: Tokenizer) -> Tokenizer:
+        """The tokenizer, of the same pieces, that normalizes so."""
+        if self._model is None:
+            return tokenizer
+        proto, rule = parsed(tokenizer.model), parsed(self._model.model).normalizer_spec
+        proto.normalizer_spec.name = rule.name
+        proto.normalizer_spec.precompiled_charsmap = rule.precompiled_charsmap
+        return Tokenizer(proto.SerializeToString(deterministic=True))
+
+
+def _check_options(
+    vocabulary_size: int, kind: Kind, character_coverage: float, byte_fallback: bool, symbols: Sequence[str]
+) -> None:
+    if vocabulary_size <= UNKNOWN + 1:
+        raise UserError(f"tokenizer: vocabulary_size {vocabulary_size}: must be more than the 4 special ids")
+    if not 0.98 <= character_coverage <= 1:
+        raise UserError(f"tokenizer: character_coverage {character_coverage}: must be from 0.98 to 1")
     if byte_fallback and kind not in ("bpe", "unigram"):
         raise UserError(f"tokenizer: byte_fallback: a {kind} model has none; take kind bpe or unigram")
     for number, symbol in enumerate(symbols):

@@ -42,6 +42,19 @@ def test_a_table(process: Callable, echo_bundle: Path, source: Path) -> None:
     assert [line.split()[:4] for line in lines[3:]] == [["fp32", "1", "1", "1"], ["fp32", "1", "1", "4"]]
 
 
+@pytest.mark.parametrize("columns", ["20", "40", "80"])
+def test_no_name_and_no_value_is_cut_in_a_narrow_terminal(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], columns: str
+) -> None:
+    monkeypatch.setenv("COLUMNS", columns)
+    setting = bench.Setting("int8-dynamic", 16, 128, 100)
+    _show("echo", [bench.Timing(setting, 3, 12345.6, 23456.7, 34567.8, 1234567.0, 123456.0, 12.345, 12345.6)])
+    header, row = capsys.readouterr().out.splitlines()[-2:]
+    assert header.split()[:4] == ["precision", "threads", "batch", "beam"]
+    expected = ["int8-dynamic", "16", "128", "100", "12345.6", "23456.7", "34567.8", "1,234,567", "123,456"]
+    assert row.split() == [*expected, "12.35", "12346"]
+
+
 def test_a_system_that_does_not_say_how_much_memory(
     echo_bundle: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

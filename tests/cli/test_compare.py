@@ -27,6 +27,31 @@ def test_files_in_a_table(command: Callable, folder: Path) -> None:
     assert rows[-1] == ["wrong", "0.00", "0.00", "to", "0.00", "0.0010"]
 
 
+@pytest.mark.parametrize("columns", [20, 40, 80])
+def test_no_name_and_no_value_is_cut_in_a_narrow_terminal(
+    command: Callable, folder: Path, monkeypatch: pytest.MonkeyPatch, columns: int
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    long = "a-system-with-a-name-that-is-longer-than-most-terminals-are-wide/outputs-of-the-last-model.txt"
+    Path(long).parent.mkdir()
+    Path(long).write_text(Path("half").read_text())
+    _, out, _ = command("compare", "right", long, "--reference", "source", "--metric", "bleu_tokenized")
+    rows = [line.split() for line in out.splitlines()]
+    assert rows[-2] == ["bleu_tokenized", "right", "100.00", "100.00", "to", "100.00"]
+    assert rows[-1][0] == long and len(rows[-1]) == 6
+
+
+def test_references_without_spaces_are_told(command: Callable, folder: Path) -> None:
+    Path("thai").write_text("ฉันชอบแมวมาก\nวันนี้อากาศดีมาก\n", encoding="utf-8")
+    Path("same").write_text(Path("thai").read_text(encoding="utf-8"), encoding="utf-8")
+    code, _, err = command("compare", "thai", "same", "--reference", "thai", "--resamples", "5")
+    assert code == 0
+    assert err == (
+        "keras-s2s: the references have no spaces between words (Thai), and bleu compares words; "
+        "take bleu_char or chrf in place of bleu\n"
+    )
+
+
 def test_a_bundle_and_a_file_as_json(command: Callable, echo_bundle: Path, folder: Path) -> None:
     texts = ["--source", "source", "--reference", "right", "--precision", "fp32"]
     code, out, err = command("compare", echo_bundle, "half", *texts, "--json", "--seed", "3", "--resamples", "200")

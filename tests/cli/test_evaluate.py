@@ -1,10 +1,18 @@
+import contextlib
 import json
+import os
+import pty
+import re
+import subprocess
+import sys
+import termios
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from keras_s2s import text
+from keras_s2s.evaluation import METRICS
 
 
 @pytest.fixture
@@ -89,6 +97,71 @@ def test_values_by_length(command: Callable, many_graphs_bundle: Path, tmp_path:
     rows = [line.split() for line in out.splitlines()]
     assert ["source", "tokens", "sentences", "exact_match", "perplexity"] in rows
     assert [str(tokens[0]), "12", "100.00", f"{perplexities[0]:.2f}"] in rows
+
+
+@pytest.mark.parametrize("columns", [20, 40, 80])
+def test_no_name_and_no_value_is_cut_in_a_narrow_terminal(
+    command: Callable, many_graphs_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, columns: int
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    (tmp_path / "source").write_text("abc d e f\n" * 12 + "abc def\n" * 18)
+    texts = ["--source", tmp_path / "source", "--reference", tmp_path / "source", "--precision", "fp32"]
+    names = ["bleu_tokenized", "exact_match", "chrf", "rougeL", "bleu_ja_mecab", "ter_asian", "wer", "perplexity"]
+    options = [option for name in names for option in ("--metric", name)]
+    code, out, _ = command("evaluate", many_graphs_bundle, *texts, *options, "--by-length")
+    assert code == 0
+    assert "…" not in out
+    found = json.loads(command("evaluate", many_graphs_bundle, *texts, *options, "--by-length", "--json")[1])
+    lines = out.splitlines()
+    rows = [line.split() for line in lines]
+    for name, value in found["metrics"].items():
+        assert [name, f"{value:.2f}"] in rows
+    assert ["source", "tokens", "sentences", *names] in rows
+    assert len(found["by_length"]) == 2
+    for bucket in found["by_length"]:
+        values = [f"{value:.2f}" for value in bucket["metrics"].values()]
+        assert [str(bucket["source_tokens"][0]), str(bucket["sentences"]), *values] in rows
+    # Each signature has a line of its own, in front of the tables.
+    assert lines[2:7] == [*(f"{name}: {text}" for name, text in found["signatures"].items()), ""]
+    assert set(found["signatures"]) == {"bleu_tokenized", "chrf", "bleu_ja_mecab", "ter_asian"}
+
+
+def test_a_terminal_of_forty_columns(echo_bundle: Path, texts: list[object]) -> None:
+    controller, terminal = pty.openpty()
+    termios.tcsetwinsize(terminal, (24, 40))
+    command = [sys.executable, "-m", "keras_s2s.cli", "evaluate", str(echo_bundle), *map(str, texts)]
+    environment = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES")}
+    done = subprocess.Popen(command, stdout=terminal, stderr=subprocess.PIPE, env={**environment, "TERM": "xterm"})
+    os.close(terminal)
+    shown = b""
+    with contextlib.suppress(OSError):  # Linux says so when the other end is closed.
+        while part := os.read(controller, 65536):
+            shown += part
+    os.close(controller)
+    assert (done.communicate()[1], done.returncode) == (b"", 0)
+    rows = [line.split() for line in re.sub(r"\x1b\[[0-9;]*m", "", shown.decode()).splitlines()]
+    assert ["exact_match", "75.00"] in rows
+    assert "…" not in shown.decode()
+
+
+def test_references_without_spaces_are_told_once(command: Callable, echo_bundle: Path, tmp_path: Path) -> None:
+    (tmp_path / "source").write_text("a\nb\n")
+    (tmp_path / "reference").write_text("我喜欢猫。\n今天天气很好。\n", encoding="utf-8")
+    texts = ["--source", tmp_path / "source", "--reference", tmp_path / "reference", "--precision", "fp32"]
+    code, out, err = command("evaluate", echo_bundle, *texts, "--metric", "bleu", "--metric", "wer", "--json")
+    assert code == 0
+    assert list(json.loads(out)["metrics"]) == ["bleu", "wer"]
+    assert err == (
+        "keras-s2s: the references have no spaces between words (Chinese), and bleu and wer compare words; "
+        "take bleu_zh or chrf in place of bleu, cer in place of wer\n"
+    )
+    assert command("evaluate", echo_bundle, *texts, "--metric", "bleu_zh", "--metric", "chrf")[2] == ""
+
+
+def test_the_help_names_all_metrics(command: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    words = set(re.findall(r"\w+", command("evaluate", "--help")[1]))
+    assert {*METRICS, "perplexity"} <= words
 
 
 def test_metrics_are_by_default_those_of_the_export(

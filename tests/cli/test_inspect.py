@@ -6,6 +6,8 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from keras_s2s import bundle
 
 
@@ -36,6 +38,26 @@ def test_the_model_is_a_tree_of_parts(command: Callable, edited_bundle: Callable
     found = json.loads(command("inspect", path, "--json")[1])
     assert found["parameters"] == 4000
     assert found["manifest"]["parts"] == parts
+
+
+@pytest.mark.parametrize("columns", ["20", "40", "80"])
+def test_no_name_and_no_value_is_cut_in_a_narrow_terminal(
+    command: Callable, edited_bundle: Callable, monkeypatch: pytest.MonkeyPatch, columns: str
+) -> None:
+    monkeypatch.setenv("COLUMNS", columns)
+    values = {"bleu_tokenized": 40.1, "exact_match": 100.0, "bleu_ja_mecab": 99.123, "rougeL": 1.5}
+    part = {"name": "encoder", "kind": "transformer, 12 layers", "shape": "(B, S', D)", "parameters": 3000000}
+    graphs = json.loads((edited_bundle() / "bundle.json").read_text())["graphs"]
+    graphs["fp32"]["beam"]["only_in_onnxruntime"] = ["DynamicQuantizeLSTM", "MultiHeadAttention"]
+    path = edited_bundle(parts=[part], metrics={"split": "test", "ONNX fp32": values}, graphs=graphs)
+    out = command("inspect", path)[1]
+    assert "…" not in out
+    rows = [line.split() for line in re.sub(r"[█-▏]+", "", out).splitlines()]
+    assert ["measured", "at", "export", *values] in rows
+    assert ["ONNX", "fp32", "40.10", "100.00", "99.12", "1.50"] in rows
+    assert ["└─", "encoder", "transformer,", "12", "layers", "(B,", "S',", "D)", "3,000,000", "100%"] in rows
+    words = {word.strip(",") for row in rows for word in row}
+    assert {"DynamicQuantizeLSTM", "MultiHeadAttention"} <= words
 
 
 def test_a_terminal_that_lacks_the_signs_of_the_tree(edited_bundle: Callable) -> None:
@@ -106,10 +128,10 @@ def test_a_missing_file(command: Callable, own_bundle: Path) -> None:
 
 def test_operators_that_onnx_does_not_define(command: Callable, edited_bundle: Callable, echo_bundle: Path) -> None:
     rows = [" ".join(line.split()) for line in command("inspect", echo_bundle)[1].splitlines()]
-    assert rows[rows.index("only in onnxruntime fp32") + 1] == "greedy not recorded"
+    assert rows[rows.index("only in onnxruntime") + 1] == "greedy, fp32: not recorded"
     graphs = json.loads((echo_bundle / "bundle.json").read_text())["graphs"]
     graphs["fp32"]["greedy"]["only_in_onnxruntime"] = []
     graphs["fp32"]["beam"]["only_in_onnxruntime"] = ["Gelu", "MultiHeadAttention"]
     rows = [" ".join(line.split()) for line in command("inspect", edited_bundle(graphs=graphs))[1].splitlines()]
-    start = rows.index("only in onnxruntime fp32")
-    assert rows[start + 1 : start + 3] == ["greedy none", "beam Gelu, MultiHeadAttention"]
+    start = rows.index("only in onnxruntime")
+    assert rows[start + 1 : start + 3] == ["greedy, fp32: none", "beam, fp32: Gelu, MultiHeadAttention"]

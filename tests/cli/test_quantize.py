@@ -25,13 +25,26 @@ def test_json(command: Callable, layers_bundle: Path, texts: list[str]) -> None:
     assert (int8["name"], int8["value"], int8["kept"]) == ("int8", 100, ["encoder/block_1"])
 
 
-def test_a_table(process: Callable, layers_bundle: Path, texts: list[str]) -> None:
+def test_a_table_of_a_narrow_terminal(
+    process: Callable, layers_bundle: Path, texts: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
     done = process("quantize", layers_bundle, *texts, "--to", "fp16", "--part", "encoder=fp32")
     assert done.returncode == 0
     lines = done.stdout.decode().splitlines()
     assert lines[0] == "echo"
     assert lines[2].split()[:3] == ["format", "exact", "match"]
     assert [line.split()[:2] for line in lines[3:]] == [["fp32", "100.00"], ["fp16", "100.00"]]
+
+
+def test_references_without_spaces_are_told(
+    command: Callable, layers_bundle: Path, texts: list[str], tmp_path: Path
+) -> None:
+    (tmp_path / "chinese").write_text("我喜欢猫。\n" * 4, encoding="utf-8")
+    options = ["--reference", tmp_path / "chinese", "--metric", "bleu", "--to", "int9"]
+    _, _, err = command("quantize", layers_bundle, *texts, *options)
+    expected = "(Chinese), and bleu compares words; take bleu_zh or chrf in place of bleu"
+    assert err.splitlines()[-2] == f"keras-s2s: the references have no spaces between words {expected}"
 
 
 @pytest.mark.parametrize(

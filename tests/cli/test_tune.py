@@ -52,6 +52,16 @@ def test_a_table_and_a_picture(command: Callable, calls: list[bool], tmp_path: P
     assert (tmp_path / "tuning.png").read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.parametrize("columns", ["20", "40", "80"])
+def test_no_name_and_no_value_is_cut_in_a_narrow_terminal(
+    command: Callable, calls: list[bool], monkeypatch: pytest.MonkeyPatch, columns: str
+) -> None:
+    monkeypatch.setenv("COLUMNS", columns)
+    rows = [line.split() for line in command("tune", "recipe")[1].splitlines()]
+    assert ["trial", "dev", "chrf", "state", "model.width", "a.rate"] in rows
+    assert ["0", "19.00", "pruned", "8", "0.1235"] in rows
+
+
 def test_json_alone_is_on_the_standard_output(command: Callable, calls: list[bool], tmp_path: Path) -> None:
     code, out, err = command("tune", "recipe", "--json")
     assert (code, err, calls) == (0, "Epoch 1/1\n", [False])

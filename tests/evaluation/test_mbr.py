@@ -4,7 +4,7 @@ import random
 import pytest
 
 from keras_s2s.errors import UserError
-from keras_s2s.evaluation import METRICS, minimum_bayes_risk
+from keras_s2s.evaluation import METRICS, find_metric, minimum_bayes_risk
 
 WORDS = ["a cat", "a cat sat", "the cat sat", "dogs", ""]
 
@@ -16,10 +16,10 @@ def brute_force(candidates, metric):
     return next(i for i, utility in enumerate(utilities) if utility >= max(utilities) - 1e-9)
 
 
-@pytest.mark.parametrize("name", METRICS)
+@pytest.mark.parametrize("name", [name for name in METRICS if name not in ("bleu_spm", "bleu_flores200")])
 def test_the_choice_is_that_of_brute_force(name):
     for candidates in itertools.product(WORDS, repeat=3):
-        assert minimum_bayes_risk(candidates, name) == brute_force(candidates, METRICS[name])
+        assert minimum_bayes_risk(candidates, name) == brute_force(candidates, find_metric(name))
 
 
 def test_what_all_agree_on_wins_although_nobody_said_it_most():

@@ -7,7 +7,10 @@ import sys
 import pytest
 
 from keras_s2s.errors import UserError
-from keras_s2s.evaluation import METRICS, evaluate, signatures
+from keras_s2s.evaluation import METRICS, evaluate, find_metric, signatures
+
+OF_A_FILE = ("bleu_spm", "bleu_flores200")  # see test_bleu_tokenizers.py
+NAMES = [name for name in METRICS if name not in OF_A_FILE]
 
 
 def test_exact_match_is_the_percentage_of_equal_lines():
@@ -43,12 +46,12 @@ def test_ter_is_the_share_of_words_to_edit():
     assert evaluate(["ter"], ["a b x d"], ["a b c d"])["ter"] == pytest.approx(25)
 
 
-@pytest.mark.parametrize("name", METRICS)
+@pytest.mark.parametrize("name", NAMES)
 def test_the_declared_direction_is_the_true_one(name):
     references = ["the cat sat on the mat", "two dogs run in the park"]
     right = evaluate([name], references, references)[name]
     wrong = evaluate([name], ["no", "nothing"], references)[name]
-    assert (right > wrong) == METRICS[name].higher_is_better
+    assert (right > wrong) == find_metric(name).higher_is_better
 
 
 def test_words_and_characters_that_are_inserted_deleted_or_replaced():
@@ -92,23 +95,18 @@ def test_rouge_is_the_mean_f1_of_lines():
     assert values["rouge2"] == pytest.approx(100 * (2 * (2 / 3) * (2 / 4) / (2 / 3 + 2 / 4)) / 2)
 
 
-def test_rouge_knows_letters_beyond_ascii():
-    assert evaluate(["rouge1"], ["\u043a\u043e\u0442"], ["\u041a\u043e\u0442."]) == {"rouge1": 100}
-    assert evaluate(["rouge1"], ["f\u00e4hrt"], ["f\u00fchrt"]) == {"rouge1": 0}
-
-
 @pytest.mark.parametrize("name", ["chrf", "ter", "exact_match", "wer", "cer", "rouge1", "rougeL"])
 @pytest.mark.parametrize("pair", [("a small cat", "a small dog"), ("same", "same"), ("", "a"), ("a", "")])
 def test_a_sentence_alone_has_the_value_of_a_corpus_of_it(name, pair):
     hypothesis, reference = pair
-    assert METRICS[name].sentence(*pair) == pytest.approx(evaluate([name], [hypothesis], [reference])[name])
+    assert find_metric(name).sentence(*pair) == pytest.approx(evaluate([name], [hypothesis], [reference])[name])
 
 
 @pytest.mark.parametrize("name", ["bleu", "bleu_tokenized"])
 def test_bleu_of_a_sentence_leaves_out_orders_that_it_has_no_ngram_of(name):
     # 2 of 3 words and 1 of 2 pairs; the missing triple counts half of one. There is nothing of order 4.
-    assert METRICS[name].sentence("a b c", "a b d") == pytest.approx(100 * (2 / 3 * 1 / 2 * 1 / 2) ** (1 / 3))
-    assert METRICS[name].sentence("a b", "a b") == pytest.approx(100)
+    assert find_metric(name).sentence("a b c", "a b d") == pytest.approx(100 * (2 / 3 * 1 / 2 * 1 / 2) ** (1 / 3))
+    assert find_metric(name).sentence("a b", "a b") == pytest.approx(100)
 
 
 def test_values_come_in_the_order_asked_for():
@@ -125,7 +123,7 @@ def test_signatures_tell_the_tokenizers_apart():
 def test_tokenised_text_gives_no_warning(caplog):
     lines = ["a small cat ."] * 200
     with caplog.at_level(logging.WARNING):
-        evaluate(list(METRICS), lines, lines)
+        evaluate(NAMES, lines, lines)
     assert not caplog.records
 
 

@@ -30,6 +30,17 @@ def test_a_clear_difference_and_a_small_one(metric: str) -> None:
         assert abs(found.score - found.mean) < found.interval
 
 
+@pytest.mark.parametrize("metric", ["bleu_zh", "bleu_char", "bleu_ja_mecab", "bleu_ko_mecab", "ter_asian", "rouge2"])
+def test_differences_in_text_without_spaces(metric: str) -> None:
+    systems, references = corpus(60, 0.05, 0.6)
+    han = str.maketrans("abcdefghx", "我喜欢猫狗鱼鸟马牛", " ")
+    written = {name: [line.translate(han) for line in lines] for name, lines in systems.items()}
+    first, far = compare(metric, written, [line.translate(han) for line in references], resamples=100).values()
+    assert (first.score > far.score) == (metric != "ter_asian")
+    assert first.score != 0
+    assert far.p_value is not None and far.p_value < 0.02
+
+
 def test_words_that_are_only_replaced_have_as_much_ter_as_wer() -> None:
     # So our bootstrap and sacrebleu's must say the same of the same lines.
     systems, references = corpus(60, 0.3, 0.25)

@@ -159,6 +159,105 @@ def test_recordings(folder: Folder) -> None:
     assert first != second
 
 
+WRITTEN = "你好，世界！ wait…½™ʰ می\u200cخواهم"  # what NFKC changes or takes away
+
+
+def write_pairs(folder: Folder, source: str, target: str, dev_target: str | None = None) -> None:
+    for split in ("train", "dev", "test"):
+        text = dev_target if split == "dev" and dev_target is not None else target
+        (folder.path / f"{split}.tsv").write_text(f"{source}\t{target}\n{source}\t{text}\n", encoding="utf-8")
+
+
+def round_trips(task: Task, text: str) -> list[str]:
+    """What each side makes of a text."""
+    sides = [side for side in (task.source_tokenizer, task.target_tokenizer) if side is not None]
+    return [side.decode(side.encode([text]))[0] for side in sides]
+
+
+NFKC = "你好,世界! wait...1⁄2TMh می خواهم"
+
+
+@pytest.mark.parametrize(
+    ("how", "expected"),
+    [
+        ({"joint": True}, [NFKC, WRITTEN]),
+        ({"joint": False}, [NFKC, WRITTEN]),
+        ({"joint": True, "normalization": "nmt_nfkc"}, [NFKC, NFKC]),
+        ({"joint": False, "normalization": "nmt_nfkc"}, [NFKC, NFKC]),
+        ({"joint": True, "normalization": "identity"}, [WRITTEN, WRITTEN]),
+        ({"normalization": "identity", "target": {"kind": "char"}}, [WRITTEN, WRITTEN]),
+        ({"normalization": "identity", "target": {"kind": "char", "normalization": "nmt_nfkc"}}, [WRITTEN, NFKC]),
+        ({"target": {"kind": "char"}}, [NFKC, WRITTEN]),
+    ],
+)
+def test_targets_are_written_as_they_are_unless_the_recipe_says_otherwise(
+    folder: Folder, capsys: pytest.CaptureFixture, how: dict[str, Any], expected: list[str]
+) -> None:
+    write_pairs(folder, WRITTEN, WRITTEN)
+    task, _ = folder.prepare(tokenizer={"kind": "char", "vocabulary_size": 100, **how})
+    assert round_trips(task, WRITTEN) == expected
+    assert ("cannot be written" in capsys.readouterr().out) is (expected[1] != WRITTEN)
+
+
+def test_a_language_model_s_texts_are_targets(folder: Folder) -> None:
+    write_pairs(folder, "a", WRITTEN)
+    nothing: dict[str, Any] = {"decoding": None, "metrics": []}
+    task, _ = folder.prepare(model={"width": 16, "decoder": {"kind": "lstm"}}, data={"test": None}, **nothing)
+    assert round_trips(task, WRITTEN) == [WRITTEN]
+
+
+def test_transcripts_are_targets(folder: Folder, capsys: pytest.CaptureFixture) -> None:
+    soundfile.write(folder.path / "a.wav", np.sin(np.arange(4000) * 0.1), 8000)
+    (folder.path / "a.tsv").write_text(f"a.wav\t{WRITTEN}\n", encoding="utf-8")
+    splits = {split: {"recordings": "a.tsv"} for split in ("train", "dev", "test")}
+    data = {**splits, "log_mel": {"sample_rate": 8000, "bins": 20}}
+    task, _ = folder.prepare(data=data)
+    assert round_trips(task, WRITTEN) == [WRITTEN]
+    capsys.readouterr()
+    folder.prepare(data=data, tokenizer={"kind": "char", "vocabulary_size": 100, "normalization": "nmt_nfkc"})
+    assert "tokenizer: 1 of 1 dev targets cannot be written as they stand" in capsys.readouterr().out
+
+
+def test_dev_targets_that_cannot_be_written_are_counted_in_every_run(
+    folder: Folder, capsys: pytest.CaptureFixture
+) -> None:
+    write_pairs(folder, "ab", "ba", "Ba  b")
+    line = (
+        "tokenizer: 1 of 2 dev targets cannot be written as they stand, so no model gets them right; "
+        "the first is number 2: 'Ba  b' would be ' ⁇ a ⁇ b' (U+0042 B, U+0020 space)\n"
+    )
+    for state in ("started", "done before"):
+        folder.prepare()
+        assert capsys.readouterr().out == f"tokenizer: {state}\n{line}"
+
+
+def test_what_another_recipe_s_tokenizer_cannot_write_of_this_one_s_targets(
+    folder: Folder, capsys: pytest.CaptureFixture
+) -> None:
+    folder.load()
+    (folder.path / "recipe.yaml").rename(folder.path / "other.yaml")
+    (folder.path / "new.tsv").write_text("ab\tba\nab\tbä\n", encoding="utf-8")
+    folder.prepare(name="second", tokenizer={"same_as": "other.yaml"}, data={"dev": {"tsv": "new.tsv"}})
+    found = [line for line in capsys.readouterr().out.splitlines() if "cannot be written" in line]
+    assert len(found) == 1
+    assert found[0].startswith("tokenizer: 1 of 2 dev targets")
+    assert found[0].endswith("number 2: 'bä' would be 'b ⁇ ' (U+00E4 ä)")
+
+
+def test_metrics_of_words_without_words_are_told_before_training(
+    folder: Folder, caplog: pytest.LogCaptureFixture
+) -> None:
+    write_pairs(folder, "I like cats.", "我喜欢猫。")
+    folder.prepare(metrics=["bleu", "chrf"])
+    assert [record.getMessage() for record in caplog.records] == [
+        "the references have no spaces between words (Chinese), and bleu compares words; "
+        "take bleu_zh or chrf in place of bleu"
+    ]
+    caplog.clear()
+    folder.prepare(metrics=["bleu_zh", "chrf"])
+    assert not caplog.records
+
+
 @pytest.mark.parametrize(
     ("data", "message"),
     [

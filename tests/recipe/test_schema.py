@@ -147,7 +147,7 @@ def test_files_that_are_no_recipe(tmp_path: Path, content: bytes, message: str) 
         ("name", ".runs", "name: "),
         ("task", "two words", "task: "),
         ("max_source_tokens", 0, "max_source_tokens: "),
-        ("model.share_embeddings", True, "RecipeConfig: model.share_embeddings needs one tokenizer for both sides; "),
+        ("model.share_embeddings", True, "RecipeConfig: model.share_embeddings needs one vocabulary for both sides; "),
     ],
 )
 def test_wrong_keys_and_values(tmp_path: Path, key: str, value: Any, message: str) -> None:
@@ -273,7 +273,7 @@ def test_language_models_and_others(tmp_path: Path, changes: dict[str, Any], mes
             {"same_as": "a.yaml", "joint": True},
             "same_as takes another recipe's tokenizers as they are; leave the other",
         ),
-        ({"joint": True, "target": {"kind": "word"}}, "joint is one tokenizer for both sides; leave out either"),
+        ({"joint": True, "target": {"kind": "word"}}, "joint is one vocabulary for both sides; leave out either"),
         ({"target": {"kind": "word", "joint": True}}, "target.joint: unknown key; "),
     ],
 )

@@ -5,7 +5,7 @@ import random
 import pytest
 import tensorflow as tf
 
-from keras_s2s.text import Tokenizer, train
+from keras_s2s.text import Tokenizer, train, train_joint
 from keras_s2s.text.in_graph import GraphTokenizer
 
 LINES = [
@@ -42,14 +42,17 @@ HOSTILE = [
 
 MODELS = {
     "bpe": {"vocabulary_size": 120, "kind": "bpe"},
+    "nmt_nfkc": {"vocabulary_size": 120, "kind": "bpe", "normalization": "nmt_nfkc"},
     "char": {"vocabulary_size": 1000, "kind": "char"},
     "nfd": {"vocabulary_size": 1000, "kind": "char", "normalization": "nfd"},
     "bytes and symbols": {"vocabulary_size": 380, "kind": "bpe", "byte_fallback": True, "symbols": ["<2de>", "ein"]},
 }
 
 
-@pytest.fixture(scope="module", params=list(MODELS))
+@pytest.fixture(scope="module", params=[*MODELS, "joint source", "joint target"])
 def tokenizer(request) -> Tokenizer:
+    if request.param.startswith("joint"):
+        return train_joint(LINES, [*LINES, "，！…½™ʰ می\u200cخواهم"], 140)[request.param == "joint target"]
     return train([*LINES, "한국어 é"], **MODELS[request.param])
 
 
@@ -121,8 +124,13 @@ def test_it_is_saved_with_a_saved_model(tokenizer: Tokenizer, tmp_path) -> None:
     assert decoded == tokenizer.decode(tokenizer.encode(texts()))
 
 
-def test_two_tokenizers_are_saved_with_one_saved_model(tmp_path) -> None:
-    first, second = (train([letters], 20, kind="char") for letters in ("abc", "xyz"))
+@pytest.mark.parametrize(
+    "two",
+    [[train([letters], 20, kind="char") for letters in ("abc", "xyz")], train_joint(["abc"], ["xyz！"], 20, "char")],
+    ids=["alone", "joint"],
+)
+def test_two_tokenizers_are_saved_with_one_saved_model(two, tmp_path) -> None:
+    first, second = two
 
     class Both(tf.Module):
         def __init__(self) -> None:
@@ -134,6 +142,6 @@ def test_two_tokenizers_are_saved_with_one_saved_model(tmp_path) -> None:
             return self.first.encode(batch), self.second.encode(batch)
 
     tf.saved_model.save(Both(), str(tmp_path))
-    both = tf.saved_model.load(str(tmp_path)).encode(tf.constant(["abc", "zyx"]))
+    both = tf.saved_model.load(str(tmp_path)).encode(tf.constant(["abc！", "zyx！"]))
     for tokenizer, ids in zip((first, second), both, strict=True):
-        assert rows(ids) == [[*row, 2] for row in tokenizer.encode(["abc", "zyx"])]
+        assert rows(ids) == [[*row, 2] for row in tokenizer.encode(["abc！", "zyx！"])]

@@ -13,7 +13,7 @@ import pytest
 from sentencepiece.sentencepiece_model_pb2 import ModelProto
 
 from keras_s2s.errors import UserError
-from keras_s2s.text import Tokenizer, train
+from keras_s2s.text import Tokenizer, train, train_joint
 
 # Text that every Python has.
 LINES = [" ".join(line.split()) for line in inspect.getsource(random).splitlines() if len(line.split()) > 3]
@@ -87,6 +87,7 @@ def test_without_dropout_bpe_is_encoding_and_with_all_of_it_letters() -> None:
 
 MODELS = {
     "plain": {},
+    "nmt_nfkc": {"normalization": "nmt_nfkc"},
     "bytes": {"vocabulary_size": 420, "byte_fallback": True},
     "symbols": {"symbols": ["<2de>", "<2de", "self.", "▁def", "tribu", "é"]},
     "few characters": {"character_coverage": 0.98, "vocabulary_size": 120},
@@ -125,6 +126,16 @@ def texts() -> list[str]:
 def test_bpe_that_passes_over_nothing_is_encoding(options) -> None:
     bpe = train([*LINES, "é"], **{"vocabulary_size": 200, "kind": "bpe", **options})
     assert bpe.sample(texts(), 0.0, seed=1) == bpe.encode(texts())
+
+
+@pytest.mark.parametrize("side", [0, 1])
+def test_both_sides_of_a_joint_vocabulary_are_drawn_from(side: int) -> None:
+    targets = [*LINES, "，！…½™ʰ می\u200cخواهم"]
+    tokenizer = train_joint(LINES, targets, 240)[side]
+    assert tokenizer.sample(texts(), 0.0, seed=1) == tokenizer.encode(texts())
+    drawn = tokenizer.sample(targets, 0.3, seed=1)
+    assert drawn != tokenizer.encode(targets)
+    assert tokenizer.decode(drawn) == tokenizer.decode(tokenizer.encode(targets))
 
 
 @pytest.mark.parametrize("options", MODELS.values(), ids=MODELS)

@@ -5,7 +5,7 @@ import unicodedata
 import pytest
 
 from keras_s2s.errors import UserError
-from keras_s2s.text import train
+from keras_s2s.text import train, train_joint
 
 LINES = ["the cat sat on the mat", "the dog sat on the log", "a cat and a dog"] * 5
 
@@ -34,9 +34,73 @@ def test_the_same_lines_give_the_same_model(kind) -> None:
 
 def test_normalization_is_part_of_the_model() -> None:
     lines = ["１２ ﬁn 12 fin"] * 3
-    assert train(lines, 50, kind="char").encode(["１２ ﬁn"]) == train(lines, 50, kind="char").encode(["12 fin"])
-    untouched = train(lines, 50, kind="char", normalization="identity")
-    assert untouched.decode(untouched.encode(lines)) == lines
+    nfkc = train(lines, 50, kind="char", normalization="nmt_nfkc")
+    assert nfkc.encode(["１２ ﬁn"]) == nfkc.encode(["12 fin"])
+    assert nfkc.decode(nfkc.encode(["１２ ﬁn"])) == ["12 fin"]
+
+
+@pytest.mark.parametrize(("kind", "size"), [("bpe", 100), ("unigram", 56), ("char", 60), ("word", 60)])
+def test_by_default_characters_are_written_as_they_are(kind: str, size: int) -> None:
+    texts = [
+        "你好，世界！",
+        "wait… ½ ™ ʰ ﬁ Ⅳ １２",
+        "می\u200cخواهم ന\u0d4d\u200d",
+        "e\u0301 \u00e9 \u00c5 \u212b",
+        "Ein Wort\u00a0mit GROSSEN Buchstaben",
+    ]
+    tokenizer = train(texts * 3, size, kind=kind)
+    assert tokenizer.decode(tokenizer.encode(texts)) == texts
+
+
+SOURCES = ["Ｈｅｌｌｏ ½ ﬁne, world！", "a\u200bb c…", "<２de> hi"] * 3
+TARGETS = ["你好，世界！", "wait…½™ʰ", "می\u200cخواهم ന\u0d4d\u200d GROSS", "one two"] * 3
+
+
+@pytest.mark.parametrize(("kind", "size"), [("bpe", 95), ("unigram", 56), ("char", 200), ("word", 200)])
+def test_a_joint_vocabulary_writes_targets_as_they_are_and_reads_sources_normalized(kind: str, size: int) -> None:
+    source, target = train_joint(SOURCES, TARGETS, size, kind, symbols=["<２de>"])
+    ids = range(source.vocabulary_size)
+    assert source.vocabulary_size == target.vocabulary_size
+    assert source.pieces(ids) == target.pieces(ids)
+    assert target.decode(target.encode(TARGETS)) == TARGETS
+    normalized = ["Hello 1⁄2 fine, world!", "a b c...", "<２de> hi"] * 3
+    assert source.decode(source.encode(SOURCES)) == normalized
+    assert source.encode(SOURCES) == target.encode(normalized)
+    assert not any(3 in row for row in [*source.encode(SOURCES), *target.encode(TARGETS)])
+
+
+def test_a_joint_vocabulary_of_one_normalization_is_one_model() -> None:
+    source, target = train_joint(SOURCES, TARGETS, 200, "char", target_normalization="nmt_nfkc")
+    assert source.model == target.model == train([*SOURCES, *TARGETS], 200, "char", "nmt_nfkc").model
+
+
+@pytest.mark.parametrize("rule", ["nmt_nfkc_cf", "nfd", "nfkc", "identity"])
+def test_the_sides_of_a_joint_vocabulary_are_normalized_as_they_are_told(rule: str) -> None:
+    source, target = train_joint(["GROẞ café！"], ["Wörter！"], 200, "char", rule, "nmt_nfkc")
+    alone = train(["GROẞ café！"], 200, "char", rule)
+    assert source.decode(source.encode(["GROẞ café！"])) == alone.decode(alone.encode(["GROẞ café！"]))
+    assert target.decode(target.encode(["Wörter！"])) == ["Wörter!"]
+
+
+def test_a_joint_vocabulary_is_the_same_when_made_again() -> None:
+    first, again = (train_joint(iter(SOURCES), iter(TARGETS), 95) for _ in range(2))
+    assert [one.model for one in first] == [one.model for one in again]
+
+
+@pytest.mark.parametrize(("kind", "size"), [("bpe", 340), ("unigram", 310)])
+def test_joint_byte_fallback_covers_both_sides(kind: str, size: int) -> None:
+    source, target = train_joint(SOURCES, TARGETS, size, kind, byte_fallback=True)
+    assert target.decode(target.encode(["日本！"])) == ["日本！"]
+    assert source.decode(source.encode(["日本！"])) == ["日本!"]
+
+
+def test_mistakes_in_a_joint_vocabulary_are_one_line() -> None:
+    with pytest.raises(UserError, match=r"^tokenizer: vocabulary_size 4: must be more than the 4 special ids$"):
+        train_joint(["a"], ["b"], 4)
+    with pytest.raises(UserError, match=r"^tokenizer: symbols: 'a b': expected characters without a space$"):
+        train_joint(["a"], ["b"], 50, symbols=["a b"])
+    with pytest.raises(UserError, match="the corpus has no text"):
+        train_joint(["", " "], [], 50)
 
 
 def test_character_coverage_leaves_rare_characters_unknown() -> None:

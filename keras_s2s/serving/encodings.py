@@ -11,6 +11,7 @@ _ALIASES = {"x-gzip": "gzip"}
 _MOST_LAYERS = 2
 """A body may have been compressed so many times; each layer has a buffer of its own."""
 _PIECE = 65_536
+_TRAILING = "something follows the compressed body"
 _GZIP, _ZLIB, _RAW = 16 + zlib.MAX_WBITS, zlib.MAX_WBITS, -zlib.MAX_WBITS
 _LEVEL = 1
 """Answers are short, and the process that compresses them reads requests, too."""
@@ -89,13 +90,15 @@ class _Layer:
                 self._members += 1
 
     def end(self) -> None:
-        if self._stream is not None or self._held or not self._members:
+        if self._held and self._members:
+            raise self._damaged(_TRAILING)
+        if self._stream is not None or not self._members:
             raise self._damaged("the body is cut short")
 
     def _frame(self, data: bytes) -> int:
         """What zlib should look for; a damaged beginning is found when it is read."""
         if self._members and (self._name != "gzip" or data[:2] != b"\x1f\x8b"):
-            raise self._damaged("something follows the compressed body")
+            raise self._damaged(_TRAILING)
         if self._name == "gzip":
             return _GZIP
         is_framed = data[0] & 0x0F == zlib.DEFLATED and int.from_bytes(data[:2]) % 31 == 0

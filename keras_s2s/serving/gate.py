@@ -70,6 +70,7 @@ class Gate:
 
         try:
             if self._is_refused(scope["path"], headers):
+                self._costly_parts(scope)
                 await _answer(noting, 401, "a bearer token is needed", {"www-authenticate": "Bearer"})
             elif refusal := self._overload(scope):
                 await _answer(noting, refusal.status, refusal.message, refusal.headers)
@@ -90,20 +91,24 @@ class Gate:
             logger.info("request", extra={"facts": told | {"milliseconds": round(1000 * seconds, 2)} | facts})
 
     def _overload(self, scope: Scope) -> Refusal | None:
-        """Why a request is refused unread, if it is. The routes decide what is costly, however a path is written."""
+        """Why a request is refused unread because too much waits, if it is."""
         service = scope["app"].state.service
-        if scope["method"] != "POST" or not (refusal := service.overload()):
+        if not (refusal := service.overload()) or (parts := self._costly_parts(scope)) is None:
             return None
+        if "name" in parts:
+            try:
+                scope["state"]["loaded"] = service.models.find(parts["name"])
+            except Refusal:
+                return None  # Its route refuses it, unread too.
+        return refusal
+
+    def _costly_parts(self, scope: Scope) -> dict[str, Any] | None:
+        """The parts of the path of a costly request, None for others; notes its route, as the router would."""
         for route in self._costly:
             match, found = route.matches(scope)
             if match is Match.FULL:
                 scope["route"] = route
-                if (name := found["path_params"].get("name")) is not None:
-                    try:
-                        scope["state"]["loaded"] = service.models.find(name)
-                    except Refusal as unknown:
-                        return unknown
-                return refusal
+                return found["path_params"]
         return None
 
     def _is_refused(self, path: str, headers: Headers) -> bool:

@@ -111,7 +111,7 @@ class Measure(NamedTuple):
     first: list[float]
     tokens: int
     finished: int
-    bundle: int
+    bundle: int = 0
 
 
 class Report(NamedTuple):

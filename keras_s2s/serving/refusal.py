@@ -10,19 +10,12 @@ class Refusal(Exception):
         status: of HTTP, 4xx or 5xx.
         message: one line: what, what was expected, what to do.
         retry_after: seconds after which it may be tried again.
-        headers: of the answer, further ones.
-
-    Attributes:
-        status: of HTTP.
-        message: one line.
-        headers: of the answer, `Retry-After` among them.
+        headers: of the answer, beside `Retry-After`.
     """
 
     def __init__(
         self, status: int, message: str, retry_after: int | None = None, headers: Mapping[str, str] | None = None
     ) -> None:
         super().__init__(message)
-        self.status, self.message = status, message
-        self.headers = dict(headers or {})
-        if retry_after is not None:
-            self.headers["retry-after"] = str(retry_after)
+        self.status, self.message, self.retry_after = status, message, retry_after
+        self.headers = dict(headers or {}) | ({} if retry_after is None else {"retry-after": str(retry_after)})

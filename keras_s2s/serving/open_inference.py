@@ -18,6 +18,7 @@ from keras_s2s.serving.inference_schemas import (
     INFER_EXAMPLES,
     OPTIONS,
     OUTPUTS,
+    PLATFORM,
     VERSION,
     InferParameters,
     InferRequest,
@@ -138,7 +139,7 @@ async def infer_version(name: str, version: str, request: Request) -> Response:
 def _metadata(loaded: Loaded) -> Response:
     inputs = [{"name": name, "datatype": "BYTES", "shape": [-1, 1]} for name in inputs_of(loaded)]
     outputs = [{"name": name, "datatype": datatype, "shape": [-1, -1]} for name, datatype in OUTPUTS.items()]
-    told = {"name": loaded.name, "versions": [VERSION], "platform": "keras_s2s_onnx"}
+    told = {"name": loaded.name, "versions": [VERSION], "platform": PLATFORM}
     return JSONResponse({**told, "inputs": inputs, "outputs": outputs})
 
 

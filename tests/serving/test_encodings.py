@@ -1,5 +1,6 @@
 """Compressed bodies: what they unpack to, whatever way they come, and no more than the limit of it."""
 
+import asyncio
 import gzip
 import json
 import random
@@ -12,6 +13,8 @@ from typing import Any
 import numpy as np
 import pytest
 import tritonclient.http as triton
+import tritonclient.http.aio as triton_aio
+from tritonclient.utils import InferenceServerException
 
 from keras_s2s.runtime import Generator
 from keras_s2s.serving.encodings import Unpacker, accepted, packed
@@ -204,6 +207,24 @@ def test_triton_s_client_compresses_both_ways(
             response_compression_algorithm=response_encoding,
         )
     assert found.as_numpy("text").tolist() == [[best.text.encode()] for best, *_ in generator(["abc", "hello 12"])]
+
+
+def test_a_client_that_always_accepts_encodings_reads_every_answer(server: Any) -> None:
+    """aiohttp asks for gzip and deflate by itself, and Triton's client unpacks only what inference answers."""
+
+    async def ask() -> tuple[Any, ...]:
+        async with triton_aio.InferenceServerClient(server.url.removeprefix("http://")) as client:
+            one = triton.InferInput("text", [1, 1], "BYTES")
+            one.set_data_from_numpy(np.array([[b"abc"]], object))
+            found = await client.infer("stepwise", [one])
+            with pytest.raises(InferenceServerException, match=r"\[404\] model: no 'other'"):
+                await client.infer("other", [one])
+            told = await client.get_model_config("stepwise"), await client.get_inference_statistics("stepwise")
+            return found.as_numpy("text").shape, *told
+
+    shape, config, statistics = asyncio.run(ask())
+    assert shape == (1, 1)
+    assert config["name"] == statistics["model_stats"][0]["name"] == "stepwise"
 
 
 def test_an_answer_of_infer_is_compressed_as_it_is_asked_and_no_other(server: Any) -> None:

@@ -11,6 +11,8 @@ _ALIASES = {"x-gzip": "gzip"}
 _MOST_LAYERS = 2
 """A body may have been compressed so many times; each layer has a buffer of its own."""
 _PIECE = 65_536
+_STEP = 4_096
+"""Bytes unpacked at a time: what follows a member is copied, and there may be thousands of members."""
 _TRAILING = "something follows the compressed body"
 _GZIP, _ZLIB, _RAW = 16 + zlib.MAX_WBITS, zlib.MAX_WBITS, -zlib.MAX_WBITS
 _LEVEL = 1
@@ -116,8 +118,9 @@ def _through(layers: Sequence[_Layer], data: bytes) -> Iterator[bytes]:
     if not layers:
         yield data
         return
-    for piece in layers[0].feed(data):
-        yield from _through(layers[1:], piece)
+    for place in range(0, len(data), _STEP):
+        for piece in layers[0].feed(data[place : place + _STEP]):
+            yield from _through(layers[1:], piece)
 
 
 def accepted(header: str) -> str | None:

@@ -10,7 +10,7 @@ from fastapi.responses import JSONResponse, Response, StreamingResponse
 from pydantic import BaseModel
 
 from keras_s2s.runtime import Hypothesis
-from keras_s2s.serving.body import hypotheses_of, note, parsed, read_body, results_of, too_late
+from keras_s2s.serving.body import count, hypotheses_of, note, parsed, read_body, results_of, too_late
 from keras_s2s.serving.card import card, entry
 from keras_s2s.serving.loaded import Loaded
 from keras_s2s.serving.refusal import Refusal
@@ -59,11 +59,12 @@ async def generate(request: Request) -> Response:
     service: Service = request.app.state.service
     asked = parsed(GenerateRequest, await read_body(request, service.settings))
     loaded = service.models.find(asked.model)
+    count(request, loaded)
     texts, prefixes = _list(asked.text), None if asked.prefix is None else _list(asked.prefix)
     options = {name: value for name in OPTIONS if (value := getattr(asked, name)) is not None}
     pending = service.generate(loaded, texts, prefixes, options, progress=asked.stream)
     seconds = service.seconds(asked.timeout)
-    note(request, service.settings, loaded, texts)
+    note(request, service.settings, loaded, texts, pending)
     if asked.stream:
         headers = {"x-accel-buffering": "no"}
         events = _events(pending, loaded, texts, asked, seconds)
@@ -81,7 +82,9 @@ async def score(request: Request) -> Response:
     service: Service = request.app.state.service
     asked = parsed(ScoreRequest, await read_body(request, service.settings))
     loaded = service.models.find(asked.model)
+    count(request, loaded)
     pending = service.score(loaded, _list(asked.source), _list(asked.target))
+    request.state.pending = pending
     request.state.facts |= {"model": loaded.name, "texts": len(pending.results)}
     scored = await results_of(pending, request, service.seconds(asked.timeout))
     scores = [

@@ -7,10 +7,11 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
+from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 
 from keras_s2s import __version__
-from keras_s2s.serving import api, open_inference
+from keras_s2s.serving import api, inference_extensions, open_inference
 from keras_s2s.serving.gate import Gate
 from keras_s2s.serving.meter import Meter
 from keras_s2s.serving.openapi import document
@@ -18,6 +19,8 @@ from keras_s2s.serving.refusal import Refusal
 from keras_s2s.serving.schemas import PROBLEMS
 from keras_s2s.serving.service import Service
 
+_ROUTERS = (api.router, inference_extensions.router, open_inference.router)
+"""Their order matters: `/v2/models/stats` is no model."""
 _SWAGGER = "fastapi_offline", "static"
 _OWN = "keras_s2s.serving", "page"
 _PAGES = {
@@ -52,8 +55,8 @@ def make_app(service: Service, meter: Meter) -> FastAPI:
         redirect_slashes=False,
     )
     app.state.service = service
-    app.include_router(api.router)
-    app.include_router(open_inference.router)
+    for router in _ROUTERS:
+        app.include_router(router)
     app.add_exception_handler(Refusal, _refused)
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(RequestValidationError, _wrong_path)
@@ -66,8 +69,14 @@ def make_app(service: Service, meter: Meter) -> FastAPI:
         return Response(meter.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
     _add_page(app, "/openapi.json", json.dumps(document(app)).encode(), "application/json")
-    app.add_middleware(Gate, token=service.settings.token, meter=meter)
+    app.add_middleware(Gate, token=service.settings.token, meter=meter, costly=_costly())
     return app
+
+
+def _costly() -> list[APIRoute]:
+    """The routes that say that they may answer 429."""
+    routes = [route for router in _ROUTERS for route in router.routes if isinstance(route, APIRoute)]
+    return [route for route in routes if 429 in route.responses]
 
 
 def _add_page(app: FastAPI, path: str, content: bytes, kind: str) -> None:
@@ -80,8 +89,7 @@ def _add_page(app: FastAPI, path: str, content: bytes, kind: str) -> None:
 
 async def _refused(request: Request, refusal: Exception) -> Response:
     assert isinstance(refusal, Refusal)
-    headers = {} if refusal.retry_after is None else {"retry-after": str(refusal.retry_after)}
-    return JSONResponse({"error": " ".join(refusal.message.splitlines())}, refusal.status, headers)
+    return JSONResponse({"error": " ".join(refusal.message.splitlines())}, refusal.status, refusal.headers)
 
 
 async def _http(request: Request, error: Exception) -> Response:

@@ -9,6 +9,7 @@ from starlette.requests import ClientDisconnect, Request
 
 from keras_s2s.config import parse_json
 from keras_s2s.errors import UserError
+from keras_s2s.serving.encodings import Unpacker
 from keras_s2s.serving.loaded import Loaded
 from keras_s2s.serving.refusal import Refusal
 from keras_s2s.serving.service import Pending
@@ -18,32 +19,33 @@ Schema = TypeVar("Schema", bound=BaseModel)
 
 
 async def read_body(request: Request, settings: Settings) -> bytes:
-    """The body of a request.
+    """The body of a request, unpacked if it comes compressed.
 
     Args:
         request: it.
-        settings: how large it may be, and how long it may take to come.
+        settings: how large it may be, packed and unpacked, and how long it may take to come.
 
     Raises:
-        Refusal: it is too large, compressed, or comes too slowly.
+        Refusal: it is too large, compressed in an unknown way, damaged, or comes too slowly.
         ClientDisconnect: the client went away.
     """
-    if request.headers.get("content-encoding", "identity") != "identity":
-        raise Refusal(415, "content-encoding: compressed bodies are not taken; send it as it is")
     most, seconds = settings.max_bytes, settings.timeout
+    unpacker = Unpacker(request.headers.getlist("content-encoding"), most)
     length = request.headers.get("content-length", "")
     if length.isdecimal() and int(length) > most:
         raise _too_large(most)
-    parts, size = [], 0
+    parts: list[bytes] = []
+    size = 0
     try:
         async with asyncio.timeout(seconds):
             async for part in request.stream():
-                parts.append(part)
                 size += len(part)
                 if size > most:
                     raise _too_large(most)
+                parts.extend(unpacker.feed(part))
     except TimeoutError:
         raise Refusal(408, f"the body did not come within {seconds:g} s") from None
+    unpacker.end()
     return b"".join(parts)
 
 
@@ -63,8 +65,14 @@ def parsed(schema: type[Schema], body: bytes) -> Schema:
         raise Refusal(422, str(error)) from None
 
 
-def note(request: Request, settings: Settings, loaded: Loaded, texts: Sequence[str]) -> None:
+def count(request: Request, loaded: Loaded) -> None:
+    """From now on the request is one of the model's, whose statistics count it, even if it is refused."""
+    request.state.loaded = loaded
+
+
+def note(request: Request, settings: Settings, loaded: Loaded, texts: Sequence[str], pending: Pending) -> None:
     """Tells the log which model was asked for how many texts, and, if it may know, for which."""
+    request.state.pending = pending
     request.state.facts |= {"model": loaded.name, "texts": len(texts)}
     if settings.log_text:
         request.state.facts |= {"text": list(texts)}

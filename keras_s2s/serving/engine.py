@@ -63,9 +63,9 @@ class Engine:
                 yield job
 
     def _round(self, lane: Lane, coming: list[Job]) -> None:
-        begin = time.perf_counter()
+        bundle, begin = (lane.jobs or coming)[0].bundle, time.perf_counter()
         done = lane.round(coming)
-        self._rounds.append(_measure(done, begin, time.perf_counter()))
+        self._rounds.append(_measure(done, begin, time.perf_counter(), bundle))
         ended: list[tuple[int, Any]] = []
         failed: list[tuple[int, str]] = []
         for job, found in done.found:
@@ -80,7 +80,7 @@ class Engine:
             self._report(Report(self._name, written, ended, failed, rounds))
 
 
-def _measure(done: Round, begin: float, end: float) -> Measure:
+def _measure(done: Round, begin: float, end: float, bundle: int) -> Measure:
     return Measure(
         texts=len(done.sources),
         real=sum(done.sources),
@@ -89,4 +89,5 @@ def _measure(done: Round, begin: float, end: float) -> Measure:
         first=[end - job.came for job in done.first],
         tokens=done.tokens,
         finished=len(done.found),
+        bundle=bundle,
     )

@@ -6,21 +6,22 @@ import logging
 import re
 import secrets
 import time
+from collections.abc import Sequence
 from typing import Any
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect
+from starlette.routing import BaseRoute, Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from keras_s2s.serving.meter import Meter
+from keras_s2s.serving.refusal import Refusal
 
 logger = logging.getLogger("keras_s2s.serving")
 
 _PAGES = ("/", "/page.css", "/page.js", "/docs", "/docs.js", "/swagger-ui.css", "/swagger-ui-bundle.js")
 OPEN = (*_PAGES, "/openapi.json", "/v2/health/live", "/v2/health/ready")
 """What needs no token: it tells nothing of the models."""
-_COSTLY = ("/v1/generate", "/v1/score")
-"""What is refused at once, before anything is read, when too much waits: there may be very many such requests."""
 CLIENT_GONE = 499
 _ID = re.compile(r"[\w.:-]{1,128}")
 _HEADERS = {
@@ -37,10 +38,12 @@ class Gate:
         app: the application.
         token: without it, as a bearer token, requests are refused; None takes all.
         meter: is told of each answer.
+        costly: routes whose requests are refused when too much waits, before anything of them is read: there may be
+            very many.
     """
 
-    def __init__(self, app: ASGIApp, token: str | None, meter: Meter) -> None:
-        self._app, self._token, self._meter = app, token, meter
+    def __init__(self, app: ASGIApp, token: str | None, meter: Meter, costly: Sequence[BaseRoute]) -> None:
+        self._app, self._token, self._meter, self._costly = app, token, meter, costly
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serves one request."""
@@ -67,9 +70,10 @@ class Gate:
 
         try:
             if self._is_refused(scope["path"], headers):
+                self._costly_parts(scope)
                 await _answer(noting, 401, "a bearer token is needed", {"www-authenticate": "Bearer"})
-            elif scope["path"] in _COSTLY and (refusal := scope["app"].state.service.overload()):
-                await _answer(noting, 429, refusal.message, {"retry-after": str(refusal.retry_after)})
+            elif refusal := self._overload(scope):
+                await _answer(noting, refusal.status, refusal.message, refusal.headers)
             else:
                 await self._app(scope, receive, noting)
         except ClientDisconnect:
@@ -79,17 +83,50 @@ class Gate:
             if not status:
                 await _answer(noting, 500, f"something unexpected; the log tells more under {request_id}")
         finally:
-            seconds = time.perf_counter() - begin
-            path = scope["path"] if scope["path"] in _COSTLY else getattr(scope.get("route"), "path", "other")
-            self._meter.answered(path, status, seconds)
+            end = time.perf_counter()
+            seconds = end - begin
+            self._meter.answered(getattr(scope.get("route"), "path", "other"), status, seconds)
+            _count(scope["state"], status, begin, end)
             told = {"request_id": request_id, "method": scope["method"], "path": scope["path"][:200], "status": status}
             logger.info("request", extra={"facts": told | {"milliseconds": round(1000 * seconds, 2)} | facts})
+
+    def _overload(self, scope: Scope) -> Refusal | None:
+        """Why a request is refused unread because too much waits, if it is."""
+        service = scope["app"].state.service
+        if not (refusal := service.overload()) or (parts := self._costly_parts(scope)) is None:
+            return None
+        if "name" in parts:
+            try:
+                scope["state"]["loaded"] = service.models.find(parts["name"])
+            except Refusal:
+                return None  # Its route refuses it, unread too.
+        return refusal
+
+    def _costly_parts(self, scope: Scope) -> dict[str, Any] | None:
+        """The parts of the path of a costly request, None for others; notes its route, as the router would."""
+        for route in self._costly:
+            match, found = route.matches(scope)
+            if match is Match.FULL:
+                scope["route"] = route
+                return found["path_params"]
+        return None
 
     def _is_refused(self, path: str, headers: Headers) -> bool:
         if self._token is None or path in OPEN:
             return False
         given = headers.get("authorization", "").encode("latin-1")
         return not hmac.compare_digest(given, b"Bearer " + self._token.encode())
+
+
+def _count(state: dict[str, Any], status: int, begin: float, end: float) -> None:
+    """Counts a request in the statistics of the model that it asked to work, if it came so far."""
+    if (loaded := state.get("loaded")) is None:
+        return
+    pending = state.get("pending")
+    if pending is not None and status == 200 and (phases := pending.phases):
+        loaded.statistics.answered(len(pending.results), begin, phases, end)
+    else:
+        loaded.statistics.failed(end - begin)
 
 
 async def _answer(send: Send, status: int, error: str, headers: dict[str, str] | None = None) -> None:

@@ -43,12 +43,14 @@ class Graphs:
         """The job of a task."""
         if isinstance(task, Score):
             key, lane = self._scored()
-            return Job(task.number, key, lane, Pair(task.source, task.target), packed_score, task.came)
+            pair = Pair(task.source, task.target)
+            return Job(task.number, key, lane, pair, packed_score, task.came, bundle=task.bundle)
         plan = self._plans(task.options, task.prefixed)
         sentence = Sentence(*task.sentence)
         key, lane = self._stepwise(plan) if task.engine == "steps" else self._whole(plan)
         finish = partial(self._finish, task.text, sentence, plan)
-        return Job(task.number, key, lane, sentence, finish, task.came, task.progress and task.engine == "steps")
+        progress = task.progress and task.engine == "steps"
+        return Job(task.number, key, lane, sentence, finish, task.came, progress, bundle=task.bundle)
 
     def _finish(self, text: str, sentence: Sentence, plan: Plan, found: Candidates) -> Any:
         return packed_hypotheses(self._generator.hypotheses(text, sentence, found, plan.options))

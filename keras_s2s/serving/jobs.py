@@ -24,6 +24,7 @@ class Job:
         came: when the request came; seconds of `time.perf_counter`.
         progress: whether anybody wants to know what was written so far.
         cancelled: nobody waits for it any more.
+        bundle: the number of the one that it needs; jobs of the same key need the same.
     """
 
     number: int
@@ -34,6 +35,7 @@ class Job:
     came: float = 0.0
     progress: bool = False
     cancelled: bool = False
+    bundle: int = 0
 
 
 class Lane(Protocol):

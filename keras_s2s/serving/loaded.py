@@ -5,9 +5,11 @@ import tempfile
 from pathlib import Path, PurePosixPath
 
 from keras_s2s.bundle import MANIFEST, Bundle, Manifest, read
+from keras_s2s.errors import UserError
 from keras_s2s.runtime import Generator
 from keras_s2s.runtime.options import find_graph
 from keras_s2s.serving.plans import Plans
+from keras_s2s.serving.statistics import Statistics
 
 
 class Loaded:
@@ -28,6 +30,7 @@ class Loaded:
         generator: of the copy.
         plan: `Generator.plan`, remembered.
         default: the graph that requests without options need.
+        statistics: of its requests.
 
     Raises:
         UserError: no bundle, a wrong key or hash, an unknown precision, or no graph for its defaults.
@@ -41,6 +44,7 @@ class Loaded:
         self.generator = Generator.load(self.folder, precision)
         self.plan = Plans(self.generator)
         self.default = self.plan({}, False).graph
+        self.statistics = Statistics()
 
     @property
     def manifest(self) -> Manifest:
@@ -50,6 +54,15 @@ class Loaded:
     def has_steps(self, graph: str) -> bool:
         """Whether a graph's search can be made a step at a time."""
         return self.generator.bundle.has_steps(graph, self.generator.precision)
+
+    @property
+    def takes_prefixes(self) -> bool:
+        """Whether outputs of requests without options can be told how to begin."""
+        try:
+            self.plan({}, True)
+        except UserError:
+            return False
+        return True
 
     def check_scores(self) -> None:
         """Looks whether outputs can be scored.

@@ -101,6 +101,7 @@ class Measure(NamedTuple):
         first: of each text that has its first token now, the seconds since it came.
         tokens: how many were written, ends counted.
         finished: texts.
+        bundle: the number of the one that it was done with.
     """
 
     texts: int
@@ -110,6 +111,7 @@ class Measure(NamedTuple):
     first: list[float]
     tokens: int
     finished: int
+    bundle: int = 0
 
 
 class Report(NamedTuple):

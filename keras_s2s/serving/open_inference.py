@@ -1,6 +1,6 @@
 """The Open Inference Protocol, version 2, for clients of KServe and Triton."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,13 +10,15 @@ from fastapi.responses import JSONResponse, Response
 from keras_s2s import __version__
 from keras_s2s.runtime import Hypothesis
 from keras_s2s.runtime.options import options_of
-from keras_s2s.serving.body import hypotheses_of, note, parsed, read_body
+from keras_s2s.serving.body import count, hypotheses_of, note, parsed, read_body
+from keras_s2s.serving.encodings import ENCODINGS, accepted, packed
+from keras_s2s.serving.inference_extensions import NOT_FOUND, find, inputs_of
 from keras_s2s.serving.inference_schemas import (
     EXTENSIONS,
     INFER_EXAMPLES,
-    INPUTS,
     OPTIONS,
     OUTPUTS,
+    PLATFORM,
     VERSION,
     InferParameters,
     InferRequest,
@@ -35,15 +37,24 @@ from keras_s2s.serving.service import Service
 from keras_s2s.serving.tensors import HEADER_LENGTH, read_texts, split, write_numbers, write_texts
 
 router = APIRouter(prefix="/v2", tags=["Open Inference Protocol"])
-
 LOWEST = float(np.finfo(np.float32).min)
 """The score of what was not found: JSON has no infinity."""
 _BINARY = "application/octet-stream"
-_LENGTH = {"description": "How many bytes are JSON, where tensors follow.", "schema": {"type": "integer", "minimum": 1}}
+_LENGTH = {
+    "description": "How many bytes are JSON, where tensors follow; before compression.",
+    "schema": {"type": "integer", "minimum": 1},
+}
+_ENCODING = {"description": "As `Accept-Encoding` asks.", "schema": {"enum": list(ENCODINGS)}}
 _INFER: dict[str, Any] = {
     "response_model": InferResponse,
     "responses": PROBLEMS
-    | {200: {"content": {_BINARY: {}}, "headers": {HEADER_LENGTH: _LENGTH}, "description": "What was found."}},
+    | {
+        200: {
+            "content": {_BINARY: {}},
+            "headers": {HEADER_LENGTH: _LENGTH, "Content-Encoding": _ENCODING},
+            "description": "What was found.",
+        }
+    },
     "openapi_extra": {
         "parameters": [{"name": HEADER_LENGTH, "in": "header", "required": False, **_LENGTH}],
         "requestBody": {
@@ -55,7 +66,6 @@ _INFER: dict[str, Any] = {
         },
     },
 }
-_NOT_FOUND: dict[int | str, dict[str, Any]] = {code: PROBLEMS[code] for code in (401, 404)}
 _NOT_READY: dict[int | str, dict[str, Any]] = {503: {"model": Ready, "description": "No worker is there."}}
 
 
@@ -77,65 +87,59 @@ async def ready(request: Request) -> Response:
     return _ready(request, {})
 
 
-@router.get("/models/{name}", response_model=ModelMetadata, responses=_NOT_FOUND)
+@router.get("/models/{name}", response_model=ModelMetadata, responses=NOT_FOUND)
 async def metadata(name: str, request: Request) -> Response:
     """What a model takes and gives.
 
-    The input `prefix` may be left out.
+    `prefix` is there if the search that the model's defaults choose takes it; it may be left out.
     """
-    return _metadata(_found(request, name))
+    return _metadata(find(request, name))
 
 
-@router.get("/models/{name}/versions/{version}", response_model=ModelMetadata, responses=_NOT_FOUND)
+@router.get("/models/{name}/versions/{version}", response_model=ModelMetadata, responses=NOT_FOUND)
 async def metadata_of_version(name: str, version: str, request: Request) -> Response:
     """The same; the only version is "1"."""
-    return _metadata(_found(request, name, version))
+    return _metadata(find(request, name, version))
 
 
-@router.get("/models/{name}/ready", response_model=ModelReady, responses=_NOT_FOUND | _NOT_READY)
+@router.get("/models/{name}/ready", response_model=ModelReady, responses=NOT_FOUND | _NOT_READY)
 async def model_ready(name: str, request: Request) -> Response:
     """Whether a model takes requests."""
-    return _ready(request, {"name": _found(request, name).name})
+    return _ready(request, {"name": find(request, name).name})
 
 
-@router.get("/models/{name}/versions/{version}/ready", response_model=ModelReady, responses=_NOT_FOUND | _NOT_READY)
+@router.get("/models/{name}/versions/{version}/ready", response_model=ModelReady, responses=NOT_FOUND | _NOT_READY)
 async def version_ready(name: str, version: str, request: Request) -> Response:
     """The same; the only version is "1"."""
-    return _ready(request, {"name": _found(request, name, version).name})
+    return _ready(request, {"name": find(request, name, version).name})
 
 
 @router.post("/models/{name}/infer", **_INFER)
 async def infer(name: str, request: Request) -> Response:
     """Generate outputs for texts.
 
-    `parameters` has the options of `/v1/generate`; what is left out is as the model's defaults have it. The outputs are
-    `text`, BYTES, and `score`, FP32, both [texts, n_best], best first. Where fewer than `n_best` were found, the rest
-    of a row is filled with empty texts of score -3.4028235e38, the lowest that FP32 has.
+    Inputs are [texts] or [texts, 1]. `parameters` has the options of `/v1/generate`; what is left out is as the model's
+    defaults have it. The outputs are `text`, BYTES, and `score`, FP32, both [texts, n_best], best first. Where fewer
+    than `n_best` were found, the rest of a row is filled with empty texts of score -3.4028235e38, the lowest that FP32
+    has.
 
     Tensors are in the JSON, or bytes after it, as Triton's extension "binary_tensor_data" says: a text is its number
     of bytes, as 4 bytes, little end first, and its bytes in UTF-8; the header `Inference-Header-Content-Length` says
     how long the JSON is. Requests without JSON, shared memory and classification are not taken.
     """
-    return await _infer(request, _found(request, name))
+    return await _infer(request, find(request, name))
 
 
 @router.post("/models/{name}/versions/{version}/infer", **_INFER)
 async def infer_version(name: str, version: str, request: Request) -> Response:
     """The same; the only version is "1"."""
-    return await _infer(request, _found(request, name, version))
-
-
-def _found(request: Request, name: str, version: str = VERSION) -> Loaded:
-    loaded: Loaded = request.app.state.service.models.find(name)
-    if version != VERSION:
-        raise Refusal(404, f"version: no '{version[:100]}'; '{loaded.name}' has {VERSION}")
-    return loaded
+    return await _infer(request, find(request, name, version))
 
 
 def _metadata(loaded: Loaded) -> Response:
-    inputs = [{"name": name, "datatype": "BYTES", "shape": [-1]} for name in INPUTS]
+    inputs = [{"name": name, "datatype": "BYTES", "shape": [-1, 1]} for name in inputs_of(loaded)]
     outputs = [{"name": name, "datatype": datatype, "shape": [-1, -1]} for name, datatype in OUTPUTS.items()]
-    told = {"name": loaded.name, "versions": [VERSION], "platform": "keras_s2s_onnx"}
+    told = {"name": loaded.name, "versions": [VERSION], "platform": PLATFORM}
     return JSONResponse({**told, "inputs": inputs, "outputs": outputs})
 
 
@@ -146,18 +150,35 @@ def _ready(request: Request, told: dict[str, str]) -> Response:
 
 async def _infer(request: Request, loaded: Loaded) -> Response:
     service: Service = request.app.state.service
+    count(request, loaded)
     body, raw = split(await read_body(request, service.settings), request.headers.get(HEADER_LENGTH))
     asked = parsed(InferRequest, body)
     given = read_texts(asked, raw)
     parameters = asked.parameters or InferParameters()
     wanted = _wanted(asked.outputs or (), binary=bool(parameters.binary_data_output))
     options = {name: value for name in OPTIONS if (value := getattr(parameters, name)) is not None}
+    if "prefix" in given:
+        _check_prefixes(service, loaded, options)
     pending = service.generate(loaded, given["text"], given.get("prefix"), options)
-    note(request, service.settings, loaded, given["text"])
+    note(request, service.settings, loaded, given["text"], pending)
     seconds = service.seconds(parameters.timeout / 1e6 if parameters.timeout else None)
     found = await hypotheses_of(pending, request, seconds)
     width = options_of(loaded.manifest.decoding, options).n_best
-    return _answer(asked, loaded, wanted, [_row(some, width) for some in found])
+    rows = [_row(some, width) for some in found]
+    return _answer(asked, loaded, wanted, rows, request.headers.get("accept-encoding", ""))
+
+
+def _check_prefixes(service: Service, loaded: Loaded, options: Mapping[str, Any]) -> None:
+    """Looks whether the search that the options choose takes prefixes, empty ones too.
+
+    Raises:
+        Refusal: it does not.
+    """
+    service.plan(loaded, options, prefixed=False)
+    try:
+        service.plan(loaded, options, prefixed=True)
+    except Refusal as refusal:
+        raise Refusal(refusal.status, f"inputs: prefix: {refusal.message}") from None
 
 
 def _wanted(asked: Sequence[RequestedOutput], binary: bool) -> dict[str, bool]:
@@ -180,7 +201,11 @@ def _row(found: Sequence[Hypothesis], width: int) -> list[tuple[str, float]]:
 
 
 def _answer(
-    asked: InferRequest, loaded: Loaded, wanted: dict[str, bool], rows: Sequence[Sequence[tuple[str, float]]]
+    asked: InferRequest,
+    loaded: Loaded,
+    wanted: dict[str, bool],
+    rows: Sequence[Sequence[tuple[str, float]]],
+    accept_encoding: str,
 ) -> Response:
     texts = [[text for text, _ in row] for row in rows]
     scores = [[score for _, score in row] for row in rows]
@@ -191,7 +216,11 @@ def _answer(
     tensors = [output.tensor for output in outputs]
     answer = InferResponse(model_name=loaded.name, model_version=VERSION, id=asked.id, outputs=tensors)
     body = answer.model_dump_json(exclude_none=True).encode()
-    if not any(wanted.values()):
-        return Response(body, media_type="application/json")
-    raw = b"".join(output.raw for output in outputs)
-    return Response(body + raw, media_type=_BINARY, headers={HEADER_LENGTH: str(len(body))})
+    headers = {"vary": "Accept-Encoding"}
+    if any(wanted.values()):
+        headers[HEADER_LENGTH] = str(len(body))
+    body += b"".join(output.raw for output in outputs)
+    if encoding := accepted(accept_encoding):
+        headers["content-encoding"] = encoding
+        body = packed(body, encoding)
+    return Response(body, media_type=_BINARY if HEADER_LENGTH in headers else "application/json", headers=headers)

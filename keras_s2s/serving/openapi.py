@@ -7,14 +7,16 @@ from fastapi.openapi.utils import get_openapi
 from pydantic.json_schema import models_json_schema
 
 from keras_s2s.serving.gate import OPEN
-from keras_s2s.serving.inference_schemas import InferRequest
+from keras_s2s.serving.inference_schemas import IndexRequest, InferRequest
 from keras_s2s.serving.schemas import REFERENCES, Event, GenerateRequest, ScoreRequest
 
-_UNKNOWN = (GenerateRequest, ScoreRequest, InferRequest, Event)
+_UNKNOWN = (GenerateRequest, ScoreRequest, InferRequest, IndexRequest, Event)
 """Schemas that routes name, and FastAPI does not know."""
 _ABOUT = """
 Errors are `{"error": "what, and what to do"}`. Each answer has the header `X-Request-Id`, the request's own if it had
 one of at most 128 letters, digits, `_`, `.`, `:` and `-`; the log has it, too.
+
+A body may be compressed, with `Content-Encoding: gzip` or `deflate`; its limit is also that of what it unpacks to.
 """
 _NEVER = ("HTTPValidationError", "ValidationError")
 _TOKEN = {"type": "http", "scheme": "bearer", "description": "Needed where the server was started with a token."}

@@ -5,7 +5,7 @@ import itertools
 import logging
 import math
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Sequence
 
 from keras_s2s.errors import UserError
@@ -34,6 +34,10 @@ class Pool:
         queue: the most tasks that wait for a place before further requests are refused.
         meter: is told what happens.
         start: starts a worker.
+
+    Attributes:
+        executions: how many batches were computed with each bundle that is loaded, by its number. Of a search a step at
+            a time each step is one.
     """
 
     def __init__(self, workers: int, how: How, queue: int, meter: Meter, start: Start = WorkerProcess.start) -> None:
@@ -43,6 +47,7 @@ class Pool:
         self._seconds = dict.fromkeys(ROOM, 0.05)
         self._workers: list[WorkerProcess] = []
         self._bundles: dict[int, str] = {}
+        self.executions: Counter[int] = Counter()
         self._numbers = itertools.count()
         self._starting: set[asyncio.Task[None]] = set()
         self._meters = {
@@ -94,7 +99,7 @@ class Pool:
 
     def forget(self, bundle: int) -> None:
         """No task names this bundle any more."""
-        del self._bundles[bundle]
+        del self._bundles[bundle], self.executions[bundle]
         for worker in self._workers:
             worker.forget(bundle)
 
@@ -159,8 +164,10 @@ class Pool:
             self._end(worker, number, found)
         for number, why in report.failed:
             self._end(worker, number, RuntimeError(why))
-        for measured in report.rounds:
-            self._meters[report.engine].round(Measure(*measured))
+        for measured in itertools.starmap(Measure, report.rounds):
+            self._meters[report.engine].round(measured)
+            if measured.texts and measured.bundle in self._bundles:
+                self.executions[measured.bundle] += 1
         self._give(report.engine)
 
     def _end(self, worker: WorkerProcess, number: int, result: object) -> None:

@@ -1,5 +1,7 @@
 """Why a request gets no answer."""
 
+from collections.abc import Mapping
+
 
 class Refusal(Exception):
     """A request that is not answered as it was meant.
@@ -8,8 +10,12 @@ class Refusal(Exception):
         status: of HTTP, 4xx or 5xx.
         message: one line: what, what was expected, what to do.
         retry_after: seconds after which it may be tried again.
+        headers: of the answer, beside `Retry-After`.
     """
 
-    def __init__(self, status: int, message: str, retry_after: int | None = None) -> None:
+    def __init__(
+        self, status: int, message: str, retry_after: int | None = None, headers: Mapping[str, str] | None = None
+    ) -> None:
         super().__init__(message)
         self.status, self.message, self.retry_after = status, message, retry_after
+        self.headers = dict(headers or {}) | ({} if retry_after is None else {"retry-after": str(retry_after)})

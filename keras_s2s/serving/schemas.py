@@ -179,11 +179,12 @@ class Card(ModelEntry):
 
 
 _WHY = {
+    400: "A compressed body that is damaged.",
     401: "The token is missing or wrong.",
     404: "No such model.",
     408: "The body came too slowly.",
     413: "Too many bytes or texts.",
-    415: "A compressed body.",
+    415: "A body in an encoding that is not known; `Accept-Encoding` says which are.",
     422: "No JSON, or a wrong key, option or text.",
     429: "Too much waits; `Retry-After` says when to try again.",
     500: "Something unexpected.",

@@ -17,6 +17,7 @@ from keras_s2s.serving.pool import Pool
 from keras_s2s.serving.process import Order
 from keras_s2s.serving.refusal import Refusal
 from keras_s2s.serving.settings import Settings
+from keras_s2s.serving.statistics import Phases
 
 
 class Pending:
@@ -29,6 +30,7 @@ class Pending:
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.news: asyncio.Event = asyncio.Event()
         self._begun = asyncio.get_running_loop().time()
+        self._came = self._ended = time.perf_counter()
         if any(result is not None for result in results):
             self.news.set()
         self.written: dict[int, list[int]] = {}
@@ -41,6 +43,7 @@ class Pending:
     def _end(self, place: int, read: Callable[[Any], Any], found: Any) -> None:
         """The result of one text, or the exception in its place."""
         self.results[place] = found if isinstance(found, Exception) else read(found)
+        self._ended = time.perf_counter()
         self.written.pop(place, None)
         self.news.set()
         self._settle()
@@ -64,6 +67,14 @@ class Pending:
         """Waits for something new."""
         await self.news.wait()
         self.news.clear()
+
+    @property
+    def phases(self) -> Phases | None:
+        """When what happened; None unless there is a result for every text."""
+        if any(result is None or isinstance(result, Exception) for result in self.results):
+            return None
+        given = min((order.given for order in self.orders), default=self._came)
+        return Phases(self._came, given, self._ended)
 
     def cancel(self) -> None:
         """Nobody waits any more."""
@@ -104,6 +115,10 @@ class Service:
             return refusal
         return None
 
+    def executions(self, loaded: Loaded) -> int:
+        """How many batches were computed with a model since it was loaded; `Pool.executions` says what counts."""
+        return self._pool.executions[loaded.number]
+
     def generate(
         self,
         loaded: Loaded,
@@ -133,7 +148,7 @@ class Service:
                 422, f"prefix: {len(prefixes)} prefixes for {len(texts)} texts; give one for each, '' for none"
             )
         prefixed = prefixes is not None and any(prefixes)
-        plan = self._plan(loaded, options, prefixed)
+        plan = self.plan(loaded, options, prefixed)
         engine = "steps" if loaded.has_steps(plan.graph) else "whole"
         self._pool.check_room()
         with _refused(loaded):
@@ -172,7 +187,17 @@ class Service:
         self._pool.submit(pending.orders)
         return pending
 
-    def _plan(self, loaded: Loaded, given: Mapping[str, Any], prefixed: bool) -> Plan:
+    def plan(self, loaded: Loaded, given: Mapping[str, Any], prefixed: bool) -> Plan:
+        """What the options of a request mean.
+
+        Args:
+            loaded: the model.
+            given: options of a call of a `Generator`.
+            prefixed: whether outputs have to begin with something.
+
+        Raises:
+            Refusal: a wrong option, or one that no graph of the model can do.
+        """
         with _refused(loaded):
             plan = loaded.plan(given, prefixed)
         options, most = plan.options, self.settings.max_beam

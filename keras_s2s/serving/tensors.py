@@ -1,6 +1,5 @@
 """Tensors of the Open Inference Protocol, in JSON or as bytes after it."""
 
-import math
 import struct
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -94,7 +93,9 @@ def _read(tensor: InputTensor, raw: bytes) -> tuple[list[str], bytes]:
         if size > len(raw):
             raise _wrong(tensor.name, f"binary_data_size {size}, but {len(raw)} bytes are left after the JSON")
         values, raw = _unpacked(tensor.name, raw[:size]), raw[size:]
-    if math.prod(tensor.shape) != len(values):
+    if tensor.shape[1:] not in ([], [1]):
+        raise _wrong(tensor.name, f"shape {tensor.shape}, expected [n] or [n, 1] for n texts")
+    if tensor.shape[0] != len(values):
         raise _wrong(tensor.name, f"shape {tensor.shape} for {len(values)} values")
     return values, raw
 

@@ -59,12 +59,12 @@ def test_a_client_sees_the_server_and_its_model(client: triton.InferenceServerCl
     assert client.get_server_metadata() == {
         "name": "keras_s2s",
         "version": __version__,
-        "extensions": ["binary_tensor_data", "parameters"],
+        "extensions": ["binary_tensor_data", "parameters", "model_configuration", "statistics"],
     }
     metadata = client.get_model_metadata("stepwise")
     assert metadata == client.get_model_metadata("stepwise", "1")
     assert (metadata["name"], metadata["versions"]) == ("stepwise", ["1"])
-    assert metadata["inputs"] == [{"name": name, "datatype": "BYTES", "shape": [-1]} for name in ("text", "prefix")]
+    assert metadata["inputs"] == [{"name": name, "datatype": "BYTES", "shape": [-1, 1]} for name in ("text", "prefix")]
     assert metadata["outputs"] == [
         {"name": "text", "datatype": "BYTES", "shape": [-1, -1]},
         {"name": "score", "datatype": "FP32", "shape": [-1, -1]},
@@ -178,7 +178,16 @@ REFUSED: list[tuple[dict[str, Any], int, str]] = [
     ({"inputs": [in_json()]}, 422, "inputs.0.shape.0: Input should be greater than or equal to 1"),
     ({"inputs": [in_json("a", shape=[2])]}, 422, "inputs: text: shape [2] for 1 values"),
     ({"inputs": [in_json("a", shape=[10**30])]}, 422, "for 1 values"),
-    ({"inputs": [in_json("a", shape=[1, 1])]}, 422, "inputs.0.shape: List should have at most 1 item"),
+    ({"inputs": [in_json("a", shape=[1, 1, 1])]}, 422, "inputs.0.shape: List should have at most 2 items"),
+    ({"inputs": [in_json("a", "b", shape=[1, 2])]}, 422, "inputs: text: shape [1, 2], expected [n] or [n, 1]"),
+    ({"inputs": [in_json("a", "b", shape=[2, 2])]}, 422, "inputs: text: shape [2, 2], expected [n] or [n, 1]"),
+    ({"inputs": [in_json("a", shape=[2, 1])]}, 422, "inputs: text: shape [2, 1] for 1 values"),
+    ({"inputs": [in_json("a", shape=[1, 0])]}, 422, "inputs.0.shape.1: Input should be greater than or equal to 1"),
+    ({"inputs": [in_json("a", shape=[])]}, 422, "inputs.0.shape: List should have at least 1 item"),
+    ({"inputs": [in_json("a", data=[["a", "b"]])]}, 422, "inputs.0.data.0: Input should be a valid string"),
+    ({"inputs": [in_json("a", data=[["a"], "b"])]}, 422, "inputs.0.data.0: Input should be a valid string"),
+    ({"inputs": [in_json("a", data=[[["a"]]])]}, 422, "inputs.0.data.0: Input should be a valid string"),
+    ({"inputs": [in_json("a"), in_json("b", "c", name="prefix", shape=[2, 1])]}, 422, "2 prefixes for 1 texts"),
     ({"inputs": [in_json("a", shape=[-1])]}, 422, "inputs.0.shape.0"),
     ({"inputs": [in_json("a", datatype="FP32")]}, 422, "inputs.0.datatype: Input should be 'BYTES', got 'FP32'"),
     ({"inputs": [in_json("a", data=[5])]}, 422, "inputs.0.data.0: Input should be a valid string, got 5"),
@@ -268,7 +277,7 @@ def test_whatever_bytes_come_it_is_no_fault_of_the_server(server: Any) -> None:
     assert set(statuses) >= {200, 422}
 
 
-def test_other_versions_models_and_encodings(server: Any, client: triton.InferenceServerClient) -> None:
+def test_other_versions_and_models(server: Any, client: triton.InferenceServerClient) -> None:
     for path in ("", "/ready"):
         assert server.get(f"/v2/models/stepwise/versions/1{path}").status_code == 200
         assert server.get(f"/v2/models/stepwise/versions/2{path}").json() == {
@@ -279,9 +288,44 @@ def test_other_versions_models_and_encodings(server: Any, client: triton.Inferen
     for name, version in (("other", ""), ("stepwise", "2")):
         with pytest.raises(InferenceServerException, match=r"\[404\]"):
             client.infer(name, [tensor(["a"])], model_version=version)
-    with pytest.raises(InferenceServerException, match=r"\[415\] content-encoding"):
-        client.infer("stepwise", [tensor(["a"])], request_compression_algorithm="gzip")
-    assert client.infer("stepwise", [tensor(["a"])], response_compression_algorithm="gzip").as_numpy("text").size == 1
+
+
+@pytest.mark.parametrize("binary", [True, False])
+@pytest.mark.parametrize("shape", [[4], [4, 1]])
+def test_texts_may_be_a_batch_of_one_value_each(
+    server: Any, client: triton.InferenceServerClient, generator: Generator, shape: list[int], binary: bool
+) -> None:
+    some, begins = ["abc", "", "hello 12", "x"], ["a", "", "1", ""]
+    inputs = []
+    for name, values in (("text", some), ("prefix", begins)):
+        made = triton.InferInput(name, shape, "BYTES")
+        made.set_data_from_numpy(np.array([one.encode() for one in values], object).reshape(shape), binary_data=binary)
+        inputs.append(made)
+    found = client.infer("stepwise", inputs, parameters={"beam_size": 4, "n_best": 2})
+    written, _ = filled(generator(some, prefix=begins, beam_size=4, n_best=2), 2)
+    assert decoded(found) == written
+    assert found.get_output("text")["shape"] == found.get_output("score")["shape"] == [4, 2]
+    one_best = client.infer("stepwise", inputs)
+    assert one_best.as_numpy("text").shape == one_best.as_numpy("score").shape == (4, 1)
+
+
+def test_json_may_show_the_shape(server: Any) -> None:
+    """Values in a row, and values in rows of one, are the same; what a client of MLServer says of texts is taken."""
+    flat = server.post(INFER, {"inputs": [in_json("abc", "de")]}).json()
+    content = {"content_type": "str"}
+    rows = in_json("abc", "de", shape=[2, 1], data=[["abc"], ["de"]], parameters=content)
+    outputs = [{"name": "text", "parameters": content}, {"name": "score"}]
+    shown = server.post(INFER, {"inputs": [rows], "outputs": outputs, "parameters": content}).json()
+    assert shown == flat
+    assert shown["outputs"][0]["shape"] == [2, 1]
+
+
+def test_several_requests_at_a_time(server: Any, generator: Generator, texts: Texts) -> None:
+    some = texts(12, seed=5)
+    with triton.InferenceServerClient(server.url.removeprefix("http://"), concurrency=4) as several:
+        asked = [several.async_infer("stepwise", [tensor([text])]) for text in some]
+        found = [decoded(one.get_result()) for one in asked]
+    assert found == [filled([best], 1)[0] for best in generator(some)]
 
 
 def test_the_log_tells_of_it(server: Any, client: triton.InferenceServerClient) -> None:

@@ -25,7 +25,7 @@ RULES = (
     r"\d+ prefixes for \d+ texts",
     r"\d+ sources and \d+ targets",
     r"\d+ texts, at most \d+ are taken",
-    r"inputs: (text|prefix): (given twice|shape .* for \d+ values|expected either 'data', or)",
+    r"inputs: (text|prefix): (given twice|shape .* for \d+ values|shape .*, expected|expected either 'data', or)",
     r"inputs: (text|prefix): binary_data_size \d+, but",
     r"inputs: 'text' is missing",
     r"outputs: (text|score): wanted twice",

@@ -168,7 +168,7 @@ HEADS: dict[str, dict[str, Any]] = {
 }
 
 # Positions that runtimes compute with last bits of their own: what int8 rounds of them may be a step apart.
-TABLES = ("sinusoids", "rotary", "relative", "alibi")
+TABLES = ("rotary", "relative", "alibi")
 STRATEGIES = ("diverse", "sample", "greedy-constrained", "beam-constrained-coverage", "greedy-shortlist", "align")
 
 

@@ -85,7 +85,7 @@ def decoded(model: ModelProto) -> list[Candidate]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("precision", "most"), [("fp32", 1e-4), ("int8", 1e-2)])
+@pytest.mark.parametrize(("precision", "most"), [("fp32", 1e-4), ("int8", 5e-2)])
 def test_last_bits_of_norms_move_scores_a_little(precision: str, most: float) -> None:
     """A hypothesis may be another one only where both are as good: at a near-tie."""
     graphs, rows, _ = trained()

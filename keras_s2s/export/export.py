@@ -119,7 +119,7 @@ def export_bundle(
         shortlist: the target ids that each source id may need, for graphs with the feature "shortlist".
         task: a word for what the model does.
         max_source_tokens: longer sources are truncated or refused by the runtime.
-        operators: of the ONNX graphs: "onnxruntime" has fast ones of its own, "standard" is for other runtimes.
+        operators: of the ONNX graphs: "onnxruntime" has fast ones of its own, "standard" is ONNX's alone.
         progress: is told what is being done.
 
     Returns:

@@ -68,7 +68,7 @@ class Int8(Format):
     """7 bits a weight with a scale for each output, 8 bits an activation with a constant step that fits a user's text.
 
     Weights go from -63 to 63. On an x86 without VNNI products of uint8 and int8 are added in pairs of 16 bits, where
-    larger weights overflow; so the results are the same on every processor. y = (x_q - z) W_q · step · scale + b.
+    larger weights overflow; so these sums are exact on every processor. y = (x_q - z) W_q · step · scale + b.
     """
 
     name = "int8"

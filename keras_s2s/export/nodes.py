@@ -62,6 +62,10 @@ class Nodes:
         """A vector of int64."""
         return self.constant("integers_" + "_".join(map(str, values)), np.array(values, "int64"))
 
+    def whole(self, value: int) -> str:
+        """A scalar of int64."""
+        return self.constant(f"whole_{value}", np.array(value, "int64"))
+
     def number(self, value: float) -> str:
         """A scalar of float32."""
         return self.constant(f"number_{value:g}", np.array(value, "float32"))

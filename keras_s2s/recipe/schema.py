@@ -25,7 +25,7 @@ class ExportConfig(Config):
             search a step at a time, too; none are those that `export_bundle` makes by itself.
         shortlist: whether a lexicon is learnt from the training data, with which graphs with the feature `shortlist`
             score only the ids that a source may become.
-        operators: of the ONNX graphs: `onnxruntime` has fast ones of its own, `standard` is for other runtimes.
+        operators: of the ONNX graphs: `onnxruntime` has fast ones of its own, `standard` is ONNX's alone.
     """
 
     graphs: tuple[str, ...] = ()

@@ -1,11 +1,16 @@
-"""A small model that has learnt a little, with its tokenizer and its sentences."""
+"""A small model that has learnt a little, with its tokenizer and its sentences; runtimes that are not onnxruntime."""
 
 import random
+import sys
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import keras
+import numpy as np
 import pytest
+from onnx import ModelProto
+from onnx.reference import ReferenceEvaluator
 
 from keras_s2s.data import Pairs, batches
 from keras_s2s.export import export_bundle
@@ -55,3 +60,45 @@ def standard(toy: Toy, tmp_path_factory: pytest.TempPathFactory) -> Path:
     tokenizers = toy.tokenizer, toy.tokenizer
     export_bundle(toy.model, path, *tokenizers, toy.dev, graphs=["greedy"], operators="standard")
     return path
+
+
+Arrays = Mapping[str, np.ndarray]
+Elsewhere = Callable[[ModelProto], Callable[[Arrays], Arrays]]
+
+
+def _in_reference(model: ModelProto) -> Callable[[Arrays], Arrays]:
+    """The evaluator of the package onnx, which is the standard's own, in numpy."""
+    evaluator = ReferenceEvaluator(model)
+
+    def run(inputs: Arrays) -> Arrays:
+        with np.errstate(all="ignore"):  # it takes exponentials of whatever is there
+            return dict(zip(evaluator.output_names, evaluator.run(None, dict(inputs)), strict=True))
+
+    return run
+
+
+def _in_openvino(model: ModelProto) -> Callable[[Arrays], Arrays]:
+    """OpenVINO on the CPU, in float32 also where the processor has something shorter."""
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # its import sends usage data
+    import openvino
+
+    options = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": 1}
+    compiled = openvino.compile_model(openvino.Core().read_model(model.SerializeToString()), "CPU", options)
+
+    def run(inputs: Arrays) -> Arrays:
+        found = compiled(dict(inputs))
+        return {name: value for output, value in found.items() for name in output.names}
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def reference() -> Elsewhere:
+    """Makes what runs a model of standard operators in the package onnx."""
+    return _in_reference
+
+
+@pytest.fixture(scope="session", params=[_in_reference, _in_openvino], ids=["reference", "openvino"])
+def elsewhere(request: pytest.FixtureRequest) -> Elsewhere:
+    """Makes what runs a model of standard operators in another runtime than onnxruntime."""
+    return request.param

@@ -29,6 +29,7 @@ ROUNDING = 1e-5
 # How much larger an activation can make a difference; ReLU and tanh do not.
 STEEPEST = {"gelu": 1.13, "silu": 1.1}
 Arrays = list[np.ndarray]
+Elsewhere = Callable[[onnx.ModelProto], Callable[[dict[str, np.ndarray]], dict[str, np.ndarray]]]
 
 
 def normal(*shape: int) -> np.ndarray:
@@ -317,6 +318,23 @@ def test_fp32_equals_keras(name: str, form: str, exported: Any) -> None:
         for ours, theirs in zip(exported(name, form)(inputs), expected, strict=True):
             assert ours.shape == theirs.shape
             np.testing.assert_allclose(ours, theirs, atol=ROUNDING, err_msg=f"length {length}")
+
+
+@pytest.mark.parametrize("form", ["standard fp32", "standard int8"])
+@pytest.mark.parametrize("name", CASES)
+def test_standard_operators_say_the_same_in_other_runtimes(
+    name: str, form: str, exported: Any, elsewhere: Elsewhere
+) -> None:
+    ours = exported(name, form)
+    run = elsewhere(ours.graph)
+    names = [value.name for value in ours.graph.graph.input]
+    for length in (1, 5):
+        inputs = CASES[name].inputs(length)
+        if name.startswith("top_k"):  # of equal numbers OpenVINO takes any, and -inf is its lowest number
+            inputs[0] = RNG.permuted(np.arange(inputs[0].size, dtype="float32").reshape(inputs[0].shape), axis=1)
+        found = run(dict(zip(names, inputs, strict=True)))
+        for output, expected in zip(ours.graph.graph.output, ours(inputs), strict=True):
+            np.testing.assert_allclose(found[output.name], expected, atol=ROUNDING, err_msg=f"length {length}")
 
 
 @pytest.mark.parametrize("form", ["standard fp32", "standard int8"])

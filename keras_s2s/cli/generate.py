@@ -11,7 +11,7 @@ import typer
 from keras_s2s.cli.files import check_plain, open_to_read, open_to_write
 from keras_s2s.cli.lines_done import lines_done
 from keras_s2s.cli.options import BundleFolder, Debug, Precision, Threads
-from keras_s2s.cli.output_form import Form, Part, Tally
+from keras_s2s.cli.output_form import Form, Tally
 from keras_s2s.cli.search import SearchOptions
 from keras_s2s.cli.spread import spread
 from keras_s2s.cli.unfinished import Unfinished, check_finished, unfinished
@@ -106,7 +106,7 @@ def generate(
     with _output(output, work, fresh) as sink, lines_done(total, sink.lines, shown) as done:
         parts = on_ray.done(work, sink.lines, threads) if ray else work.done_here(generator, sink.lines)
         for part in parts:
-            sink.write(part)
+            sink.write(*part)
             done(part.lines)
         tally = sink.tally
     tally.warn_of_limits()
@@ -121,10 +121,10 @@ class _Stream:
     def __init__(self, file: BinaryIO) -> None:
         self._file, self.tally = file, Tally()
 
-    def write(self, part: Part) -> None:
-        self._file.write(part.text)
+    def write(self, text: bytes, lines: int, tally: Tally) -> None:
+        self._file.write(text)
         self._file.flush()
-        self.tally += part.tally
+        self.tally += tally
 
 
 def _check_files(paths: Iterable[Path | None], output: Path) -> None:

@@ -78,13 +78,13 @@ class Part(NamedTuple):
     """A part of an output.
 
     Attributes:
-        lines: of the input that it is of.
         text: as it is written.
+        lines: how many of the input it is of.
         tally: of what is in it.
     """
 
-    lines: int
     text: bytes
+    lines: int
     tally: Tally
 
 
@@ -107,7 +107,7 @@ class Form:
         numbered = self.search.mbr is None and (self.search.n_best or 1) > 1
         shown = hypotheses if self.search.mbr is None else [self.search.chosen(hypotheses)]
         lines = [self._line(number if numbered else None, hypothesis) for hypothesis in shown]
-        return Part(1, "".join(lines).encode(), Tally.of(shown))
+        return Part("".join(lines).encode(), 1, Tally.of(shown))
 
     def _line(self, number: int | None, hypothesis: "Hypothesis") -> str:
         fields = [] if number is None else [str(number)]

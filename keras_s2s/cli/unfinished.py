@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
 from keras_s2s.cli.files import open_to_write
-from keras_s2s.cli.output_form import Part, Tally
+from keras_s2s.cli.output_form import Tally
 from keras_s2s.errors import UserError
 
 try:
@@ -55,11 +55,10 @@ class Unfinished:
         self.lines, self._size, self.tally = mark
         self._output, self._journal, self._every = output, journal, every
 
-    def write(self, part: Part) -> None:
+    def write(self, text: bytes, lines: int, tally: Tally) -> None:
         """Writes the output of the next lines."""
-        self._output.write(part.text)
-        self.lines, self._size = self.lines + part.lines, self._size + len(part.text)
-        self.tally += part.tally
+        self._output.write(text)
+        self.lines, self._size, self.tally = self.lines + lines, self._size + len(text), self.tally + tally
         if self.lines % self._every == 0:
             self._mark()
 

@@ -39,21 +39,21 @@ class Hypothesis:
         tokens: its target ids, without EOS.
         score: what ranks it: its log-probability, divided by the length penalty.
         token_scores: the log-probability of each token and of EOS; empty where a search has none.
-        finished: whether the output ended by itself; False if it was cut at its length limit; None if it has just so
-            many tokens and the bundle, an older one, does not tell.
         alignment: where the model looked as it wrote each token and EOS, (T+1, S), if that was asked for; S counts
             the source's EOS.
+        finished: whether the output ended by itself; False if it was cut at its length limit; None if it has just so
+            many tokens and the bundle, an older one, does not tell.
     """
 
     text: str
     tokens: tuple[int, ...]
     score: float
     token_scores: tuple[float, ...] = ()
-    finished: bool | None = None
     alignment: np.ndarray | None = field(default=None, compare=False)
+    finished: bool | None = True
 
 
-NOTHING = Hypothesis("", (), 0.0, finished=True)
+NOTHING = Hypothesis("", (), 0.0)
 """What a blank text gives."""
 
 
@@ -267,7 +267,10 @@ class Generator:
     ) -> list[Hypothesis]:
         """The last part of a call: what was found for a text, as text, with its alignment if that is wanted."""
         texts = self._target.decode([candidate.tokens for candidate in found])
-        hypotheses = [Hypothesis(written, *one) for written, one in zip(texts, found, strict=True)]
+        hypotheses = [
+            Hypothesis(written, one.tokens, one.score, one.token_scores, finished=one.finished)
+            for written, one in zip(texts, found, strict=True)
+        ]
         return self._aligned(text, sentence, hypotheses, options, place)
 
     def check_prefix(self, prefix: str) -> None:

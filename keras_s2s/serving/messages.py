@@ -161,7 +161,7 @@ class Unpacker:
 def packed_hypotheses(found: list[Hypothesis]) -> list[tuple[Any, ...]]:
     """Hypotheses for a report."""
     return [
-        (h.text, h.tokens, h.score, h.token_scores, h.finished, None if h.alignment is None else h.alignment.tolist())
+        (h.text, h.tokens, h.score, h.token_scores, None if h.alignment is None else h.alignment.tolist(), h.finished)
         for h in found
     ]
 
@@ -170,9 +170,9 @@ def hypotheses(reported: list[Any]) -> list[Hypothesis]:
     """Hypotheses of a report, as they were."""
     return [
         Hypothesis(
-            text, tuple(tokens), score, tuple(scores), finished, None if looked is None else np.array(looked, "float32")
+            text, tuple(tokens), score, tuple(scores), None if looked is None else np.array(looked, "float32"), finished
         )
-        for text, tokens, score, scores, finished, looked in reported
+        for text, tokens, score, scores, looked, finished in reported
     ]
 
 

@@ -33,7 +33,8 @@ def generate(
         typer.Option(
             metavar="FILE",
             rich_help_panel="Constraints",
-            help="What the output of each line begins with: a line for each line, an empty one for nothing.",
+            help="What the output of each line begins with, exactly: a line for each line, an empty one for nothing. "
+            "A new word follows a space at its end.",
         ),
     ] = None,
     strict: Annotated[

@@ -64,12 +64,6 @@ def has_subwords(model: bytes) -> bool:
     return _has_subwords(_parsed(model))
 
 
-def has_words(model: bytes) -> bool:
-    """Whether a serialized SentencePiece model's pieces are words."""
-    spec = _parsed(model).trainer_spec
-    return spec.model_type == spec.WORD
-
-
 def _parsed(model: bytes) -> Any:
     # Who only encodes does without protobuf.
     from sentencepiece.sentencepiece_model_pb2 import ModelProto  # type: ignore[attr-defined]

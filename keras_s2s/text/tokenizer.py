@@ -11,7 +11,7 @@ import numpy as np
 from sentencepiece import SentencePieceProcessor
 
 from keras_s2s.errors import UserError
-from keras_s2s.text.sampling import Sampler, has_subwords, has_words
+from keras_s2s.text.sampling import Sampler, has_subwords
 
 PADDING, BOS, EOS, UNKNOWN = 0, 1, 2, 3
 
@@ -24,8 +24,8 @@ BLANK = r"[\t-\r\x1c-\x20\x{85}\p{Z}]*"
 _SEEDS = 2**64
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
-# No piece and no text has it.
-_GAP = "\ufdd0\ufdd1"
+# Characters that no text has, for Unicode keeps them free.
+_NO_LETTER, _GAP = "\ufdd0", "\ufdd0\ufdd1"
 
 
 class Tokenizer:
@@ -175,8 +175,8 @@ class Tokenizer:
 
     @cached_property
     def has_words(self) -> bool:
-        """Whether a piece is a word, so that the unknown id stands for one, too."""
-        return has_words(self.model)
+        """Whether a piece is a word, so that the unknown id stands for one with its space, too."""
+        return self.encode_pieces(_NO_LETTER) == [SPACE + _NO_LETTER]
 
     @cached_property
     def begins_word(self) -> np.ndarray:

@@ -91,11 +91,6 @@ def test_what_was_cut_is_told(server: Any, generator: Generator, texts: Texts) -
             "the model's outputs do",
         ),
         (
-            {"prefix": ["\ud800", ""]},
-            "text 1: prefix '\\ud800': the target vocabulary cannot write '\\ud800' (U+D800) there; leave it out, or "
-            "write it as the model's outputs do",
-        ),
-        (
             {"suppress": [" ⁇ "]},
             "suppress: ' ⁇ ': the target vocabulary cannot write '⁇' (U+2047), so no output has it; leave it out",
         ),

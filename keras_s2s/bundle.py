@@ -280,6 +280,7 @@ class Manifest(Config):
         shortlist: an .npz file with the target ids that each source id may need: `candidates` (V, k) int32, padded
             with 0, and `always` (F,) int32.
         diverse_groups: of the "diverse" graphs.
+        new_word_prefixes: whether 1 in the prefixes of "constrained" graphs means a piece that begins a word.
         minimum_onnxruntime: the lowest release of onnxruntime that runs the graphs.
         created: date, or date and time, in ISO 8601.
     """
@@ -298,6 +299,7 @@ class Manifest(Config):
     parts: tuple[Part, ...] = ()
     shortlist: File | None = None
     diverse_groups: int = Field(default=4, ge=1)
+    new_word_prefixes: bool = False
     metrics: dict[str, Any]
     verification: dict[str, Any]
     versions: dict[str, str]

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from keras_s2s.cli.files import open_file, utf8_lines
+from keras_s2s.cli.files import text_lines
 from keras_s2s.cli.options import BundleFolder, Debug, Json
 from keras_s2s.cli.tables import print_whole
 from keras_s2s.errors import UserError
@@ -66,7 +66,7 @@ def bench(
 
     exported = read(bundle)
     manifest = exported.manifest
-    texts = [line.rstrip("\r\n") for line in utf8_lines(open_file(source, "rb"), str(source))]
+    texts = [line.rstrip("\r\n") for line in text_lines(source)]
     if not any(text.strip() for text in texts):
         raise UserError(f"{source}: no texts; give some as they will come")
     own = manifest.decoding.beam_size

@@ -13,6 +13,7 @@ from keras_s2s.cli.options import Debug, Json, Precision, Threads
 from keras_s2s.cli.packages import training_packages
 from keras_s2s.cli.tables import print_whole
 from keras_s2s.errors import UserError
+from keras_s2s.text.files import as_line
 
 if TYPE_CHECKING:
     from keras_s2s.evaluation import Compared
@@ -66,13 +67,14 @@ def compare(
 
     names = metric or DEFAULT_METRICS
     _check(systems, names, source)
-    references = read_lines(reference)
+    # Outputs stand in files as `generate` writes them, so all is compared like that.
+    references = [as_line(line) for line in read_lines(reference)]
     sources = None if source is None else read_lines(source)
     if sources is not None and len(sources) != len(references):
         raise UserError(f"{source} has {len(sources)} lines and {reference} has {len(references)}; they must be pairs")
     evaluation.warn_of_missing_spaces(names, references)
     # What is quickly found wrong is found before a bundle decodes.
-    outputs = {path: read_lines(path) for path in systems if not path.is_dir()}
+    outputs = {path: [as_line(line) for line in read_lines(path)] for path in systems if not path.is_dir()}
     for path, lines in outputs.items():
         if len(lines) != len(references):
             raise UserError(
@@ -110,7 +112,7 @@ def _decoded(bundle: Path, sources: Sequence[str], precision: str, threads: int 
 
     generator = Generator.load(bundle, precision, threads)
     with Console(stderr=True).status(f"decoding with {bundle}"):
-        return [hypotheses[0].text for hypotheses in generator(sources)]
+        return [as_line(hypotheses[0].text) for hypotheses in generator(sources)]
 
 
 def _result(

@@ -13,15 +13,17 @@ from rich.progress import track
 from rich.table import Table
 
 from keras_s2s.bundle import Manifest
-from keras_s2s.cli.files import open_file
+from keras_s2s.cli.files import check_plain, open_to_write
 from keras_s2s.cli.options import BundleFolder, Debug, Json, Precision, Threads
+from keras_s2s.cli.output_form import Tally
 from keras_s2s.cli.packages import training_packages
 from keras_s2s.cli.search import SearchOptions, search_in_words
 from keras_s2s.cli.spread import spread
 from keras_s2s.cli.tables import print_whole
+from keras_s2s.text.files import as_line
 
 if TYPE_CHECKING:
-    from keras_s2s.runtime import Generator, Scored
+    from keras_s2s.runtime import Generator, Hypothesis, Scored
 
 DEFAULT_METRICS = ("bleu", "exact_match")
 PERPLEXITY = "perplexity"
@@ -47,7 +49,9 @@ def evaluate(
     by_length: Annotated[
         bool, typer.Option("--by-length", help="Measure sources of similar length together, too.")
     ] = False,
-    output: Annotated[Path | None, typer.Option(help="Write the hypotheses to this file.")] = None,
+    output: Annotated[
+        Path | None, typer.Option(help="Write the hypotheses to this file, as generate writes them.")
+    ] = None,
     as_json: Json = False,
     precision: Precision = "int8",
     threads: Threads = None,
@@ -56,7 +60,8 @@ def evaluate(
     """Measure how good and how fast a bundle is on texts with references.
 
     Line N of the reference is what line N of the source should give. Of several hypotheses the best is measured.
-    Loading the bundle is no part of the time.
+    Loading the bundle is no part of the time. With `--json`, `cut` is how many outputs were cut at their length limit,
+    or null if the bundle, an older one, does not tell.
 
     ```
     keras-s2s evaluate saved_models/dates --source in.txt --reference out.txt
@@ -71,6 +76,8 @@ def evaluate(
     from keras_s2s.runtime.options import options_of
 
     search.check("evaluate")
+    if output is not None:
+        check_plain(output)
     pairs = read_pairs(source, reference)
     generator = Generator.load(bundle, precision, threads)
     manifest = generator.bundle.manifest
@@ -81,11 +88,14 @@ def evaluate(
     options = options_of(manifest.decoding, search.of_generator(), "evaluate")
     scored = generator.score(pairs.sources, pairs.targets) if PERPLEXITY in names else None
     if output is not None:
-        open_file(output, "ab").close()  # Before the work it is known that it can be written.
-    hypotheses, seconds = _timed(generator, pairs.sources, search)
+        open_to_write(output, "ab").close()  # Before the work it is known that it can be written.
+    found, seconds = _timed(generator, pairs.sources, search)
+    hypotheses, tally = [one.text for one in found], Tally.of(found)
+    tally.warn_of_limits()
     if output is not None:
-        with open_file(output, "wb") as file:
-            file.writelines(f"{text}\n".encode() for text in hypotheses)
+        with open_to_write(output, "wb") as file:
+            file.writelines(f"{as_line(text)}\n".encode() for text in hypotheses)
+        tally.warn_of_line_ends()
     corpus = _Corpus(names, hypotheses, pairs.targets, scored)
     result: dict[str, Any] = {
         "bundle": str(bundle),
@@ -96,6 +106,7 @@ def evaluate(
         "n_best": options.n_best,
         "mbr": search.mbr,
         "sentences": len(hypotheses),
+        "cut": None if tally.full else tally.cut,
         "seconds": round(seconds, 6),
         "sentences_per_second": round(len(hypotheses) / seconds, 1),
         "metrics": corpus.values(range(len(hypotheses))),
@@ -150,7 +161,7 @@ def _recorded(manifest: Manifest) -> Sequence[str]:
     return list(forms[0]) if forms else DEFAULT_METRICS
 
 
-def _timed(generator: "Generator", sources: Sequence[str], search: SearchOptions) -> tuple[list[str], float]:
+def _timed(generator: "Generator", sources: Sequence[str], search: SearchOptions) -> tuple["list[Hypothesis]", float]:
     """The best hypotheses, and how many seconds they took."""
     options = search.of_generator()
     generator(["."], **options)  # Loads the graph.
@@ -158,7 +169,7 @@ def _timed(generator: "Generator", sources: Sequence[str], search: SearchOptions
     start = time.perf_counter()
     found = generator.stream(sources, **options)
     hypotheses = [
-        search.chosen(hypotheses).text
+        search.chosen(hypotheses)
         for hypotheses in track(
             found,
             "generating",

@@ -8,10 +8,10 @@ from typing import Annotated, BinaryIO
 
 import typer
 
-from keras_s2s.cli.files import open_file
+from keras_s2s.cli.files import check_plain, open_to_read, open_to_write
 from keras_s2s.cli.lines_done import lines_done
 from keras_s2s.cli.options import BundleFolder, Debug, Precision, Threads
-from keras_s2s.cli.output_form import Form
+from keras_s2s.cli.output_form import Form, Tally
 from keras_s2s.cli.search import SearchOptions
 from keras_s2s.cli.spread import spread
 from keras_s2s.cli.unfinished import Unfinished, check_finished, unfinished
@@ -33,7 +33,8 @@ def generate(
         typer.Option(
             metavar="FILE",
             rich_help_panel="Constraints",
-            help="What the output of each line begins with: a line for each line, an empty one for nothing.",
+            help="What the output of each line begins with, exactly: a line for each line, an empty one for nothing. "
+            "A new word follows a space at its end.",
         ),
     ] = None,
     strict: Annotated[
@@ -67,17 +68,19 @@ def generate(
     ] = False,
     debug: Debug = False,
 ) -> None:
-    """Generate text with a bundle: a line in, a line out, in order.
+    r"""Generate text with a bundle: a line in, a line out, in order.
 
-    Text is UTF-8. An empty line gives an empty line. A line is answered when it comes, so this works in a pipe that
-    waits for answers. What is not given of the search is as the bundle has it.
+    Text is UTF-8; what is read may be compressed by gzip. An empty line gives an empty line. A line is answered when
+    it comes, so this works in a pipe that waits for answers. What is not given of the search is as the bundle has it.
 
     From `--input FILE` to `--output FILE`, the same command goes on where a killed one was. Each core decodes a batch
     of its own. `--ray` takes the cluster of RAY_ADDRESS or one that runs on this machine, or else starts one here.
 
-    By default there is nothing but text. `--scores` and `--token-scores` put fields before it, with a tab after
-    each; the scores of tokens have spaces between them. With `--n-best` above 1 each hypothesis has a line of its
-    own, which begins with the number of its input line, counted from 1, and a tab, unless `--mbr` chooses one.
+    By default there is nothing but text. A line end in an output is written as Python writes it, `\n` or `\u2028`;
+    all else stays as it is. `--scores` and `--token-scores` put fields before the text, with a tab after each; the
+    scores of tokens have spaces between them, and the text may have tabs of its own. With `--n-best` above 1 each
+    hypothesis has a line of its own, which begins with the number of its input line, counted from 1, and a tab, unless
+    `--mbr` chooses one.
 
     ```
     keras-s2s generate saved_models/dates < in.txt > out.txt
@@ -89,7 +92,7 @@ def generate(
     search.check("generate")
     from keras_s2s.runtime import Generator
 
-    _check_inputs((input, prefix), output)
+    _check_files((input, prefix), output)
     options = search.of_generator() | {"strict": strict}
     window = max(WINDOW, 4 * (search.batch_size or 0))
     work = Work(bundle, precision, options, Form(search, scores, token_scores), input, prefix, window)
@@ -103,9 +106,12 @@ def generate(
     shown = output != STANDARD or not sys.stdout.isatty()
     with _output(output, work, fresh) as sink, lines_done(total, sink.lines, shown) as done:
         parts = on_ray.done(work, sink.lines, threads) if ray else work.done_here(generator, sink.lines)
-        for lines, text in parts:
-            sink.write(text, lines)
-            done(lines)
+        for part in parts:
+            sink.write(*part)
+            done(part.lines)
+        tally = sink.tally
+    tally.warn_of_limits()
+    tally.warn_of_line_ends()
 
 
 class _Stream:
@@ -114,19 +120,21 @@ class _Stream:
     lines = 0
 
     def __init__(self, file: BinaryIO) -> None:
-        self._file = file
+        self._file, self.tally = file, Tally()
 
-    def write(self, text: bytes, lines: int) -> None:
+    def write(self, text: bytes, lines: int, tally: Tally) -> None:
         self._file.write(text)
         self._file.flush()
+        self.tally += tally
 
 
-def _check_inputs(paths: Iterable[Path | None], output: Path) -> None:
+def _check_files(paths: Iterable[Path | None], output: Path) -> None:
+    check_plain(output)
     for path in paths:
         if path is None or path == STANDARD:
             continue
         if path.is_file() or not path.exists():  # Who opens a pipe has to read it.
-            open_file(path, "rb").close()
+            open_to_read(path).close()
         if output != STANDARD and output.exists() and output.samefile(path):
             raise UserError(f"{output}: is an input, too; write to another file")
 
@@ -143,5 +151,5 @@ def _output(path: Path, work: Work, fresh: bool) -> Iterator[_Stream | Unfinishe
         return
     if is_kept:
         check_finished(path, fresh)
-    with open_file(path, "wb") as stream:
+    with open_to_write(path, "wb") as stream:
         yield _Stream(stream)

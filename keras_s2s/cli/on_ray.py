@@ -6,16 +6,20 @@ import itertools
 import logging
 import os
 import pickle
+import shutil
 import socket
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from keras_s2s.cli.files import content, open_file, utf8_lines
+from keras_s2s.cli.files import content, open_to_read, utf8_lines
+from keras_s2s.cli.output_form import Part
 from keras_s2s.cli.packages import needed_packages
 from keras_s2s.cli.work import Work, more_prefixes
 from keras_s2s.errors import UserError
+from keras_s2s.text.files import unpacked
 
 logger = logging.getLogger(__name__)
 
@@ -52,8 +56,8 @@ def _check_address(address: str) -> None:
         ) from None
 
 
-def done(work: Work, before: int, cores: int | None) -> Iterator[tuple[int, bytes]]:
-    """Does the work on the cluster; results are those of `Work.done_here`.
+def done(work: Work, before: int, cores: int | None) -> Iterator[Part]:
+    """Does the work on the cluster; results are those of `Work.done_here`, many at once.
 
     Args:
         work: its input is read here, its bundle on every node.
@@ -63,35 +67,36 @@ def done(work: Work, before: int, cores: int | None) -> Iterator[tuple[int, byte
     Raises:
         UserError: as `Work.done_here`, or a node finds no bundle.
     """
-    parts = list(itertools.islice(_parts(work), before // work.window, None))
-    for result in _results(work, parts, cores):
-        for warning in result.warnings:
-            logger.warning(warning)
-        yield len(result.texts), b"".join(result.texts)
-        if result.error is not None:
-            raise UserError(result.error)
+    with _seekable(work.input) as lines, _seekable(work.prefix) as begins:
+        windows = list(itertools.islice(_windows(work.window, lines, begins), before // work.window, None))
+        for result in _results(work, windows, cores):
+            for warning in result.warnings:
+                logger.warning(warning)
+            yield from result.parts
+            if result.error is not None:
+                raise UserError(result.error)
     if work.prefix is not None and work.content is not None and content(work.prefix).lines > work.content.lines:
         raise more_prefixes(work.prefix)
 
 
-def _results(work: Work, parts: list[dict[str, int]], cores: int | None) -> Iterator["_Result"]:
-    """What becomes of each part, in order."""
+def _results(work: Work, windows: list[dict[str, Any]], cores: int | None) -> Iterator["_Result"]:
+    """What becomes of each window, in order."""
     import ray
 
-    if not parts:
+    if not windows:
         return
     context = ray.data.DataContext.get_current()
     context.execution_options.preserve_order = True
     context.enable_progress_bars = False
     work = replace(work, bundle=work.bundle.absolute())
-    # A part says where lines stand. They are read on this node, which alone need have the input.
+    # A window says where lines stand. They are read on this node, which alone need have the input.
     here = {"ray.io/node-id": ray.get_runtime_context().get_node_id()}
-    workers = ray.data.ActorPoolStrategy(size=min(cores or int(ray.cluster_resources()["CPU"]), len(parts)))
+    workers = ray.data.ActorPoolStrategy(size=min(cores or int(ray.cluster_resources()["CPU"]), len(windows)))
     read: Any = _read
     decode: Any = _Decoder
     found = (
-        ray.data.from_items(parts, override_num_blocks=len(parts))
-        .map(read, fn_args=[work], num_cpus=0, label_selector=here, compute=ray.data.TaskPoolStrategy(size=2))
+        ray.data.from_items(windows, override_num_blocks=len(windows))
+        .map(read, num_cpus=0, label_selector=here, compute=ray.data.TaskPoolStrategy(size=2))
         .map(decode, fn_constructor_args=[work], num_cpus=1, compute=workers)
     )
     for row in found.iter_rows():
@@ -100,67 +105,84 @@ def _results(work: Work, parts: list[dict[str, int]], cores: int | None) -> Iter
 
 @dataclass
 class _Result:
-    """What became of a part: the output of each line, and why there are not more of them."""
+    """What became of a window: the output of each line, and why there are not more of them."""
 
-    texts: list[bytes] = field(default_factory=list)
+    parts: list[Part] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     error: str | None = None
 
 
 class _Decoder:
-    """What runs on each core: a part in, its `_Result` out."""
+    """What runs on each core: a window in, its `_Result` out."""
 
     def __init__(self, work: Work) -> None:
         self._work = work
         self._generator: Any = None
 
-    def __call__(self, part: dict[str, Any]) -> dict[str, Any]:
+    def __call__(self, window: dict[str, Any]) -> dict[str, Any]:
         result = _Result()
         with _warnings_to(result.warnings):
             try:
-                for text in self._texts(part):
-                    result.texts.append(text)
+                for part in self._parts(window):
+                    result.parts.append(part)
             except UserError as error:
                 result.error = str(error)
         return {"result": pickle.dumps(result)}
 
-    def _texts(self, part: dict[str, Any]) -> Iterator[bytes]:
+    def _parts(self, window: dict[str, Any]) -> Iterator[Part]:
         from keras_s2s.runtime import Generator
 
-        work, first = self._work, part["first"]
+        work, first = self._work, window["first"]
         if self._generator is None:
             self._generator = Generator.load(work.bundle, work.precision, threads=1)
-        lines = utf8_lines(io.BytesIO(part["lines"]), str(work.input), first)
-        begins = None if work.prefix is None else utf8_lines(io.BytesIO(part["begins"]), str(work.prefix), first)
-        return work.texts(self._generator, lines, begins, first, full=True)
+        lines = utf8_lines(io.BytesIO(window["lines"]), str(work.input), first)
+        begins = None if work.prefix is None else utf8_lines(io.BytesIO(window["begins"]), str(work.prefix), first)
+        return work.parts(self._generator, lines, begins, first, full=True)
 
 
-def _parts(work: Work) -> Iterator[dict[str, int]]:
-    """Of each window of the input the number of its first line, and where it and its prefixes stand in their files."""
-    begins = iter(()) if work.prefix is None else _windows(work.prefix, work.window)
-    for number, (start, size) in enumerate(_windows(work.input, work.window)):
-        begin, begin_size = next(begins, (0, 0))
-        first = 1 + number * work.window
-        yield {"first": first, "start": start, "size": size, "begin": begin, "begin_size": begin_size}
+@contextlib.contextmanager
+def _seekable(path: Path | None) -> Iterator[Path | None]:
+    """A file that can be read from any place on: of a compressed one a copy, while the block lasts."""
+    if path is None:
+        yield None
+        return
+    with unpacked(open_to_read(path), str(path)) as file:
+        if isinstance(file, io.BufferedReader):
+            yield path.absolute()
+            return
+        with tempfile.NamedTemporaryFile(prefix="keras-s2s-") as copy:
+            shutil.copyfileobj(file, copy)
+            copy.flush()
+            yield Path(copy.name)
 
 
-def _windows(path: Path, lines: int) -> Iterator[tuple[int, int]]:
-    """Start and size, in bytes, of so many lines of a file after the other."""
+def _windows(size: int, lines: Path | None, begins: Path | None) -> Iterator[dict[str, Any]]:
+    """Of each window the number of its first line, and where it and its prefixes stand in their files."""
+    of_begins = _places(begins, size)
+    for number, place in enumerate(_places(lines, size)):
+        yield {"first": 1 + number * size, "lines": place, "begins": next(of_begins, None)}
+
+
+def _places(path: Path | None, lines: int) -> Iterator[tuple[str, int, int]]:
+    """Of so many lines of a file after the other: its name, and where they start and how many bytes they have."""
+    if path is None:
+        return
     start = 0
-    with open_file(path, "rb") as file:
+    with open_to_read(path) as file:
         while size := sum(map(len, itertools.islice(file, lines))):
-            yield start, size
+            yield str(path), start, size
             start += size
 
 
-def _read(part: dict[str, Any], work: Work) -> dict[str, Any]:
-    """The bytes that a part says where to find."""
-    begins = b"" if work.prefix is None else _bytes(work.prefix, part["begin"], part["begin_size"])
-    return {"first": part["first"], "lines": _bytes(work.input, part["start"], part["size"]), "begins": begins}
+def _read(window: dict[str, Any]) -> dict[str, Any]:
+    """The bytes that a window says where to find."""
+    return {**window, **{name: _bytes(*(window[name] or ("", 0, 0))) for name in ("lines", "begins")}}
 
 
-def _bytes(path: Path, start: int, size: int) -> bytes:
-    with open_file(path, "rb") as file:
+def _bytes(path: str, start: int, size: int) -> bytes:
+    if not size:
+        return b""
+    with open_to_read(Path(path)) as file:
         file.seek(start)
         return file.read(size)
 

@@ -115,7 +115,7 @@ class SearchOptions:
     ] = None
     replace_unknown: Annotated[
         bool,
-        _constraint("Write for an unknown token the part of the source it was looking at.", "--replace-unknown"),
+        _constraint("Write for an unknown token the word of the source it was looking at.", "--replace-unknown"),
     ] = False
     shortlist: Annotated[
         bool | None,

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from keras_s2s.cli.files import open_file
+from keras_s2s.cli.files import open_to_read
 from keras_s2s.cli.options import Debug, Precision
 from keras_s2s.cli.packages import needed_packages
 from keras_s2s.errors import UserError
@@ -97,7 +97,7 @@ def serve(
 def _token(file: Path | None) -> str | None:
     if file is None:
         return os.environ.get(TOKEN) or None
-    with open_file(file, "rb") as opened:
+    with open_to_read(file) as opened:
         token = opened.read().decode("utf-8", "replace").strip()
     if not token:
         raise UserError(f"{file}: empty; write the token into it")

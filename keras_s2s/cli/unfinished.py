@@ -5,10 +5,12 @@ import json
 import os
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import astuple
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
-from keras_s2s.cli.files import open_file
+from keras_s2s.cli.files import open_to_write
+from keras_s2s.cli.output_form import Tally
 from keras_s2s.errors import UserError
 
 try:
@@ -23,10 +25,22 @@ _WAYS_OUT = "repeat that command to go on, or begin anew with --fresh"
 
 
 class Mark(NamedTuple):
-    """Up to where an output is whole: lines of the input, and bytes of the output."""
+    """Up to where an output is whole: lines of the input, bytes of the output, and what there is to say of it."""
 
-    lines: int
-    size: int
+    lines: int = 0
+    size: int = 0
+    tally: Tally = Tally()
+
+    def __bytes__(self) -> bytes:
+        return b"%d %d" % (self.lines, self.size) + b"".join(b" %d" % count for count in astuple(self.tally))
+
+    @classmethod
+    def read(cls, line: bytes) -> "Mark | None":
+        """What was written as a line; None if it is something else."""
+        if not re.fullmatch(rb"\d+( \d+){%d}" % (1 + len(astuple(Tally()))), line):
+            return None
+        lines, size, *counts = map(int, line.split())
+        return cls(lines, size, Tally(*counts))
 
 
 class Unfinished:
@@ -34,16 +48,17 @@ class Unfinished:
 
     Attributes:
         lines: of the input, whose output is written.
+        tally: of all outputs that are written.
     """
 
     def __init__(self, output: BinaryIO, journal: BinaryIO, mark: Mark, every: int) -> None:
-        self.lines, self._size = mark
+        self.lines, self._size, self.tally = mark
         self._output, self._journal, self._every = output, journal, every
 
-    def write(self, text: bytes, lines: int) -> None:
+    def write(self, text: bytes, lines: int, tally: Tally) -> None:
         """Writes the output of the next lines."""
         self._output.write(text)
-        self.lines, self._size = self.lines + lines, self._size + len(text)
+        self.lines, self._size, self.tally = self.lines + lines, self._size + len(text), self.tally + tally
         if self.lines % self._every == 0:
             self._mark()
 
@@ -51,7 +66,7 @@ class Unfinished:
         # The output first: a mark says that what is before it is there, though the machine stops.
         self._output.flush()
         os.fsync(self._output.fileno())
-        self._journal.write(b"%d %d\n" % (self.lines, self._size))
+        self._journal.write(bytes(Mark(self.lines, self._size, self.tally)) + b"\n")
         self._journal.flush()
 
 
@@ -74,7 +89,7 @@ def unfinished(path: Path, made_of: MadeOf, every: int, fresh: bool) -> Iterator
             a file cannot be written.
     """
     place = journal_of(path)
-    with open_file(path, "ab") as output, open_file(place, "a+b") as journal:
+    with open_to_write(path, "ab") as output, open_to_write(place, "a+b") as journal:
         _lock(journal, path)
         mark = None if fresh else _last_mark(journal, path, made_of)
         if mark is None:
@@ -82,7 +97,7 @@ def unfinished(path: Path, made_of: MadeOf, every: int, fresh: bool) -> Iterator
             journal.write(json.dumps(made_of).encode() + b"\n")
             journal.flush()
             os.fsync(journal.fileno())
-            mark = Mark(0, 0)
+            mark = Mark()
         elif os.fstat(output.fileno()).st_size < mark.size:
             raise UserError(f"{path}: unfinished, and shorter than it was; --fresh begins anew")
         output.truncate(mark.size)
@@ -134,11 +149,11 @@ def _last_mark(journal: BinaryIO, path: Path, made_of: MadeOf) -> Mark | None:
         return None
     if differing := _differing(head, made_of):
         raise UserError(f"{path}: unfinished, and begun with {differing}; {_WAYS_OUT}")
-    mark, end = Mark(0, 0), len(head) + 1
+    mark, end = Mark(), len(head) + 1
     for line in rest[:-1]:
-        if not re.fullmatch(rb"\d+ \d+", line):
+        if (next_mark := Mark.read(line)) is None:
             break
-        mark, end = Mark(*map(int, line.split())), end + len(line) + 1
+        mark, end = next_mark, end + len(line) + 1
     journal.truncate(end)
     return mark
 

@@ -6,12 +6,13 @@ import itertools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any
 
 from keras_s2s.bundle import MANIFEST
-from keras_s2s.cli.files import Content, content, open_file, utf8_lines
-from keras_s2s.cli.output_form import Form
+from keras_s2s.cli.files import Content, content, text_lines, utf8_lines
+from keras_s2s.cli.output_form import Form, Part
 from keras_s2s.errors import UserError
+from keras_s2s.text.files import lines_of
 
 if TYPE_CHECKING:
     from keras_s2s.runtime import Generator
@@ -79,7 +80,7 @@ class Work:
             **{f"--{name.replace('_', '-')}": value for name, value in given.items()},
         }
 
-    def done_here(self, generator: "Generator", before: int) -> Iterator[tuple[int, bytes]]:
+    def done_here(self, generator: "Generator", before: int) -> Iterator[Part]:
         """Does it on this machine.
 
         Args:
@@ -87,25 +88,22 @@ class Work:
             before: how many lines are done.
 
         Returns:
-            One part of the output after the other: of how many lines it is, and its text.
+            The part of the output of each line.
 
         Raises:
-            UserError: as a stream of the generator, or a line is not UTF-8, or there are other numbers of lines and
-                of prefixes; after what comes before it.
+            UserError: as `parts`, or a line is not UTF-8, a gzip file is damaged, or there are other numbers of lines
+                and of prefixes; after what comes before it.
         """
-        name = "standard input" if self.input == STANDARD else str(self.input)
-        lines = itertools.islice(utf8_lines(_opened(self.input), name), before, None)
-        begins = None if self.prefix is None else utf8_lines(open_file(self.prefix, "rb"), str(self.prefix))
-        rest = None if begins is None else itertools.islice(begins, before, None)
-        for text in self.texts(generator, lines, rest, before + 1, self.reads_file):
-            yield 1, text
+        lines = itertools.islice(_lines(self.input), before, None)
+        rest = None if self.prefix is None else itertools.islice(_lines(self.prefix), before, None)
+        yield from self.parts(generator, lines, rest, before + 1, self.reads_file)
         if rest is not None and next(rest, None) is not None:
             raise more_prefixes(self.prefix)
 
-    def texts(
+    def parts(
         self, generator: "Generator", lines: Iterator[str], begins: Iterator[str] | None, first: int, full: bool
-    ) -> Iterator[bytes]:
-        """The output of each line.
+    ) -> Iterator[Part]:
+        """The part of the output of each line.
 
         Args:
             generator: of the bundle.
@@ -115,12 +113,21 @@ class Work:
             full: of a generator's stream.
 
         Raises:
-            UserError: as a stream of the generator.
+            UserError: as a stream of the generator, or a prefix that outputs cannot begin with.
         """
-        prefix = None if begins is None else (begin.rstrip("\r\n") for begin in begins)
+        prefix = None if begins is None else self._prefixes(generator, begins, first)
         found = generator.stream(lines, window=self.window, full=full, first=first, prefix=prefix, **self.options)
         for number, hypotheses in enumerate(found, first):
-            yield self.form.text(number, hypotheses)
+            yield self.form.part(number, hypotheses)
+
+    def _prefixes(self, generator: "Generator", lines: Iterator[str], first: int) -> Iterator[str]:
+        for number, line in enumerate(lines, first):
+            prefix = line.rstrip("\r\n")
+            try:
+                generator.check_prefix(prefix)
+            except UserError as error:
+                raise UserError(f"{self.prefix}: line {number}: {error}") from None
+            yield prefix
 
 
 def more_prefixes(path: Path | None) -> UserError:
@@ -128,6 +135,9 @@ def more_prefixes(path: Path | None) -> UserError:
     return UserError(f"{path}: has more lines than the input; give one for each, an empty one for nothing")
 
 
-def _opened(path: Path) -> BinaryIO:
+def _lines(path: Path) -> Iterator[str]:
+    if path != STANDARD:
+        return text_lines(path)
     # Not sys.stdin.buffer: Python aborts if it ends while a thread reads from that.
-    return open(0, "rb", closefd=False) if path == STANDARD else open_file(path, "rb")
+    name = "standard input"
+    return utf8_lines(lines_of(open(0, "rb", closefd=False), name), name)

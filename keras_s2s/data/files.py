@@ -2,12 +2,11 @@
 
 import codecs
 import glob
-import gzip
 import os
-import zlib
 from pathlib import Path
 
 from keras_s2s.errors import UserError
+from keras_s2s.text.files import unpacked
 
 Location = str | os.PathLike[str]
 
@@ -27,7 +26,7 @@ def matching(pattern: Location) -> list[Path]:
 
 
 def read_lines(path: Location) -> list[str]:
-    r"""Reads the lines of a UTF-8 file, or of a gzip file by the suffix `.gz`.
+    r"""Reads the lines of a UTF-8 file, plain or compressed by gzip.
 
     Only \n and \r\n end a line: other characters that Unicode calls line ends are text.
 
@@ -64,12 +63,7 @@ def read_text(path: Location, where: str | None = None) -> str:
 
 def _read(path: Path, where: str) -> bytes:
     try:
-        content = path.read_bytes()
+        with unpacked(path.open("rb"), str(path), where) as file:
+            return file.read()
     except OSError as error:
         raise UserError(f"{where}: cannot be read: {error.strerror}; check the name") from None
-    if path.suffix != ".gz":
-        return content
-    try:
-        return gzip.decompress(content)
-    except (EOFError, gzip.BadGzipFile, zlib.error):
-        raise UserError(f"{where}: not a gzip file, or cut short; compress it again") from None

@@ -14,6 +14,7 @@ def no_results(strategy: Strategy, sentences: Tensor) -> Hypotheses:
         ops.zeros(shape, dtype="int32"),
         ops.zeros(shape, dtype="float32"),
         ops.zeros((*shape, 0), dtype="float32"),
+        ops.zeros(shape, dtype="bool"),
     )
 
 

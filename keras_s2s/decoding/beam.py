@@ -86,6 +86,7 @@ class BeamSearch:
             "finished_token_scores": ops.zeros((*shape, 1), dtype="float32"),
             "finished_lengths": ops.zeros(shape, dtype="int32"),
             "finished_scores": ops.full(shape, _IMPOSSIBLE, dtype="float32"),
+            "finished_cut": ops.zeros(shape, dtype="bool"),
         }
 
     def choose(self, search: Search, following: NextScores) -> Choice:
@@ -111,9 +112,12 @@ class BeamSearch:
         Returns:
             The K continuations that stay open, (B, K) each, which sentences are done, and the carry.
         """
-        found = self._candidates(beam, following, handicap)
+        at_limit = beam.length >= beam.limit
+        free, forced = self._candidates(beam, following, handicap), self._ends(beam, following)
+        found = Candidates(*(ops.where(at_limit[:, None], x, y) for x, y in zip(forced, free, strict=True)))
         ends = found.tokens == EOS
-        finished = self._finish(beam, following, found, ends)
+        is_cut = ops.logical_and(at_limit[:, None], ops.logical_not(self._would_end(free, found)))
+        finished = self._finish(beam, following, found, ends, is_cut)
         # The first K that do not end, in their order.
         place = ops.arange(2 * self.size)[None, :]
         _, order = ops.top_k(-ops.where(ends, place + 2 * self.size, place), self.size)
@@ -123,18 +127,13 @@ class BeamSearch:
         return kept, self._done(beam, carry), carry
 
     def _candidates(self, beam: Beam, following: NextScores, handicap: Tensor | None) -> Candidates:
+        """The best continuations of hypotheses that are below their limit."""
         sentences = ops.shape(beam.limit)[0]
         ranked = following.scores if handicap is None else following.scores - handicap
         # The 2K best of a row suffice, and normalising after that spares a pass over V.
         width = ops.minimum(2 * self.size, ops.shape(ranked)[1])
         best, tokens = top_k(ranked, width)  # (R, W)
         scores = best if handicap is None else select(following.scores, tokens)
-        sentence = ops.arange(ops.shape(best)[0]) // self.size
-        at_limit = ops.take(beam.length >= beam.limit, sentence)[:, None]  # (R, 1)
-        only_end = ops.where(ops.arange(width)[None, :] == 0, following.end[:, None], _IMPOSSIBLE)
-        scores, best = ops.where(at_limit, only_end, scores), ops.where(at_limit, only_end, best)
-        tokens = ops.where(at_limit, EOS, tokens)
-
         before = ops.reshape(beam.carry["scores"], (-1, 1))
         total, index = ops.top_k(
             _of_sentence(before + (best - following.log_normalizer[:, None]), sentences), 2 * self.size
@@ -146,7 +145,26 @@ class BeamSearch:
             total = select(beam.carry["scores"], parents) + gains
         return Candidates(total, gains, parents, select(_of_sentence(tokens, sentences), index))
 
-    def _finish(self, beam: Beam, following: NextScores, found: Candidates, ends: Tensor) -> Carry:
+    def _ends(self, beam: Beam, following: NextScores) -> Candidates:
+        """All K hypotheses, ended; behind them K that are impossible."""
+        gains = _of_sentence((following.end - following.log_normalizer)[:, None], ops.shape(beam.limit)[0])
+        total, order = ops.top_k(beam.carry["scores"] + gains, self.size)
+        order = ops.cast(order, "int32")
+        none = ops.zeros_like(order)
+        scores = ops.concatenate([total, ops.cast(none, "float32") + _IMPOSSIBLE], axis=1)
+        gains = ops.concatenate([select(gains, order), ops.cast(none, "float32")], axis=1)
+        parents = ops.concatenate([order, none], axis=1)
+        return Candidates(scores, gains, parents, ops.zeros_like(parents) + EOS)
+
+    def _would_end(self, free: Candidates, forced: Candidates) -> Tensor:
+        """Whether the search would have ended the first K of `forced` without a limit: (B, K)."""
+        first = [x[:, : self.size] for x in free]
+        scores, _, parents, tokens = first
+        ends = ops.logical_and(tokens == EOS, scores > _IMPOSSIBLE)
+        same = ops.equal(forced.parents[:, : self.size, None], parents[:, None, :])  # (B, K, K)
+        return ops.any(ops.logical_and(same, ends[:, None, :]), axis=2)
+
+    def _finish(self, beam: Beam, following: NextScores, found: Candidates, ends: Tensor, is_cut: Tensor) -> Carry:
         """Merges candidates that end into the K best finished hypotheses."""
         carry, size = beam.carry, self.size
         scores, parents = found.scores[:, :size], found.parents[:, :size]
@@ -164,7 +182,10 @@ class BeamSearch:
         new["tokens"] = ops.concatenate([new["tokens"], ops.zeros_like(parents[:, :, None])], axis=2)
         new["token_scores"] = ops.concatenate([new["token_scores"], gains], axis=2)
         lengths = ops.zeros_like(parents) + beam.length[:, None]
-        merged = {"lengths": ops.concatenate([carry["finished_lengths"], lengths], axis=1)}
+        merged = {
+            "lengths": ops.concatenate([carry["finished_lengths"], lengths], axis=1),
+            "cut": ops.concatenate([carry["finished_cut"], is_cut], axis=1),
+        }
         for name, value in new.items():
             old = ops.pad(carry[f"finished_{name}"], ((0, 0), (0, 0), (0, 1)))
             merged[name] = ops.concatenate([old, value], axis=1)
@@ -193,10 +214,10 @@ class BeamSearch:
 
 def best_finished(carry: Carry, n_best: int | Tensor) -> Hypotheses:
     """The first N of the finished hypotheses, which are in order."""
-    tokens, lengths, scores, token_scores = (
-        carry[f"finished_{name}"][:, :n_best] for name in ("tokens", "lengths", "scores", "token_scores")
+    tokens, lengths, scores, token_scores, cut = (
+        carry[f"finished_{name}"][:, :n_best] for name in ("tokens", "lengths", "scores", "token_scores", "cut")
     )
-    return Hypotheses(tokens[:, :, 1:], lengths, scores, token_scores[:, :, 1:])
+    return Hypotheses(tokens[:, :, 1:], lengths, scores, token_scores[:, :, 1:], ops.logical_not(cut))
 
 
 def split_rows(values: Tensor, sentences: Tensor, size: Tensor) -> Tensor:

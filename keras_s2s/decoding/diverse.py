@@ -10,7 +10,7 @@ from keras_s2s.decoding.search import EOS, Carry, Choice, Hypotheses, NextScores
 from keras_s2s.decoding.step import State, repeat_rows
 from keras_s2s.layers.fused import select
 
-_FIELDS = ("scores", "lengths", "tokens", "token_scores")
+_FIELDS = ("scores", "lengths", "tokens", "token_scores", "cut")
 
 
 @dataclass(frozen=True)

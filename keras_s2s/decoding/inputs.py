@@ -34,6 +34,7 @@ INPUTS: Mapping[str, Mapping[str, tf.TensorSpec]] = {
 FEATURES: Mapping[str, Mapping[str, tf.TensorSpec]] = {
     "constrained": {
         "prefix": IDS,
+        "begins_word": tf.TensorSpec((None,), tf.bool),
         "suppressed": IDS,
         "min_length": _INT,
         "no_repeat_ngram": _INT,

@@ -137,13 +137,16 @@ class EndIfNothingElse:
 class ForcedPrefix:
     """Makes a sentence begin with given tokens, whatever else is forbidden.
 
-    Their scores are the model's own.
+    Their scores are the model's own. BOS among them stands for any token that begins a word: one that is not forbidden,
+    if there is one.
 
     Args:
         tokens: of each source, (B, P) int32, P at least 1, padded with 0. No longer than the sentence's limit.
+        begins_word: (V,) bool, what BOS stands for; None where it does not occur.
     """
 
     tokens: Tensor
+    begins_word: Tensor | None = None
 
     def __call__(self, scores: Tensor, model: NextScores, search: Search) -> Tensor:
         """See `Processor`."""
@@ -153,7 +156,17 @@ class ForcedPrefix:
         token = ops.sum(ops.where(place, tokens, 0), axis=1)
         is_forced = ops.logical_and(search.length < longest, token != PADDING)
         token, is_forced = _of_rows(token, scores), _of_rows(is_forced, scores)  # (R, 1)
-        return ops.where(is_forced, ops.where(ops.equal(_column(scores), token), model.scores, _FORBIDDEN), scores)
+        forced = ops.where(ops.equal(_column(scores), token), model.scores, _FORBIDDEN)
+        if self.begins_word is not None:
+            forced = ops.where(token == BOS, _only(self.begins_word, scores, model), forced)
+        return ops.where(is_forced, forced, scores)
+
+
+def _only(chosen: Tensor, scores: Tensor, model: NextScores) -> Tensor:
+    """Forbids all tokens but those chosen (V,); if these are all forbidden, none of them is."""
+    allowed = ops.where(chosen[None, :], scores, _FORBIDDEN)
+    nothing = ops.max(allowed, axis=1, keepdims=True) == _FORBIDDEN
+    return ops.where(ops.logical_and(nothing, chosen[None, :]), model.scores, allowed)
 
 
 def _column(scores: Tensor) -> Tensor:

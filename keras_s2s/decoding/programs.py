@@ -174,6 +174,8 @@ def pieces(model: Any, strategy: str, features: Collection[str], given: Options,
         step = shortlist = Shortlist(step, given["shortlist"])
         for name in {"prefix", "suppressed"} & set(given):
             options[name] = shortlist.places_of(given[name])
+        if "begins_word" in given:
+            options["begins_word"] = tf.gather(given["begins_word"], given["shortlist"])
     if "coverage" in features:
         step = Coverage(step)
     processors: tuple[Processor, ...] = (NoPadding(),) if strategy == "sample" else ()
@@ -212,7 +214,7 @@ def _processors(options: Options) -> tuple[Processor, ...]:
         MinimumLength(options["min_length"]),
         NoRepeatNGram(options["no_repeat_ngram"]),
         EndIfNothingElse(),
-        ForcedPrefix(options["prefix"]),
+        ForcedPrefix(options["prefix"], options["begins_word"]),
     )
 
 

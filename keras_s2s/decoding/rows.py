@@ -31,6 +31,7 @@ class IndependentRows:
             "lengths": ops.zeros(shape, dtype="int32"),
             "scores": ops.zeros(shape, dtype="float32"),
             "ended": ops.zeros(shape, dtype="bool"),
+            "cut": ops.zeros(shape, dtype="bool"),
         }
 
     def pick(self, search: Search, following: NextScores) -> Tensor:
@@ -41,31 +42,35 @@ class IndependentRows:
         """The token picked, EOS at the limit, padding after the end."""
         carry, ended = search.carry, self._flat(search.carry["ended"])
         at_limit = self._of_rows(search.length >= search.limit, search)
-        token = ops.where(at_limit, EOS, self.pick(search, following))
+        picked = self.pick(search, following)
+        token = ops.where(at_limit, EOS, picked)
         score = ops.squeeze(select(following.scores, token[:, None]), axis=1)
         score = ops.where(at_limit, following.end, score) - following.log_normalizer
         score = ops.where(ended, 0.0, score)
         goes_on = ops.logical_and(ops.logical_not(ended), token != EOS)
+        is_cut = ops.logical_and(at_limit, ops.logical_and(ops.logical_not(ended), picked != EOS))
         is_longer = self._by_sentence(goes_on, search)
         after = {
             "lengths": carry["lengths"] + ops.cast(is_longer, "int32"),
             "scores": carry["scores"] + self._by_sentence(score, search),
             "ended": ops.logical_not(is_longer),
+            "cut": ops.logical_or(carry["cut"], self._by_sentence(is_cut, search)),
         }
         done = after["ended"] if self._is_one() else ops.all(after["ended"], axis=1)
         return Choice(ops.where(goes_on, token, PADDING), score, None, done, after)
 
     def finish(self, search: Search) -> Hypotheses:
         """All rows of a sentence, best first."""
-        lengths = search.carry["lengths"]
+        lengths, finished = search.carry["lengths"], ops.logical_not(search.carry["cut"])
         scores = self.scorer(search.carry["scores"], lengths + 1)
         tokens, token_scores = (
             self._by_sentence(search.history[name][:, 1:], search) for name in ("tokens", "token_scores")
         )
         if self._is_one():
-            return Hypotheses(*(x[:, None] for x in (tokens, lengths, scores, token_scores)))
+            return Hypotheses(*(x[:, None] for x in (tokens, lengths, scores, token_scores, finished)))
         scores, order = ops.top_k(scores, self.n_best)
-        return Hypotheses(select(tokens, order), select(lengths, order), scores, select(token_scores, order))
+        tokens, lengths, token_scores, finished = (select(x, order) for x in (tokens, lengths, token_scores, finished))
+        return Hypotheses(tokens, lengths, scores, token_scores, finished)
 
     def _is_one(self) -> bool:
         """Whether rows are sentences."""

@@ -49,12 +49,14 @@ class Hypotheses(NamedTuple):
         lengths: (B, N).
         scores: (B, N), of the scorer; -inf where there are fewer than N.
         token_scores: (B, N, T), the log-probability of each token and, after the last one, of EOS.
+        finished: (B, N), whether the search ended it by itself; one that was cut at its limit is not finished.
     """
 
     tokens: Tensor
     lengths: Tensor
     scores: Tensor
     token_scores: Tensor
+    finished: Tensor
 
 
 class Choice(NamedTuple):

@@ -37,8 +37,9 @@ from keras_s2s.export.request import Lexicon, Request, check_request, default_gr
 from keras_s2s.export.standard import OPERATORS, OperatorSet, only_in_onnxruntime
 from keras_s2s.export.verify import BATCH, Comparing, Quality, verify, verify_numbers, verify_steps, verify_texts
 from keras_s2s.models import describe
-from keras_s2s.runtime.feeds import Sentence, source_rows, suppressed_ids
+from keras_s2s.runtime.feeds import Sentence, source_rows
 from keras_s2s.runtime.graph import Candidate
+from keras_s2s.runtime.prefixes import suppressed_ids
 from keras_s2s.text import Tokenizer
 from keras_s2s.text.tokenizer import EOS
 
@@ -197,6 +198,7 @@ def export_bundle(
             "model": _configuration(model),
             "parts": _parts(model),
             "diverse_groups": groups,
+            "new_word_prefixes": True,
             "metrics": {"split": split, **{m.form: m.metrics for m in measured}},
             "verification": {"comparisons": comparisons},
             "versions": versions,

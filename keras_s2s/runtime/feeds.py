@@ -6,8 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from keras_s2s.bundle import Decoding
+from keras_s2s.runtime.prefixes import suppressed_ids
 from keras_s2s.text.padding import pad
-from keras_s2s.text.tokenizer import EOS, Tokenizer
+from keras_s2s.text.tokenizer import EOS, UNKNOWN, Tokenizer
 
 _KINDS = {bool: "bool", int: "int32", float: "float32"}
 
@@ -19,7 +20,7 @@ class Sentence:
     Attributes:
         ids: with EOS.
         number: which of the sources it is, so that sampling does not depend on batches.
-        prefix: target ids that the output begins with.
+        prefix: target ids that the output begins with; see `runtime.prefixes.prefix_ids`.
         limit: the most tokens that may come out of a search a step at a time; None leaves it to the options, as
             whole searches do.
     """
@@ -45,14 +46,10 @@ def length_limit(source_length: int, decoding: Decoding) -> int:
     return max(int(np.floor(factor)) + decoding.max_length_extra, 0)
 
 
-def suppressed_ids(target: Tokenizer, decoding: Decoding) -> list[list[int]]:
-    """The sequences of ids that must not be written."""
-    return [ids for ids in target.encode(list(decoding.suppress)) if ids]
-
-
 def default_feeds(target: Tokenizer, decoding: Decoding) -> Mapping[str, np.ndarray]:
     """What `feeds` gives of the options of a bundle, beside a sentence of nothing but EOS."""
-    return feeds([Sentence([EOS])], decoding, target.vocabulary_size, suppressed_ids(target, decoding))
+    suppressed = suppressed_ids(target, decoding)
+    return feeds([Sentence([EOS])], decoding, target.vocabulary_size, suppressed, begins_word=target.begins_word)
 
 
 def feeds(
@@ -61,6 +58,7 @@ def feeds(
     vocabulary: int,
     suppressed: Sequence[Sequence[int]] = (),
     shortlist: np.ndarray | None = None,
+    begins_word: np.ndarray | None = None,
 ) -> Mapping[str, np.ndarray]:
     """All inputs that a searching graph may have.
 
@@ -70,10 +68,12 @@ def feeds(
         vocabulary: V, target ids that there are.
         suppressed: sequences of target ids that must not be written.
         shortlist: the only target ids that may be written, sorted, 0 to 3 first; all if None.
+        begins_word: (V,) bool, the target ids that `NEW_WORD` in a prefix stands for; all pieces if None.
     """
     return {
         "source_ids": pad([sentence.ids for sentence in sentences]),
         **{name: np.array(x, _KINDS[type(x)]) for name, x in decoding if type(x) in _KINDS},
+        "begins_word": np.arange(vocabulary) > UNKNOWN if begins_word is None else begins_word,
         "prefix": _matrix([sentence.prefix for sentence in sentences]),
         "suppressed": _matrix([ids[::-1] for ids in suppressed] or [()])[:, ::-1],
         "uniforms": _uniforms(sentences, decoding) if decoding.strategy == "sample" else np.zeros((1, 1, 1), "float32"),

@@ -13,14 +13,16 @@ import numpy as np
 
 from keras_s2s.bundle import Bundle
 from keras_s2s.errors import UserError
-from keras_s2s.runtime.feeds import Sentence, feeds, length_limit, suppressed_ids
+from keras_s2s.runtime.feeds import Sentence, feeds, length_limit
 from keras_s2s.runtime.graph import Candidates, Graph, candidates
 from keras_s2s.runtime.in_order import in_order
 from keras_s2s.runtime.loading import open_bundle
-from keras_s2s.runtime.options import Options, choose_graph, find_graph, options_of
+from keras_s2s.runtime.options import Options, choose_graph, find_graph, is_limited, options_of
+from keras_s2s.runtime.prefixes import check_suppressed, named, prefix_ids, suppressed_ids
 from keras_s2s.runtime.scoring import Scored
 from keras_s2s.runtime.shortlist import ShortlistTable
 from keras_s2s.runtime.targets import Pair, of_targets
+from keras_s2s.runtime.unknown import with_source_words
 from keras_s2s.runtime.windows import windows
 from keras_s2s.runtime.workers import Place, Workers
 from keras_s2s.text.tokenizer import EOS, UNKNOWN, Tokenizer
@@ -39,6 +41,8 @@ class Hypothesis:
         token_scores: the log-probability of each token and of EOS; empty where a search has none.
         alignment: where the model looked as it wrote each token and EOS, (T+1, S), if that was asked for; S counts
             the source's EOS.
+        finished: whether the output ended by itself; False if it was cut at its length limit; None if it has just so
+            many tokens and the bundle, an older one, does not tell.
     """
 
     text: str
@@ -46,6 +50,7 @@ class Hypothesis:
     score: float
     token_scores: tuple[float, ...] = ()
     alignment: np.ndarray | None = field(default=None, compare=False)
+    finished: bool | None = True
 
 
 NOTHING = Hypothesis("", (), 0.0)
@@ -121,7 +126,8 @@ class Generator:
 
         Args:
             texts: the sources.
-            prefix: what the output of each text begins with; "" for nothing.
+            prefix: what the output of each text begins with, exactly; "" for nothing. A space at its end lets a new
+                word follow.
             options: fields of `keras_s2s.bundle.Decoding` and `keras_s2s.runtime.Options`, such as `beam_size`,
                 `n_best`, `strategy`, `suppress`. A missing one, or None, stands for the bundle's default.
 
@@ -129,8 +135,9 @@ class Generator:
             For each text its hypotheses, best first. A blank text has one, which is empty and has score 0.
 
         Raises:
-            UserError: a wrong option, one that no graph of the bundle can do, a prefix that is longer than the
-                output may be, or with `strict` a text that is too long; nothing is generated then.
+            UserError: a wrong option, one that no graph of the bundle can do, a prefix that the target vocabulary
+                cannot write or that is longer than the output may be, or with `strict` a text that is too long;
+                nothing is generated then.
         """
         if isinstance(texts, str):
             raise UserError("texts: expected a list of strings, got one string; put it into a list")
@@ -176,10 +183,12 @@ class Generator:
     def score(self, sources: Sequence[str], targets: Sequence[str], batch_size: int = 32) -> list[Scored]:
         """The log-probability of each target, given its source.
 
+        What the target vocabulary has no piece for is scored as the unknown token, with a warning.
+
         Raises:
             UserError: other numbers of sources and targets, or the bundle has no graph "score".
         """
-        return self.score_pairs(self.pairs(sources, targets), batch_size)
+        return self.score_pairs(self._known_pairs(sources, targets), batch_size)
 
     def align(self, sources: Sequence[str], targets: Sequence[str], batch_size: int = 32) -> list[np.ndarray]:
         """Where the model looks as it writes each target: (T+1, S) each, EOS of both sides counted.
@@ -187,7 +196,7 @@ class Generator:
         Raises:
             UserError: other numbers of sources and targets, or the bundle has no graph "align".
         """
-        return of_targets(self._target_graph("align"), self.pairs(sources, targets), batch_size)
+        return of_targets(self._target_graph("align"), self._known_pairs(sources, targets), batch_size)
 
     def source_pieces(self, text: str) -> list[str]:
         """The pieces of a source, EOS's last, as the columns of an alignment have them."""
@@ -205,10 +214,13 @@ class Generator:
             prefixed: whether outputs have to begin with something.
 
         Raises:
-            UserError: a wrong option, or one that no graph of the bundle can do.
+            UserError: a wrong option, one that no graph of the bundle can do, or a text to suppress that the target
+                vocabulary cannot write.
         """
         manifest, where = self.bundle.manifest, str(self.bundle.path)
         options = options_of(manifest.decoding, given)
+        if given.get("suppress"):
+            check_suppressed(self._target, options.suppress)
         if options.replace_unknown or options.alignment:
             find_graph(self.bundle, self.precision, "align")
         graph = choose_graph(manifest, self.precision, options, prefixed, where)
@@ -226,13 +238,15 @@ class Generator:
             first: the number of the first text, in messages and for sampling.
 
         Raises:
-            UserError: a text that is no string, with `strict` one that is too long, or a prefix that is longer than
-                the output may be.
+            UserError: a text or a prefix that is no string, with `strict` a text that is too long, or a prefix that
+                the target vocabulary cannot write or that is longer than the output may be.
         """
-        for number, text in enumerate(texts, first):
-            if not isinstance(text, str):
-                raise UserError(f"text {number}: expected a string, got {type(text).__name__}")
-        encoded, begins = self._source.encode(list(texts)), self._target.encode(list(prefixes))
+        for number, (text, prefix) in enumerate(zip(texts, prefixes, strict=True), first):
+            for what, one in (("", text), ("prefix: ", prefix)):
+                if not isinstance(one, str):
+                    raise UserError(f"text {number}: {what}expected a string, got {type(one).__name__}")
+        encoded = self._source.encode(list(texts))
+        begins = [self._prefix(prefix, number) for number, prefix in enumerate(prefixes, first)]
         # A text of nothing but what the tokenizer drops is blank, too.
         return [
             self._sentence(ids, begin, number, options) if text.strip() and ids else None
@@ -243,16 +257,29 @@ class Generator:
         """The third part of a call: what the plan's graph finds for a batch; all of its sentences begin and end."""
         shortlist = None if self._shortlist is None else self._shortlist.of(batch)
         vocabulary = self.bundle.manifest.tokenizers.target.vocabulary_size
-        inputs = feeds(batch, plan.options, vocabulary, plan.suppressed, shortlist)
-        return candidates(self._graph(plan.graph, place)(inputs, place.stop))
+        inputs = feeds(batch, plan.options, vocabulary, plan.suppressed, shortlist, self._target.begins_word)
+        limits = [length_limit(len(sentence), plan.options) for sentence in batch]
+        found = self._graph(plan.graph, place)(inputs, place.stop)
+        return candidates(found, limits if is_limited(plan.options) else None)
 
     def hypotheses(
         self, text: str, sentence: Sentence, found: Candidates, options: Options, place: Place = _EVERYWHERE
     ) -> list[Hypothesis]:
         """The last part of a call: what was found for a text, as text, with its alignment if that is wanted."""
         texts = self._target.decode([candidate.tokens for candidate in found])
-        hypotheses = [Hypothesis(written, *one) for written, one in zip(texts, found, strict=True)]
+        hypotheses = [
+            Hypothesis(written, one.tokens, one.score, one.token_scores, finished=one.finished)
+            for written, one in zip(texts, found, strict=True)
+        ]
         return self._aligned(text, sentence, hypotheses, options, place)
+
+    def check_prefix(self, prefix: str) -> None:
+        """Looks whether an output can begin with a text.
+
+        Raises:
+            UserError: it cannot; names the text, and the character that is in the way.
+        """
+        prefix_ids(self._target, prefix, self.bundle.manifest.new_word_prefixes)
 
     def pairs(self, sources: Sequence[str], targets: Sequence[str], strict: bool = False) -> list[Pair]:
         """The first part of scoring: sources and targets as ids.
@@ -337,6 +364,26 @@ class Generator:
         found = self.search([one.sentence for one in batch], plan, place)
         return [self.hypotheses(*one, some, plan.options, place) for one, some in zip(batch, found, strict=True)]
 
+    def _prefix(self, prefix: str, number: int) -> list[int]:
+        try:
+            return prefix_ids(self._target, prefix, self.bundle.manifest.new_word_prefixes)
+        except UserError as error:
+            raise UserError(f"text {number}: {error}") from None
+
+    def _known_pairs(self, sources: Sequence[str], targets: Sequence[str]) -> list[Pair]:
+        """Pairs, with a warning of targets that the target vocabulary has no piece for."""
+        pairs = self.pairs(sources, targets)
+        unknown = [number for number, pair in enumerate(pairs) if UNKNOWN in pair.target]
+        if unknown:
+            part = self._target.unwritable(targets[unknown[0]])
+            logger.warning(
+                "%s of %s targets have something that the target vocabulary cannot write, the first, number %s, has "
+                "%s; it is scored as the unknown token",
+                *(f"{number:,}" for number in (len(unknown), len(pairs), unknown[0] + 1)),
+                named(part or ""),
+            )
+        return pairs
+
     def _sentence(self, ids: list[int], prefix: list[int], number: int, options: Options) -> Sentence:
         limit = self.bundle.manifest.limits.max_source_tokens
         length = len(ids) + 1
@@ -356,28 +403,21 @@ class Generator:
     def _aligned(
         self, text: str, sentence: Sentence, hypotheses: list[Hypothesis], options: Options, place: Place
     ) -> list[Hypothesis]:
-        """Hypotheses with their alignments, and with pieces of the source for unknown tokens, if that is wanted."""
+        """Hypotheses with their alignments, and with words of the source for unknown tokens, if that is wanted."""
         unknown = options.replace_unknown and any(UNKNOWN in h.tokens for h in hypotheses)
         if not (options.alignment or unknown):
             return hypotheses
         pairs = [Pair(sentence.ids, [*h.tokens, EOS]) for h in hypotheses]
         looked = of_targets(self._target_graph("align", place), pairs, options.batch_size)
         if unknown:
-            pieces = self._source.encode_pieces(text)[: len(sentence) - 1]
+            pieces = self._source.spans(text)[: len(sentence) - 1]
             hypotheses = [
-                replace(h, text=self._with_replaced(h.tokens, attention, pieces))
+                replace(h, text=with_source_words(self._target, h.tokens, attention, text, pieces))
                 for h, attention in zip(hypotheses, looked, strict=True)
             ]
         if options.alignment:
             hypotheses = [replace(h, alignment=a) for h, a in zip(hypotheses, looked, strict=True)]
         return hypotheses
-
-    def _with_replaced(self, tokens: Sequence[int], attention: np.ndarray, source: Sequence[str]) -> str:
-        pieces = self._target.pieces(tokens)
-        for place, token in enumerate(tokens):
-            if token == UNKNOWN:
-                pieces[place] = source[int(attention[place, : len(source)].argmax())]
-        return self._target.decode_pieces(pieces)
 
     def _target_graph(self, name: str, place: Place = _EVERYWHERE) -> Graph:
         return self._graph(find_graph(self.bundle, self.precision, name), place)

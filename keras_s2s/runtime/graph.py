@@ -14,11 +14,19 @@ Candidates = list["Candidate"]
 
 
 class Candidate(NamedTuple):
-    """A hypothesis before it is text: ids without EOS, score, and log-probabilities of its tokens and of EOS."""
+    """A hypothesis before it is text.
+
+    Attributes:
+        tokens: ids without EOS.
+        score: what ranks it.
+        token_scores: log-probabilities of its tokens and of EOS.
+        finished: whether it ended by itself; False if it was cut at its limit; None if that is not known.
+    """
 
     tokens: tuple[int, ...]
     score: float
     token_scores: tuple[float, ...] = ()
+    finished: bool | None = None
 
 
 class Graph:
@@ -82,28 +90,35 @@ def session_options(threads: int | None = None) -> onnxruntime.SessionOptions:
     return options
 
 
-def candidates(found: Mapping[str, np.ndarray]) -> list[Candidates]:
+def candidates(found: Mapping[str, np.ndarray], limits: Sequence[int] | None = None) -> list[Candidates]:
     """What a search found, as a list for each sentence, best first.
 
     Args:
-        found: `tokens` (B, N, T), `lengths` (B, N), `scores` (B, N), and of some searches `token_scores` (B, N, T).
+        found: `tokens` (B, N, T), `lengths` (B, N), `scores` (B, N), and of some searches `token_scores` (B, N, T) and
+            `finished` (B, N).
+        limits: the most tokens of each sentence; None if there are no such limits. Without `finished`, what is
+            shorter has ended by itself.
 
     Returns:
         The candidates. A beam that found fewer than N fills up with impossible ones, which are left out.
     """
-    names = [name for name in ("tokens", "lengths", "scores", "token_scores") if name in found]
-    return [_of_sentence(*sentence) for sentence in zip(*(found[name] for name in names), strict=True)]
+    longest = [None] * len(found["tokens"]) if limits is None else limits
+    return [_of_sentence({name: x[i] for name, x in found.items()}, limit) for i, limit in enumerate(longest)]
 
 
-def _of_sentence(
-    tokens: np.ndarray, lengths: np.ndarray, scores: np.ndarray, token_scores: Sequence[np.ndarray] | None = None
-) -> Candidates:
+def _of_sentence(found: Mapping[str, np.ndarray], limit: int | None) -> Candidates:
+    scores, marks = found.get("token_scores"), found.get("finished")
     return [
         Candidate(
-            tuple(tokens[n][:length].tolist()),
+            tuple(found["tokens"][n][:length].tolist()),
             float(score),
-            () if token_scores is None else tuple(token_scores[n][: length + 1].tolist()),
+            () if scores is None else tuple(scores[n][: length + 1].tolist()),
+            _ended(int(length), limit) if marks is None else bool(marks[n]),
         )
-        for n, (length, score) in enumerate(zip(lengths, scores, strict=True))
+        for n, (length, score) in enumerate(zip(found["lengths"], found["scores"], strict=True))
         if score != -np.inf
     ]
+
+
+def _ended(length: int, limit: int | None) -> bool | None:
+    return True if limit is None or length < limit else None

@@ -29,7 +29,7 @@ class Options(Decoding):
         batch_size: texts decoded together.
         strict: refuse a text that is too long.
         shortlist: narrow the vocabulary; None does so where the bundle can.
-        replace_unknown: put the source's piece in the place of an unknown token.
+        replace_unknown: put what an unknown token looked at in its place: a word of the source, or a part of it.
         alignment: give the alignment of each hypothesis.
     """
 
@@ -38,6 +38,11 @@ class Options(Decoding):
     shortlist: bool | None = None
     replace_unknown: bool = False
     alignment: bool = False
+
+
+def is_limited(options: Decoding) -> bool:
+    """Whether outputs of the search are cut at a length."""
+    return options.strategy in _RANKED
 
 
 def options_of(defaults: Decoding, given: Mapping[str, Any], verb: str = "generate") -> Options:

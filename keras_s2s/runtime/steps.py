@@ -14,7 +14,7 @@ from keras_s2s.runtime.feeds import Sentence, feeds
 from keras_s2s.runtime.graph import Candidates, Graph, candidates
 from keras_s2s.runtime.loading import open_bundle
 from keras_s2s.text.padding import pad
-from keras_s2s.text.tokenizer import EOS, PADDING
+from keras_s2s.text.tokenizer import EOS, PADDING, Tokenizer
 
 Arrays = Mapping[str, np.ndarray]
 
@@ -73,11 +73,18 @@ class Steps:
         graphs: "start", "advance" and "finish".
         layouts: of each tensor of a batch's state.
         vocabulary: V, of the target.
+        begins_word: as `feeds` takes it.
     """
 
-    def __init__(self, graphs: Mapping[str, Runnable], layouts: Mapping[str, Layout], vocabulary: int) -> None:
+    def __init__(
+        self,
+        graphs: Mapping[str, Runnable],
+        layouts: Mapping[str, Layout],
+        vocabulary: int,
+        begins_word: np.ndarray | None = None,
+    ) -> None:
         self._start, self._advance, self._finish = (graphs[name] for name in ("start", "advance", "finish"))
-        self._layouts, self._vocabulary = layouts, vocabulary
+        self._layouts, self._vocabulary, self._begins_word = layouts, vocabulary, begins_word
         later = {*self._advance.inputs, *self._finish.inputs}
         self._options = [name for name in sorted(later) if name not in layouts]
 
@@ -112,7 +119,10 @@ class Steps:
             raise UserError(f"{bundle.path}: no '{name}'; it has {there}; export the bundle with '{name}'")
         files = bundle.graphs(precision)
         graphs = {part: Graph(bundle.file(files[name].path), threads) for part, name in step_graphs(graph).items()}
-        return cls(graphs, manifest.steps[graph], manifest.tokenizers.target.vocabulary_size)
+        target = manifest.tokenizers.target
+        tokenizer = Tokenizer.load(bundle.file(target.path)) if manifest.new_word_prefixes else None
+        begins_word = None if tokenizer is None else tokenizer.begins_word
+        return cls(graphs, manifest.steps[graph], target.vocabulary_size, begins_word)
 
     def shared(self, decoding: Decoding, suppressed: Sequence[Sequence[int]] = ()) -> tuple[object, ...]:
         """What is the same for all sentences of a batch: those whose options agree in this can be merged."""
@@ -129,7 +139,7 @@ class Steps:
             decoding: options; the steps' strategy stands in the place of the one that it names.
             suppressed: sequences of target ids that must not be written.
         """
-        inputs = feeds(sentences, decoding, self._vocabulary, suppressed)
+        inputs = feeds(sentences, decoding, self._vocabulary, suppressed, begins_word=self._begins_word)
         begun = {**inputs, **self._start(inputs)}
         for place, sentence in enumerate(sentences):
             if sentence.limit is not None:
@@ -160,7 +170,8 @@ class Steps:
         if not len(places):
             return [], places
         state = {name: self._rows(name, batch, places) for name in self._finish.inputs if name in self._layouts}
-        found = candidates(self._finish({**state, **batch.options}))
+        limits = batch.state["limit"][places].tolist()
+        found = candidates(self._finish({**state, **batch.options}), limits)
         return list(zip((batch.sentences[place] for place in places), found, strict=True)), places
 
     def exchange(self, batch: Batch, leaving: Sequence[int] | np.ndarray, coming: Batch | None = None) -> Batch | None:

@@ -122,6 +122,7 @@ def _hypothesis(loaded: Loaded, text: str, one: Hypothesis, asked: Any) -> Hypot
     return HypothesisOut(
         text=one.text,
         score=one.score,
+        finished=one.finished,
         tokens=list(one.tokens) if asked.tokens else None,
         token_scores=list(one.token_scores) if asked.token_scores else None,
         alignment=None

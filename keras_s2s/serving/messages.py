@@ -163,7 +163,7 @@ class Unpacker:
 def packed_hypotheses(found: list[Hypothesis]) -> list[tuple[Any, ...]]:
     """Hypotheses for a report."""
     return [
-        (h.text, h.tokens, h.score, h.token_scores, None if h.alignment is None else h.alignment.tolist())
+        (h.text, h.tokens, h.score, h.token_scores, None if h.alignment is None else h.alignment.tolist(), h.finished)
         for h in found
     ]
 
@@ -171,8 +171,10 @@ def packed_hypotheses(found: list[Hypothesis]) -> list[tuple[Any, ...]]:
 def hypotheses(reported: list[Any]) -> list[Hypothesis]:
     """Hypotheses of a report, as they were."""
     return [
-        Hypothesis(text, tuple(tokens), score, tuple(scores), None if looked is None else np.array(looked, "float32"))
-        for text, tokens, score, scores, looked in reported
+        Hypothesis(
+            text, tuple(tokens), score, tuple(scores), None if looked is None else np.array(looked, "float32"), finished
+        )
+        for text, tokens, score, scores, looked, finished in reported
     ]
 
 

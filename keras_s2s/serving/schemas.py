@@ -68,13 +68,17 @@ class _Generate(Body):
     model: str | None = Field(default=None, description="Needed where the server has several.")
     text: Text | Texts
     prefix: str | list[str] | None = Field(
-        default=None, description="What the output begins with; of several texts one for each, '' for nothing."
+        default=None,
+        description="What the output begins with, exactly; of several texts one for each, '' for nothing. A new word "
+        "follows a space at its end.",
     )
     stream: bool = Field(default=False, description="Answer with server-sent events while tokens are written.")
     tokens: bool = Field(default=False, description="Give the ids of each output.")
     token_scores: bool = Field(default=False, description="Give the log-probability of each token and of the end.")
     alignment: bool = Field(default=False, description="Give where the model looked.")
-    replace_unknown: bool = Field(default=False, description="Write the source's part for an unknown token.")
+    replace_unknown: bool = Field(
+        default=False, description="Write for an unknown token the word of the source that it was looking at."
+    )
     timeout: float | None = Field(default=None, gt=0, allow_inf_nan=False, description="Seconds this may take.")
 
 
@@ -95,6 +99,11 @@ class HypothesisOut(BaseModel):
 
     text: str
     score: float = Field(description="Its log-probability, divided by the length penalty.")
+    finished: bool | None = Field(
+        default=None,
+        description="Whether it ended by itself; false if it was cut at its length limit. An older bundle does not "
+        "tell of outputs that are just so long.",
+    )
     tokens: list[int] | None = None
     token_scores: list[float] | None = None
     alignment: Alignment | None = None

@@ -16,12 +16,17 @@ from keras_s2s.text.sampling import Sampler, has_subwords
 
 PADDING, BOS, EOS, UNKNOWN = 0, 1, 2, 3
 
+SPACE = "▁"
+"""How a piece writes a space."""
+
 # Of RE2, which graphs use: a text of which `str.strip` leaves nothing.
 BLANK = r"[\t-\r\x1c-\x20\x{85}\p{Z}]*"
 
 _SEEDS = 2**64
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
+# Characters that no text has, for Unicode keeps them free.
+_NO_LETTER, _GAP = "\ufdd0", "\ufdd0\ufdd1"
 
 
 class Tokenizer:
@@ -135,13 +140,72 @@ class Tokenizer:
         """Returns the pieces of a text; what is unknown stands there as it was written."""
         return self._processor.encode(well_formed(text), out_type=str)
 
-    def decode_pieces(self, pieces: Sequence[str]) -> str:
-        """Returns the text of pieces; those that are not in the vocabulary stand for themselves."""
-        return self._processor.decode(list(pieces))
+    def spans(self, text: str) -> list[tuple[int, int]]:
+        """Returns where each piece of `encode_pieces` stands in the text: its first place and the one after its last.
+
+        A space belongs to the piece that begins with it. The bytes of a character each have its place; what the
+        normalization puts in has none, and begins where it ends.
+        """
+        _, places = self._processor.normalize(well_formed(text), with_offsets=True)
+        found: list[tuple[int, int]] = []
+        begun, waiting = 0, 0  # Bytes of a character that are still to come.
+        for piece, number in zip(self.encode_pieces(text), self.encode([text])[0], strict=True):
+            if not self._processor.is_byte(number):
+                size = len(piece)
+            elif waiting:
+                size, waiting = 0, waiting - 1
+            else:
+                size, waiting = 1, _further_bytes(piece)
+            end = begun + size
+            found.append((places[begun], places[end]) if size else found[-1])
+            begun = end
+        return found
+
+    def unwritable(self, text: str) -> str | None:
+        """Returns the first part of a text that an output cannot have as it stands there, or None.
+
+        It is a character; of a model of words, a word. Such is what the vocabulary has no piece for, and what the
+        normalization changes or leaves out: another form of a letter, a second space, one at either end.
+        """
+        (ids,) = self.encode([text])
+        if UNKNOWN in ids:
+            begin, end = self.spans(text)[ids.index(UNKNOWN)]
+            return text[begin:end].strip(" ") if self.has_words else text[begin:].lstrip(" ")[0]
+        (written,) = self.decode([ids])
+        if written == text:
+            return None
+        if text.startswith(written):
+            return text[len(written) :].lstrip(" ")[:1] or " "
+        return next((a for a, b in zip(text, written, strict=False) if a != b), text[-1])
+
+    @cached_property
+    def has_words(self) -> bool:
+        """Whether a piece is a word, so that the unknown id stands for one with its space, too."""
+        return self.encode_pieces(_NO_LETTER) == [SPACE + _NO_LETTER]
+
+    @cached_property
+    def begins_word(self) -> np.ndarray:
+        """Which ids write a space, and then something else: (V,) bool. In front of a text the space is left out."""
+        pieces = self.pieces(range(self.vocabulary_size))
+        found = np.array([piece.startswith(SPACE) for piece in pieces])
+        found[UNKNOWN] = self.has_words
+        return found
+
+    def around_unknown(self, ids: Sequence[int]) -> list[str]:
+        """Returns the text before the first unknown id, those between two of them, and that after the last."""
+        kept = [i for i in ids if i not in (PADDING, BOS, EOS)]
+        pieces = [_GAP if i == UNKNOWN else piece for i, piece in zip(kept, self.pieces(kept), strict=True)]
+        return self._processor.decode(pieces).split(_GAP)
 
     def pieces(self, ids: Sequence[int]) -> list[str]:
         """Returns the piece of each id, for looking at: "▁ein", "</s>"."""
         return [self._processor.id_to_piece(int(i)) for i in ids]
+
+
+def _further_bytes(piece: str) -> int:
+    """How many bytes follow that of a piece in the UTF-8 of its character."""
+    first = int(piece[3:5], 16)
+    return sum(first >= lowest for lowest in (0xC0, 0xE0, 0xF0))
 
 
 def well_formed(text: str) -> str:

@@ -1,5 +1,6 @@
 """`generate --ray` on a cluster of two nodes in this machine."""
 
+import gzip
 import os
 import subprocess
 import sys
@@ -84,6 +85,27 @@ def test_results_are_those_without_it(
     here = process("generate", *prefixed)
     compare(here, on_ray(*prefixed))
     assert here.stdout.startswith(b"\n1abc 1\n2abc 2\n")
+
+
+@pytest.mark.slow
+def test_compressed_files_and_what_is_said_at_the_end(
+    many_graphs_bundle: Path, texts: Path, tmp_path: Path, process: Callable, on_ray: Callable
+) -> None:
+    source, prefixes = tmp_path / "in.gz", tmp_path / "prefixes.gz"
+    source.write_bytes(gzip.compress(b"".join(b"a" * (number % 5) + b"\n" for number in range(3000))))
+    prefixes.write_bytes(gzip.compress(b"x\n" * 3000))
+    arguments = [many_graphs_bundle, "--precision", "fp32", "--strategy", "greedy", "--input", source]
+    limited = [*arguments, "--max-length-factor", 0, "--max-length-extra", 3]
+    here = process("generate", *limited)
+    assert here.stderr.startswith(b"keras-s2s: 1,200 of 3,000 outputs are as long as their limit allows; ")
+    compare(here, on_ray(*limited))
+    here = process("generate", *arguments, "--prefix", prefixes)
+    assert here.stdout.startswith(b"\nxa\nxaa\n")
+    compare(here, on_ray(*arguments, "--prefix", prefixes))
+    source.write_bytes(source.read_bytes()[:-9])
+    here = process("generate", *arguments)
+    assert (here.returncode, here.stdout) == (2, b"")
+    compare(here, on_ray(*arguments))
 
 
 @pytest.mark.slow

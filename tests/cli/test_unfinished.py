@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from keras_s2s import UserError
+from keras_s2s.cli.output_form import Tally
 from keras_s2s.cli.unfinished import check_finished, journal_of, unfinished
 
 COMMAND = [sys.executable, "-m", "keras_s2s.cli", "generate"]
@@ -27,10 +28,11 @@ def write(path: Path, end: int = len(LINES), fresh: bool = False) -> int:
     """Writes the lines that are not written yet; at `end` something happens. Gives the number of the first."""
     with unfinished(path, MADE_OF, 2, fresh) as output:
         first = output.lines
-        for line in LINES[first:end]:
-            output.write(line, 1)
+        for number, line in enumerate(LINES[first:end], first):
+            output.write(line, 1, Tally(1, number % 2))
         if end < len(LINES):
             raise Killed
+        assert output.tally == Tally(len(LINES), len(LINES) // 2)
     return first
 
 
@@ -138,7 +140,7 @@ def test_an_output_without_a_journal(path: Path, left: tuple[bytes, bytes]) -> N
 @pytest.mark.skipif(sys.platform == "win32", reason="there nothing hinders them")
 def test_two_do_not_write_one_output(path: Path) -> None:
     with unfinished(path, MADE_OF, 2, fresh=False) as output:
-        output.write(b"one\n", 1)
+        output.write(b"one\n", 1, Tally(1))
         for fresh in (False, True):
             with pytest.raises(UserError, match="out: another process is writing it"):
                 write(path, fresh=fresh)

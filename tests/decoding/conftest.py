@@ -107,12 +107,13 @@ def _beam(
 
 @dataclass(frozen=True)
 class Found:
-    """Hypotheses as plain arrays: tokens (B, N, T), lengths (B, N), scores (B, N), token_scores (B, N, T)."""
+    """Hypotheses as plain arrays: tokens and token_scores (B, N, T), lengths, scores and finished (B, N)."""
 
     tokens: np.ndarray
     lengths: np.ndarray
     scores: np.ndarray
     token_scores: np.ndarray
+    finished: np.ndarray
 
     def texts(self, sentence: int = 0) -> list[tuple[int, ...]]:
         """Tokens of those hypotheses that there are, best first."""

@@ -129,15 +129,18 @@ def test_results_grow_and_are_put_in_their_places() -> None:
         np.array([[2], [0], [1]], "int32"),
         np.array([[-0.5], [0.0], [-0.25]], "float32"),
         np.array([[[-1, -2]], [[0, 0]], [[-3, 0]]], "float32"),
+        np.array([[True], [False], [False]]),
     )
     some = Hypotheses(
         np.array([[[8, 9, 4]]], "int32"),
         np.array([[3]], "int32"),
         np.array([[-0.125]], "float32"),
         np.array([[[-4, -5, -6]]], "float32"),
+        np.array([[True]]),
     )
     after = put_results(before, some, np.array([1], "int32"))
     assert np.asarray(after.tokens).tolist() == [[[5, 6, 0]], [[8, 9, 4]], [[7, 0, 0]]]
     assert np.asarray(after.lengths).tolist() == [[2], [3], [1]]
     assert np.asarray(after.scores).tolist() == [[-0.5], [-0.125], [-0.25]]
     assert np.asarray(after.token_scores).tolist() == [[[-1, -2, 0]], [[-4, -5, -6]], [[-3, 0, 0]]]
+    assert np.asarray(after.finished).tolist() == [[True], [True], [False]]

@@ -174,6 +174,20 @@ def test_after_the_prefix_scores_are_free() -> None:
     np.testing.assert_array_equal(apply(ForcedPrefix(tf.constant(prefix)), scores, tokens), scores)
 
 
+def test_bos_in_a_prefix_is_what_begins_a_word_and_is_not_forbidden() -> None:
+    scores, tokens = random_case(1)
+    prefix = np.array([[4, 1, 0], [3, 1, 0]], "int32")
+    some = scores.copy()
+    some[0, 5], some[1, [3, 5]] = BANNED, BANNED
+    begins = np.isin(np.arange(V), [3, 5])
+    processor = ForcedPrefix(tf.constant(prefix), tf.constant(begins))
+    found = np.asarray(processor(tf.constant(some), model_scores(scores), searching(tokens)))
+    # Of the first row one of the two is forbidden; of the second both, so neither is.
+    assert banned(found[:2]) == [set(range(V)) - {3}, set(range(V)) - {3, 5}]
+    np.testing.assert_allclose(found[0, 3], scores[0, 3])
+    np.testing.assert_allclose(found[1, [3, 5]], scores[1, [3, 5]])
+
+
 @pytest.fixture
 def tables(token_tables: Callable) -> Any:
     return token_tables(np.random.default_rng(7).normal(scale=2, size=(12, 5, 5)))

@@ -16,7 +16,7 @@ import tensorflow as tf
 from onnx import AttributeProto, TensorProto
 
 from keras_s2s.bundle import Decoding
-from keras_s2s.decoding import INPUTS, Ensemble, Fusion
+from keras_s2s.decoding import INPUTS, Ensemble, Fusion, Hypotheses
 from keras_s2s.export import onnx_graph
 from keras_s2s.export.calibrate import Steps, calibrate
 from keras_s2s.export.forms import Form, keras_form, onnx_form, programs_of
@@ -186,7 +186,7 @@ def test_what_a_graph_is_made_of(exported: Exported, precision: str) -> None:
         assert {node.domain for node in nodes(model)} <= {"", MICROSOFT}
         assert {entry.domain: entry.version for entry in model.opset_import} == {"": 18, MICROSOFT: 1}
         assert [node.name for node in model.graph.input] == ["source_ids", *INPUTS[name]]
-        assert {node.name for node in model.graph.output} == {"tokens", "lengths", "scores", "token_scores"}
+        assert {node.name for node in model.graph.output} == {*Hypotheses._fields}
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)

@@ -33,6 +33,7 @@ from keras_s2s.models import (
 )
 from keras_s2s.runtime.feeds import Sentence, feeds
 from keras_s2s.runtime.graph import candidates
+from keras_s2s.runtime.prefixes import NEW_WORD
 from keras_s2s.text import Tokenizer, train
 from keras_s2s.text.padding import pad
 
@@ -110,7 +111,7 @@ class Question(NamedTuple):
 
     def inputs(self) -> Arrays:
         """All that any graph takes."""
-        arrays = feeds(self.sentences, self.decoding, V, self.suppressed, self.shortlist)
+        arrays = feeds(self.sentences, self.decoding, V, self.suppressed, self.shortlist, np.arange(V) % 3 == 1)
         return {**arrays, "target_ids": pad(self.targets)}
 
     def alone(self) -> Iterator["Question"]:
@@ -157,7 +158,9 @@ def drawn(strategy: str, seed: int) -> Question:
         coverage_penalty=one(0.0, 0.2),
         ctc_weight=one(0.0, 0.3, 1.0),
     )
-    sentences = [Sentence(row(LONGEST), number, one([], [4]) if seed else []) for number in range(one(3, 6))]
+    sentences = [
+        Sentence(row(LONGEST), number, one([], [4], [NEW_WORD]) if seed else []) for number in range(one(3, 6))
+    ]
     suppressed = one([], [[5], [6, 7]])
     shortlist = np.array([0, 1, 2, 3, 4, *sorted(rng.permutation(np.arange(5, V))[: V // 2])], "int32")
     return Question(sentences, [row(LONGEST - 2) for _ in sentences], decoding, suppressed, shortlist)
@@ -198,7 +201,10 @@ def questions(graph: str) -> Iterator[Question]:
 
 
 class Said(NamedTuple):
-    """One result for a sentence: tokens, if they are not given, and numbers: scores, or where the model looked."""
+    """One result for a sentence: tokens, if they are not given, and numbers: scores, or where the model looked.
+
+    Behind the tokens stands whether they ended by themselves.
+    """
 
     tokens: tuple[int, ...]
     numbers: np.ndarray
@@ -213,7 +219,10 @@ def answers(form: Form, graph: str, question: Question) -> list[list[Said]]:
     if graph == "align":
         looked = zip(found["attention"], question.targets, question.sentences, strict=True)
         return [[Said((), weights[: len(target), : len(sentence)])] for weights, target, sentence in looked]
-    return [[Said(c.tokens, np.array([c.score, *c.token_scores])) for c in some] for some in candidates(found)]
+    return [
+        [Said((*c.tokens, bool(c.finished)), np.array([c.score, *c.token_scores])) for c in some]
+        for some in candidates(found)
+    ]
 
 
 def tokens_of(said: list[list[Said]]) -> list[list[tuple[int, ...]]]:

@@ -9,6 +9,7 @@ import onnx
 import pytest
 
 from keras_s2s.bundle import Decoding, Layout, step_graphs
+from keras_s2s.decoding import Hypotheses
 from keras_s2s.export.export import write_graphs
 from keras_s2s.export.forms import Form, StepwiseForm, onnx_form, programs_of, steps_of
 from keras_s2s.export.passes import all_graphs, loops_of
@@ -163,7 +164,7 @@ def test_what_steps_take_and_give(exported: Exported, graph: str) -> None:
     )
     assert {value.name for value in start.output} == layouts - {"prefix"}
     assert {value.name for value in advance.output} == {f"next/{name}" for name in layouts - kept}
-    assert {value.name for value in finish.output} == {"tokens", "lengths", "scores", "token_scores"}
+    assert {value.name for value in finish.output} == {*Hypotheses._fields}
     of_start = {"source_ids", "max_length_factor", "max_length_extra", *(["beam_size"] if "beam" in graph else [])}
     assert {value.name for value in start.input} == of_start
     options_of_beams = {"beam_size", "n_best", "patience", "exhaustive", "coverage_penalty", "min_length"}

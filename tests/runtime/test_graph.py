@@ -39,7 +39,7 @@ def test_arrays_become_lists() -> None:
     scores = np.array([[-0.5, -np.inf], [-1.0, -2.0]], "float32")
     arrays = {"tokens": tokens, "lengths": lengths, "scores": scores}
     found = candidates(arrays)
-    assert found == [[((5, 6), -0.5, ())], [((), -1.0, ()), ((8, 9, 4), -2.0, ())]]
+    assert found == [[((5, 6), -0.5, (), True)], [((), -1.0, (), True), ((8, 9, 4), -2.0, (), True)]]
     assert {type(token) for some in found for best in some for token in best.tokens} == {int}
     assert {type(best.score) for some in found for best in some} == {float}
 
@@ -51,4 +51,20 @@ def test_token_scores_end_with_that_of_eos() -> None:
         "scores": np.array([[-1.5], [-0.25]], "float32"),
         "token_scores": np.array([[[-0.5, -0.25, -0.75]], [[-0.25, 0, 0]]], "float32"),
     }
-    assert candidates(arrays) == [[((5, 6), -1.5, (-0.5, -0.25, -0.75))], [((), -0.25, (-0.25,))]]
+    assert candidates(arrays) == [[((5, 6), -1.5, (-0.5, -0.25, -0.75), True)], [((), -0.25, (-0.25,), True)]]
+
+
+def test_what_was_cut_is_told_or_else_known_by_its_length() -> None:
+    arrays = {
+        "tokens": np.array([[[5, 6, 0], [7, 8, 9]], [[4, 0, 0], [0, 0, 0]]], "int32"),
+        "lengths": np.array([[2, 3], [1, 0]], "int32"),
+        "scores": np.array([[-1.0, -2.0], [-1.0, -2.0]], "float32"),
+    }
+
+    def finished(**told: np.ndarray) -> list[list[bool | None]]:
+        return [[one.finished for one in some] for some in candidates({**arrays, **told}, [3, 1])]
+
+    assert finished() == [[True, None], [None, True]]
+    told = np.array([[True, False], [False, True]])
+    assert finished(finished=told) == told.tolist()
+    assert all(one.finished for some in candidates(arrays) for one in some)

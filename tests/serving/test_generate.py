@@ -50,8 +50,9 @@ def test_one_text_and_only_what_was_asked_for(server: Any, generator: Generator)
     answer = server.post("/v1/generate", {"text": "hello 12"}).json()
     (result,) = answer["results"]
     (hypothesis,) = result["hypotheses"]
-    assert set(hypothesis) == {"text", "score"}
-    assert hypothesis["text"] == generator(["hello 12"])[0][0].text
+    assert set(hypothesis) == {"text", "score", "finished"}
+    (best,) = generator(["hello 12"])[0]
+    assert (hypothesis["text"], hypothesis["finished"]) == (best.text, best.finished)
 
 
 def test_prefixes(server: Any, generator: Generator) -> None:
@@ -62,6 +63,48 @@ def test_prefixes(server: Any, generator: Generator) -> None:
     assert found[0].startswith("xy")
     one = server.post("/v1/generate", {"text": "abc", "prefix": "xy"}).json()
     assert one["results"] == answer["results"][:1]
+
+
+def test_what_was_cut_is_told(server: Any, generator: Generator, texts: Texts) -> None:
+    some = [text for text in texts(16, seed=8) if text]
+    seen = set()
+    for options in ({"beam_size": 1}, {}, {"strategy": "sample", "seed": 3}):
+        limited = {"max_length_factor": 0, "max_length_extra": 8, **options}
+        answer = server.post("/v1/generate", {"text": some, **limited}).json()
+        told = [result["hypotheses"][0]["finished"] for result in answer["results"]]
+        assert told == [best.finished for best, *_ in generator(some, **limited)]
+        response = server.post("/v1/generate", {"text": some, **limited, "stream": True})
+        events_told = {d["index"]: d["hypotheses"][0]["finished"] for kind, d in events(response) if kind == "result"}
+        assert [events_told[index] for index in range(len(some))] == told
+        seen |= set(told)
+    assert seen == {False, True}
+    assert server.post("/v1/generate", {"text": ""}).json()["results"][0]["hypotheses"][0]["finished"] is True
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        (
+            {"prefix": ["a", "DAS"]},
+            "text 2: prefix 'DAS': the target vocabulary cannot write 'D' (U+0044) there; leave it out, or write it as "
+            "the model's outputs do",
+        ),
+        (
+            {"suppress": [" ⁇ "]},
+            "suppress: ' ⁇ ': the target vocabulary cannot write '⁇' (U+2047), so no output has it; leave it out",
+        ),
+    ],
+)
+def test_what_cannot_be_written_is_refused(server: Any, asked: dict[str, Any], message: str, stream: bool) -> None:
+    answer = server.post("/v1/generate", {"text": ["abc", "de"], "stream": stream, **asked})
+    assert (answer.status_code, answer.json()) == (422, {"error": message})
+
+
+def test_a_space_at_the_end_of_a_prefix_is_written(server: Any) -> None:
+    answer = server.post("/v1/generate", {"text": ["abc", "de"], "prefix": ["x ", "x y "]}).json()
+    first, second = (result["hypotheses"][0]["text"] for result in answer["results"])
+    assert first.startswith("x ") and second.startswith("x y ")
 
 
 def test_alignments(server: Any, generator: Generator) -> None:

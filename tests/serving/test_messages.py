@@ -51,7 +51,10 @@ def test_messages_are_found_however_they_are_cut() -> None:
 def test_results_come_as_they_were() -> None:
     looked = np.random.default_rng(1).random((3, 4), "float32")
     third = float(np.float32(1 / 3))
-    some = [Hypothesis(STRANGE, (4, 5), -third, (-third, -1e-30, -float("inf")), looked), Hypothesis("", (), 0.0)]
+    some = [
+        Hypothesis(STRANGE, (4, 5), -third, (-third, -1e-30, -float("inf")), looked, False),
+        Hypothesis("", (), 0.0, finished=None),
+    ]
     report = _as_told(Report("steps", [], [(1, packed_hypotheses(some))], [], []))
     assert isinstance(report, Report)
     ((_, told),) = report.ended

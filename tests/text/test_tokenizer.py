@@ -101,3 +101,95 @@ def test_a_model_with_other_special_ids_is_refused() -> None:
 def test_the_package_does_not_import_tensorflow() -> None:
     code = "import sys, keras_s2s.text; sys.exit('tensorflow' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+KINDS = {
+    "bpe": (train, {"kind": "bpe", "vocabulary_size": 40}),
+    "unigram": (train, {"kind": "unigram", "vocabulary_size": 20}),
+    "char": (train, {"kind": "char", "vocabulary_size": 40}),
+    "word": (train, {"kind": "word", "vocabulary_size": 40}),
+    "bytes": (train, {"kind": "bpe", "vocabulary_size": 300, "byte_fallback": True}),
+}
+TEXTS = ["the cat", "  the  cat ", "THE cat", "cat 😀😀 dog", "１２ ﬁne½ cat", "a▁b", "cat\0dog", "cät x", ""]
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def any_kind(request: pytest.FixtureRequest) -> Tokenizer:
+    make, options = KINDS[request.param]
+    return make(LINES, **options)
+
+
+def test_spans_cover_a_text_piece_by_piece(any_kind: Tokenizer) -> None:
+    for text in TEXTS:
+        spans = any_kind.spans(text)
+        assert len(spans) == len(any_kind.encode([text])[0])
+        assert spans == sorted(spans)
+        covered = "".join(text[begin:end] for begin, end in dict.fromkeys(spans))
+        assert covered.replace(" ", "") == text.replace(" ", "")
+
+
+def test_spans_are_those_of_the_text_as_it_was_written() -> None:
+    tokenizer = train(["fine cats", "the 2 cats"] * 5, 30, kind="char")
+    text = " the  ２ ﬁne"
+    parts = [text[begin:end] for begin, end in tokenizer.spans(text)]
+    # The ligature's f has no place of its own.
+    assert parts == ["t", "h", "e", "  ", "２", " ", "", "ﬁ", "n", "e"]
+    of_bytes = train(["the cats"] * 5, 275, kind="bpe", byte_fallback=True)
+    parts = ["é 😀"[begin:end] for begin, end in of_bytes.spans("é 😀")]
+    assert parts == ["", "é", "é", " ", *"😀" * 4]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("", None),
+        ("the cat", None),
+        ("the Cat", "C"),
+        ("the cat 😀", "😀"),
+        ("the ｃat", "ｃ"),
+        (" the", " "),
+        ("the ", " "),
+        ("the  cat", " "),
+        ("the\tcat", "\t"),
+        ("the\u00a0cat", "\u00a0"),
+        ("the\n", "\n"),
+        ("the▁cat", "▁"),
+        ("the\0", "\0"),
+        ("cat \ud800", "\ud800"),
+        (" ⁇ ", "⁇"),
+    ],
+)
+def test_what_an_output_cannot_have_as_it_stands(tokenizer: Tokenizer, text: str, expected: str | None) -> None:
+    assert tokenizer.unwritable(text) == expected
+
+
+def test_of_a_model_of_words_it_is_a_word() -> None:
+    tokenizer = train(LINES, 40, kind="word")
+    assert tokenizer.has_words
+    assert tokenizer.unwritable("the cat") is None
+    assert tokenizer.unwritable("the Cat sat") == "Cat"
+    assert tokenizer.unwritable("ca") == "ca"
+
+
+def test_bytes_write_whatever_the_normalization_leaves() -> None:
+    tokenizer = train(LINES, 300, kind="bpe", byte_fallback=True)
+    assert tokenizer.unwritable("THE cät 😀\0") is None
+    assert tokenizer.unwritable("２") == "２"
+    assert train(LINES, 300, kind="bpe", byte_fallback=True, normalization="identity").unwritable("２ ﬁ\t") is None
+
+
+def test_pieces_that_begin_a_word(any_kind: Tokenizer) -> None:
+    pieces = any_kind.pieces(range(any_kind.vocabulary_size))
+    begins = any_kind.begins_word.tolist()
+    assert [piece for piece, begin in zip(pieces, begins, strict=True) if begin] == [
+        piece for piece in pieces if piece[0] == "▁" or (any_kind.has_words and piece == "<unk>")
+    ]
+    assert any(begins) and not any(begins[:3])
+
+
+def test_texts_around_unknown_ids(tokenizer: Tokenizer) -> None:
+    [(the, *_)] = tokenizer.encode(["t"])
+    [(space_and_cat)] = [tokenizer.encode(["a cat"])[0][1:]]
+    assert tokenizer.around_unknown([1, the, 3, 3, *space_and_cat, 2, 0]) == ["t", "", " cat"]
+    assert tokenizer.around_unknown([3]) == ["", ""]
+    assert tokenizer.around_unknown([the]) == ["t"]

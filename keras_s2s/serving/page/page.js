@@ -227,15 +227,19 @@ async function generate() {
   output.scrollIntoView({ block: "nearest" });
   try {
     const response = await call("v1/generate", { method: "POST", body: JSON.stringify(asked), signal: mine.signal });
-    let ended = false;
+    let ended = false, cut = false;
     for await (const [kind, data] of events(response.body)) {
       if (kind === "written") output.textContent = data.text;
-      if (kind === "result") showHypotheses(data.hypotheses);
+      if (kind === "result") {
+        showHypotheses(data.hypotheses);
+        cut = data.hypotheses[0].finished === false;
+      }
       if (kind === "error") throw new Problem(data.error, data.status);
       if (kind === "end") ended = true;
     }
     if (!ended) throw new Problem(BROKEN);
-    say(`Done in ${((performance.now() - begin) / 1000).toFixed(2)} s.`);
+    const seconds = ((performance.now() - begin) / 1000).toFixed(2);
+    say(`Done in ${seconds} s.${cut ? " The output was cut at its length limit." : ""}`);
   } catch (error) {
     if (mine !== running) return;
     mine.abort();

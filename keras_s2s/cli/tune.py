@@ -18,9 +18,7 @@ PICTURE, TABLE = "tuning.png", "tuning.json"
 
 def tune(
     recipe: Recipe,
-    fresh: Annotated[
-        bool, typer.Option("--fresh", help="Start anew; earlier trials stay in tuning.old until the end.")
-    ] = False,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Start anew; earlier trials stay until the end.")] = False,
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:

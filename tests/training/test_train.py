@@ -179,8 +179,8 @@ def test_it_is_said_why_training_ended_and_which_model_is_taken(
     steps, log = diary.steps, diary.logs[-1]
     values = f"dev chrf {log['dev_chrf']:.2f}, exact_match {log['dev_exact_match']:.2f}"
     lines = [
-        f"training stopped at epoch 3.0, step {steps[2]} of {50 * steps[0]:,}: 2 evaluations without a better dev chrf, "
-        "nor, that being equal, a better exact_match; patience is 2",
+        f"training stopped at epoch 3.0, step {steps[2]} of {50 * steps[0]:,}: 2 evaluations without a better dev "
+        "chrf, nor, that being equal, a better exact_match; patience is 2",
         # Three were equal, and of equals the later one is taken.
         f"taken: epoch 3.0, step {steps[2]} of {50 * steps[0]:,}, {values}",
     ]

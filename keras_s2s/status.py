@@ -147,7 +147,7 @@ def shown(console: Console, name: str) -> Iterator[Tell]:
             yield lambda what: line.update(f"{name}: {what}")
         return
     with minutes_of(console), doing(name) as tell:
-        yield lambda what: tell(f"{name}: {what}")
+        yield lambda what: tell(f"{name}, {what}")
 
 
 def spoken() -> None:

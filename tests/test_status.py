@@ -139,4 +139,4 @@ def test_a_file_gets_the_name_and_what_is_done(minutes: Minutes, clock: Clock, s
         tell("verifying: int8, beam 4")
         clock.now += 61
         minutes.tick()
-    assert said == ["bundle, for 1 min", "bundle: verifying: int8, beam 4, for 1 min"]
+    assert said == ["bundle, for 1 min", "bundle, verifying: int8, beam 4, for 1 min"]

@@ -5,14 +5,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-
 from keras_s2s import training
 from keras_s2s.config import parse
 from keras_s2s.data import Task
 from keras_s2s.models import ModelConfig
 from keras_s2s.recipe.made_from import Change, MadeFrom, keys_of
-from keras_s2s.recipe.prepare import beside, folder_of, prepare
+from keras_s2s.recipe.prepare import beside, folder_of, prepare, say
 from keras_s2s.recipe.schema import Recipe, RecipeConfig
 from keras_s2s.recipe.stages import Rules, stage
 
@@ -46,7 +44,7 @@ def train_model(
     def work(folder: Path) -> None:
         training.train(model, task, config.training, folder, callbacks=callbacks, start=start)
 
-    fingerprint = stage(folder, made_from, work, Console(highlight=False, soft_wrap=True).print, rules)
+    fingerprint = stage(folder, made_from, work, say, rules)
     return folder / training.CHECKPOINT, fingerprint
 
 

@@ -133,7 +133,7 @@ def _splits(recipe: Recipe, config: RecipeConfig) -> tuple[dict[Split, Pairs], M
         corpora = {name: read(name) for name in SPLITS if data.split(name)}
     if data.preprocessing:
         keys = keys_of(config, "data.preprocessing")
-        corpora["train"] = preprocessed(corpora["train"], data.preprocessing, keys, folder_of(recipe), _say)
+        corpora["train"] = preprocessed(corpora["train"], data.preprocessing, keys, folder_of(recipe), say)
     joined = {name: _joined(name, data, list(parts.values())) for name, parts in corpora.items()}
     if config.is_language_model:
         joined = {name: _without_sources(pairs) for name, pairs in joined.items()}
@@ -174,12 +174,12 @@ def _without_sources(pairs: Pairs) -> Pairs:
     return Pairs([""] * len(pairs), pairs.targets, pairs.weights)
 
 
-def _say(text: str) -> None:
-    """Prints a text of the user's data as it is."""
+def say(text: str) -> None:
+    """Prints a line, with what it has of the user's texts as they are."""
     Console().print(text, markup=False, highlight=False, soft_wrap=True)
 
 
 def _stage(folder: Path, made_from: MadeFrom, work: Callable[[Path], object]) -> str:
     # What stands at tokenizer.same_as is a name, and what it names an input of its own.
     rules = Rules(counts=lambda change: change.name != "tokenizer.same_as")
-    return stage(folder, made_from, work, Console(highlight=False, soft_wrap=True).print, rules)
+    return stage(folder, made_from, work, say, rules)

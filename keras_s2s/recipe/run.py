@@ -21,7 +21,7 @@ from keras_s2s.recipe.alone import keeping_locks, lock
 from keras_s2s.recipe.combine import combined, train_members
 from keras_s2s.recipe.made_from import MadeFrom, keys_of
 from keras_s2s.recipe.model import model_config, train_model
-from keras_s2s.recipe.prepare import BUNDLES, folder_of, prepare
+from keras_s2s.recipe.prepare import BUNDLES, folder_of, prepare, say
 from keras_s2s.recipe.schema import CombinedConfig, ExportConfig, Recipe, RecipeConfig
 from keras_s2s.recipe.stages import forget, stage
 
@@ -147,7 +147,7 @@ def _export(recipe: Recipe, task: Task, fingerprint: str, model: Callable[[], An
         (folder / _EXPORTED).write_text(json.dumps({"created": _created(path)}))
 
     made_from = MadeFrom(keys_of(config, *_OF_BUNDLE), {"the model or its data": fingerprint})
-    stage(folder_of(recipe) / "bundle", made_from, work, console.print, is_there=lambda folder: _is_there(folder, path))
+    stage(folder_of(recipe) / "bundle", made_from, work, say, is_there=lambda folder: _is_there(folder, path))
     return path
 
 

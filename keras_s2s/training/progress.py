@@ -84,7 +84,8 @@ class Report(keras.callbacks.Callback):
 
     def _line(self) -> str:
         """Where training is, in the middle of an epoch of `fit`."""
-        return "  ".join([*self._place(), f"loss {self._loss:.3f}", f"{self._speed:,.0f} tokens/s"])
+        measured = [f"loss {self._loss:.3f}", f"{self._speed:,.0f} tokens/s"] if self._batches else []
+        return "  ".join([*self._place(), *measured])
 
     def _place(self) -> list[str]:
         epochs = self.step * self.accumulation / len(self.batches)

@@ -249,8 +249,10 @@ def _why_it_ended(kept: Checkpoints, plan: _Plan) -> Iterator[str]:
     judged, (first, *others) = len(kept.judged), kept.criteria
     than = f", nor, that being equal, a better {' or '.join(one.name for one in others)}" if others else ""
     reason = f"{kept.since_better} evaluations without a better dev {first.name}{than}; patience is {kept.patience}"
-    stopped = judged < plan.intervals
-    yield f"training {'stopped' if stopped else 'ended'} at {plan.place(judged)}: {reason if stopped else 'that is all'}"
+    if judged < plan.intervals:
+        yield f"training stopped at {plan.place(judged)}: {reason}"
+    else:
+        yield f"training ended at {plan.place(judged)}: that is all"
     if kept.is_at_worst:
         chose = f"; dev {', '.join(one.name for one in others)} did" if others else ""
         yield f"dev {first.name} was never better than {first.worst:g}, so it could not choose a model{chose}"

@@ -213,8 +213,8 @@ def test_the_next_metric_chooses_where_the_first_has_never_left_its_worst(
     [
         ({"epochs": 3}, {}, {}, True),
         ({"epochs": 2.5, "evaluate_every": 5}, {"evaluate_every": 5}, {}, True),
-        # The intervals make up the epochs, so those of five steps become others.
-        ({"epochs": 1, "evaluate_every": 7}, {"epochs": 2, "evaluate_every": 7}, {}, False),
+        # The intervals make up the epochs, so six steps become eight.
+        ({"epochs": 1, "evaluate_every": 8}, {"epochs": 2, "evaluate_every": 8}, {}, False),
         ({"epochs": 2.5}, {}, {}, False),
         ({"epochs": 3}, {}, {"scheduled_sampling": 0.1}, False),
         ({"epochs": 3}, {"schedule": CosineConfig()}, {}, False),
@@ -238,7 +238,7 @@ def test_when_more_epochs_may_go_on(
 ) -> None:
     schedule, accumulation = now.pop("schedule", ConstantConfig()), now.pop("accumulation", 1)
     optimizer = OptimizerConfig(schedule=schedule, accumulation=accumulation)
-    later = TRAINING.replace(**{"epochs": 10, "optimizer": optimizer, **now})
+    later = TRAINING.replace(**{"epochs": 10, "tokens": 64, "optimizer": optimizer, **now})
     model = config.replace(decoder=LSTMDecoderConfig(**decoder))
     assert training_goes_on(model, task, later.replace(**before), later, tmp_path) == goes_on
 

@@ -15,6 +15,7 @@ from keras_s2s.cli.options import BundleFolder, Debug, Json
 from keras_s2s.cli.packages import import_tensorflow, training_packages
 from keras_s2s.cli.tables import print_whole
 from keras_s2s.errors import UserError
+from keras_s2s.status import shown
 
 
 def quantize(
@@ -92,9 +93,8 @@ def quantize(
         calibration,
     )
     text = read_pairs(source, reference)
-    console = Console(stderr=True)
-    with console.status("quantize") as status:
-        found = variants.quantize_bundle(bundle, text, wanted, lambda what: status.update(f"quantize: {what}"))
+    with shown(Console(stderr=True, highlight=False, soft_wrap=True), "quantize") as tell:
+        found = variants.quantize_bundle(bundle, text, wanted, tell)
     if as_json:
         result = {"bundle": str(bundle), "name": manifest.name, "metric": wanted.metric, "sentences": len(text.sources)}
         typer.echo(json.dumps({**result, "variants": [dataclasses.asdict(variant) for variant in found]}))

@@ -10,13 +10,15 @@ from keras_s2s.cli.packages import import_tensorflow, training_packages
 
 def run(
     recipe: Recipe,
-    fresh: Annotated[bool, typer.Option("--fresh", help="Forget earlier runs, and start anew.")] = False,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Make all anew; what is finished stays until then.")] = False,
     debug: Debug = False,
 ) -> None:
     """Run a whole recipe: prepare the data, train, export, verify, report.
 
     The bundle goes to saved_models below the current folder. A run can be stopped at any time: the next one
-    continues, and does not repeat what was finished.
+    continues, and does not repeat what was finished. When the recipe or its data have changed, what depends on that is
+    made anew, and takes the place of the old model or bundle when it is finished. If there are only more epochs, and
+    the learning rate does not depend on their number, training goes on from its end.
 
     ```
     keras-s2s run pipelines/dates

@@ -9,7 +9,8 @@ from keras_s2s.cli.packages import import_tensorflow, training_packages
 def train(config: Recipe, debug: Debug = False) -> None:
     """Run a recipe up to the trained model, and print its path.
 
-    Stages that were finished before are not repeated.
+    Stages that were finished before are not repeated. A model that a changed recipe makes anew takes the place of the
+    old one when it is finished.
 
     ```
     keras-s2s train pipelines/dates

@@ -19,7 +19,7 @@ PICTURE, TABLE = "tuning.png", "tuning.json"
 
 def tune(
     recipe: Recipe,
-    fresh: Annotated[bool, typer.Option("--fresh", help="Forget earlier trials, and start anew.")] = False,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Start anew; earlier trials stay until the end.")] = False,
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:

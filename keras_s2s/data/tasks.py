@@ -15,8 +15,8 @@ class Task:
 
     Attributes:
         source_tokenizer: None for a language model, the sources of whose pairs are empty, and for features.
-        metrics: names of metrics; `keras_s2s.evaluation` knows what they compute. The first one decides. A language
-            model has none, and is judged by its perplexity.
+        metrics: names of metrics; `keras_s2s.evaluation` knows what they compute. The first one decides, among equals
+            the next one. A language model has none, and is judged by its perplexity.
         max_length_factor: an output has at most this times the source's ids (EOS counts) and
         max_length_extra: so many ids more.
         mixture: which rows of `train` are in an epoch; None is each of them, once.

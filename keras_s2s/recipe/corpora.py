@@ -1,9 +1,12 @@
 """How the corpora that a recipe names are read and preprocessed."""
 
 import dataclasses
+import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+
+import numpy as np
 
 from keras_s2s import data
 from keras_s2s.audio import LogMel
@@ -11,6 +14,7 @@ from keras_s2s.data import Pairs
 from keras_s2s.data.preprocessing import Finding, Piece
 from keras_s2s.evaluation.tables import markdown_table
 from keras_s2s.recipe.data_schema import Files
+from keras_s2s.recipe.made_from import MadeFrom, Value
 from keras_s2s.recipe.read import resolve
 from keras_s2s.recipe.stages import stage
 
@@ -60,20 +64,23 @@ def read_corpus(files: Files, log_mel: LogMel, folder: Path, recipe: Path) -> Pa
 
 
 def preprocessed(
-    corpora: Mapping[str, Pairs], pieces: Sequence[Piece], folder: Path, say: Callable[[str], None]
+    corpora: Mapping[str, Pairs],
+    pieces: Sequence[Piece],
+    keys: Mapping[str, Value],
+    folder: Path,
+    say: Callable[[str], None],
 ) -> dict[str, Pairs]:
     """Preprocesses each corpus in a stage of its own below `folder`, which also holds `preprocessing.json`.
 
     Args:
         corpora: by name.
         pieces: what is done.
+        keys: of the recipe, that say so.
         folder: of the recipe's stages.
         say: is told what happens, and at the end a table of what was left out and why.
     """
-    made_from = [
-        [piece.model_dump(mode="json") for piece in pieces],
-        [[name, list(p.sources), list(p.targets), p.weights and list(p.weights)] for name, p in corpora.items()],
-    ]
+    content = json.dumps([[name, fingerprint(pairs)] for name, pairs in corpora.items()])
+    made_from = MadeFrom(keys, {"the train data": hashlib.sha256(content.encode()).hexdigest()})
 
     def work(below: Path) -> None:
         report = []
@@ -88,6 +95,16 @@ def preprocessed(
     stage(below, made_from, work, say)
     say(_table(json.loads((below / REPORT).read_text(encoding="utf-8"))))
     return {name: _read(below / f"{number}.jsonl") for number, name in enumerate(corpora)}
+
+
+def fingerprint(pairs: Pairs) -> str:
+    """A hash of a corpus."""
+    digest = hashlib.sha256()
+    for row in (*pairs.sources, *pairs.targets, *(pairs.weights or ())):
+        content = row.tobytes() if isinstance(row, np.ndarray) else str(row).encode("utf-8", "surrogatepass")
+        digest.update(f"{len(content)} ".encode())
+        digest.update(content)
+    return digest.hexdigest()
 
 
 def _table(report: list[dict]) -> str:

@@ -1,18 +1,22 @@
 """The stage of a recipe that trains its model."""
 
+import functools
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
-
-from rich.console import Console
 
 from keras_s2s import training
 from keras_s2s.config import parse
 from keras_s2s.data import Task
 from keras_s2s.models import ModelConfig
-from keras_s2s.recipe.prepare import beside, folder_of, prepare
+from keras_s2s.recipe.made_from import Change, MadeFrom, keys_of
+from keras_s2s.recipe.prepare import beside, folder_of, prepare, say
 from keras_s2s.recipe.schema import Recipe, RecipeConfig
-from keras_s2s.recipe.stages import stage
+from keras_s2s.recipe.stages import Rules, stage
+
+_EPOCHS = "training.epochs"
+# What is kept besides the model, when training ends, and a name whose content is an input of its own.
+_WITHOUT_EFFECT = {"training.patience", "training.tensorboard", "training.start_from"}
 
 
 def train_model(
@@ -31,21 +35,43 @@ def train_model(
         The model's `.keras` file, and the fingerprint of the stage.
     """
     model = model_config(recipe, config, task)
-    start, start_fingerprint = _start(recipe, config)
-    made_from = [
-        model.model_dump(mode="json"),
-        config.training.model_dump(mode="json"),
-        start_fingerprint,
-        config.metrics,
-        fingerprint,
-    ]
+    start, start_fingerprint = start_of(recipe, config)
+    inputs = {"the model of training.start_from": start_fingerprint, "the data or the tokenizers": fingerprint}
+    made_from = MadeFrom(keys_of(config, "model", "training", "metrics"), inputs)
+    rules = Rules(functools.partial(counts, config), functools.partial(_goes_on, config, model, task, made_from))
     folder = folder_of(recipe) / "model"
 
     def work(folder: Path) -> None:
         training.train(model, task, config.training, folder, callbacks=callbacks, start=start)
 
-    fingerprint = stage(folder, made_from, work, Console().print)
+    fingerprint = stage(folder, made_from, work, say, rules)
     return folder / training.CHECKPOINT, fingerprint
+
+
+def counts(config: RecipeConfig, change: Change) -> bool:
+    """Whether a change of a key makes another model of a training that has come to its end."""
+    how_many = {f"training.keep_{kept}" for kept in ("best", "last") if kept != config.training.average}
+    return change.name not in _WITHOUT_EFFECT | how_many
+
+
+def _goes_on(
+    config: RecipeConfig,
+    model: ModelConfig,
+    task: Task,
+    made_from: MadeFrom,
+    folder: Path,
+    before: MadeFrom,
+    changes: Sequence[Change],
+) -> bool:
+    """Whether all that changed is that there are more epochs, and those before them were the same."""
+    if {change.name for change in changes} != {_EPOCHS}:
+        return False
+    # Here a default of another version of this package matters, too.
+    others = [name for name in made_from.keys if name != _EPOCHS and counts(config, Change(name))]
+    if any(name not in before.keys or before.keys[name].value != made_from.keys[name].value for name in others):
+        return False
+    now, earlier = config.training, config.training.replace(epochs=before.keys[_EPOCHS].value)
+    return earlier.epochs < now.epochs and training.goes_on(model, task, earlier, now, folder)
 
 
 def model_config(recipe: Recipe, config: RecipeConfig, task: Task) -> ModelConfig:
@@ -63,7 +89,7 @@ def _sizes(task: Task) -> dict[str, int]:
     return sizes
 
 
-def _start(recipe: Recipe, config: RecipeConfig) -> tuple[training.Start | None, str]:
+def start_of(recipe: Recipe, config: RecipeConfig) -> tuple[training.Start | None, str]:
     """The trained model of the recipe that `training.start_from` names, and the fingerprint of its stage."""
     if config.training.start_from is None:
         return None, ""

@@ -10,20 +10,21 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from rich.console import Console
 
-from keras_s2s import text
+from keras_s2s import status, text
 from keras_s2s.data import Mixture, Pairs, Task, mix
 from keras_s2s.data.mixtures import tagged
 from keras_s2s.data.pairs import join
 from keras_s2s.errors import UserError
 from keras_s2s.evaluation import warn_of_missing_spaces
+from keras_s2s.recipe.corpora import fingerprint as fingerprint_of
 from keras_s2s.recipe.corpora import preprocessed, read_corpus
 from keras_s2s.recipe.data_schema import SPLITS, DataConfig, PieceConfig, Split
+from keras_s2s.recipe.made_from import MadeFrom, keys_of
 from keras_s2s.recipe.read import load
 from keras_s2s.recipe.schema import CombinedConfig, Recipe, RecipeConfig
-from keras_s2s.recipe.stages import stage
+from keras_s2s.recipe.stages import Rules, stage
 from keras_s2s.text.training import Normalization
 from keras_s2s.text.unwritable import unwritable
 
@@ -56,7 +57,7 @@ def prepare(recipe: Recipe, config: RecipeConfig) -> tuple[Task, str]:
     source, target = (_load(folder / f"{side}.model") for side in _SIDES)
     assert target is not None
     if lost := unwritable(splits["dev"].targets, target):
-        _say(
+        say(
             f"tokenizer: {len(lost):,} of {len(splits['dev']):,} dev targets cannot be written as they stand, "
             f"so no model gets them right; the first is number {lost[0].number:,}: {lost[0]}"
         )
@@ -83,10 +84,12 @@ def prepare(recipe: Recipe, config: RecipeConfig) -> tuple[Task, str]:
 def _tokenizers(recipe: Recipe, config: RecipeConfig, splits: dict[Split, Pairs]) -> tuple[Path, str]:
     """The folder with `source.model` and `target.model`, and a fingerprint of them and the data."""
     folder = folder_of(recipe) / "tokenizer"
-    data = [_fingerprint(pairs) for pairs in splits.values()]
-    options = [config.tokenizer.model_dump(mode="json"), config.data.tags]
+    keys = keys_of(config, "tokenizer")
+    inputs = {f"the {name} data": fingerprint_of(pairs) for name, pairs in splits.items()}
+    inputs["the tags of the data"] = " ".join(config.data.tags)
     if config.tokenizer.same_as is None:
-        return folder, _stage(folder, [options, data], lambda folder: _train(config, splits["train"], folder))
+        made_from = MadeFrom(keys, inputs)
+        return folder, _stage(folder, made_from, lambda folder: _train(config, splits["train"], folder))
     other, other_config = beside(recipe, "tokenizer.same_as", config.tokenizer.same_as)
     if other_config.tokenizer.same_as is not None:
         raise UserError(
@@ -100,7 +103,8 @@ def _tokenizers(recipe: Recipe, config: RecipeConfig, splits: dict[Split, Pairs]
             if (taken / f"{side}.model").exists():
                 shutil.copyfile(taken / f"{side}.model", folder / f"{side}.model")
 
-    return folder, _stage(folder, [options, data, fingerprint], take)
+    inputs["the tokenizer of tokenizer.same_as"] = fingerprint
+    return folder, _stage(folder, MadeFrom(keys, inputs), take)
 
 
 def _train(config: RecipeConfig, train: Pairs, folder: Path) -> None:
@@ -151,9 +155,11 @@ def _splits(recipe: Recipe, config: RecipeConfig) -> tuple[dict[Split, Pairs], M
             for number, files in enumerate(data.split(name), start=1)
         }
 
-    corpora = {name: read(name) for name in SPLITS if data.split(name)}
+    with status.doing("reading the data"):
+        corpora = {name: read(name) for name in SPLITS if data.split(name)}
     if data.preprocessing:
-        corpora["train"] = preprocessed(corpora["train"], data.preprocessing, folder_of(recipe), _say)
+        keys = keys_of(config, "data.preprocessing")
+        corpora["train"] = preprocessed(corpora["train"], data.preprocessing, keys, folder_of(recipe), say)
     joined = {name: _joined(name, data, list(parts.values())) for name, parts in corpora.items()}
     if config.is_language_model:
         joined = {name: _without_sources(pairs) for name, pairs in joined.items()}
@@ -185,7 +191,8 @@ def _generated(recipe: Recipe, config: RecipeConfig) -> Path:
             raise UserError(f"{script}: ended with exit code {done.returncode}")
 
     folder = folder_of(recipe) / "data"
-    _stage(folder, [script.read_text(encoding="utf-8"), data.seed], work)
+    inputs = {"the script data.generate": hashlib.sha256(script.read_bytes()).hexdigest()}
+    _stage(folder, MadeFrom(keys_of(config, "data.seed"), inputs), work)
     return folder
 
 
@@ -193,20 +200,12 @@ def _without_sources(pairs: Pairs) -> Pairs:
     return Pairs([""] * len(pairs), pairs.targets, pairs.weights)
 
 
-def _fingerprint(pairs: Pairs) -> str:
-    """A hash of a corpus."""
-    digest = hashlib.sha256()
-    for row in (*pairs.sources, *pairs.targets, *(pairs.weights or ())):
-        content = row.tobytes() if isinstance(row, np.ndarray) else str(row).encode("utf-8", "surrogatepass")
-        digest.update(f"{len(content)} ".encode())
-        digest.update(content)
-    return digest.hexdigest()
-
-
-def _say(text: str) -> None:
-    """Prints a text of the user's data as it is."""
+def say(text: str) -> None:
+    """Prints a line, with what it has of the user's texts as they are."""
     Console().print(text, markup=False, highlight=False, soft_wrap=True)
 
 
-def _stage(folder: Path, made_from: Any, work: Callable[[Path], object]) -> str:
-    return stage(folder, made_from, work, Console().print)
+def _stage(folder: Path, made_from: MadeFrom, work: Callable[[Path], object]) -> str:
+    # What stands at tokenizer.same_as is a name, and what it names an input of its own.
+    rules = Rules(counts=lambda change: change.name != "tokenizer.same_as")
+    return stage(folder, made_from, work, say, rules)

@@ -1,25 +1,31 @@
 """From a recipe to a verified bundle, in stages: data, tokenizer, model, bundle."""
 
-import shutil
+import contextlib
+import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
-from keras_s2s import bundle, training
+from keras_s2s import bundle, status, training
 from keras_s2s import export as exporting
 from keras_s2s.bundle import strategy_and_features, without_steps
 from keras_s2s.data import Lexicon, Task, learn_lexicon
 from keras_s2s.decoding import problems
 from keras_s2s.errors import UserError
 from keras_s2s.models import build
+from keras_s2s.recipe.alone import keeping_locks, lock
 from keras_s2s.recipe.combine import combined, train_members
+from keras_s2s.recipe.made_from import MadeFrom, keys_of
 from keras_s2s.recipe.model import model_config, train_model
-from keras_s2s.recipe.prepare import BUNDLES, folder_of, prepare
+from keras_s2s.recipe.prepare import BUNDLES, folder_of, prepare, say
 from keras_s2s.recipe.schema import CombinedConfig, ExportConfig, Recipe, RecipeConfig
-from keras_s2s.recipe.stages import stage
+from keras_s2s.recipe.stages import forget, stage
+
+_EXPORTED = "exported.json"
+_OF_BUNDLE = ("combine", "decoding", "metrics", "task", "max_source_tokens", "export")
 
 
 def run(recipe: Recipe, fresh: bool = False) -> Path:
@@ -27,15 +33,16 @@ def run(recipe: Recipe, fresh: bool = False) -> Path:
 
     Args:
         recipe: as read by `load`.
-        fresh: forget earlier runs of this recipe.
+        fresh: make all stages anew. What earlier runs finished stays until its replacement is finished, too.
 
     Returns:
         The bundle's folder, `saved_models/NAME` below the current one.
     """
     start = time.monotonic()
-    if fresh:
-        shutil.rmtree(folder_of(recipe), ignore_errors=True)
-    path = export(recipe)
+    with _running(recipe):
+        if fresh and folder_of(recipe).exists():
+            forget(folder_of(recipe))
+        path = export(recipe)
     console = Console()
     # As it is written: laid out for a terminal its tables would be cut.
     console.print((path / "report.md").read_text(encoding="utf-8"), markup=False, highlight=False, soft_wrap=True)
@@ -52,7 +59,8 @@ def train(recipe: Recipe) -> Path:
     """
     if isinstance(recipe.config, CombinedConfig):
         raise UserError(f"{recipe.path}: combines models of other recipes; train those, or run this one")
-    return train_model(recipe, recipe.config, *prepare(recipe, recipe.config))[0]
+    with _running(recipe):
+        return train_model(recipe, recipe.config, *prepare(recipe, recipe.config))[0]
 
 
 def export(recipe: Recipe) -> Path:
@@ -61,12 +69,30 @@ def export(recipe: Recipe) -> Path:
     Raises:
         UserError: the recipe is a language model's.
     """
+    with _running(recipe):
+        return _train_and_export(recipe)
+
+
+@contextlib.contextmanager
+def _running(recipe: Recipe) -> Iterator[None]:
+    """Keeps other runs of a recipe away, and says once a minute what is being done.
+
+    Raises:
+        UserError: another one is going on.
+    """
+    with keeping_locks(), status.minutes_of(Console()):
+        # A folder that is not there yet is locked when the first stage makes it.
+        if folder_of(recipe).exists():
+            lock(folder_of(recipe))
+        yield
+
+
+def _train_and_export(recipe: Recipe) -> Path:
     config = recipe.config
     if isinstance(config, CombinedConfig):
         combine = config.combine
         task, paths, fingerprint = train_members(recipe, combine)
-        made_from = [combine.model_dump(mode="json"), fingerprint]
-        return _export(recipe, task, made_from, lambda: combined(paths, combine))
+        return _export(recipe, task, fingerprint, lambda: combined(paths, combine))
     if config.is_language_model:
         raise UserError(
             f"{recipe.path}: a language model has no bundle of its own; train it, and name it in the "
@@ -94,15 +120,18 @@ def _check_graphs(recipe: Recipe, config: RecipeConfig, task: Task) -> None:
             raise UserError(f"{recipe.path}: graph '{name}': {'; '.join(found)}")
 
 
-def _export(recipe: Recipe, task: Task, made_from: Any, model: Callable[[], Any]) -> Path:
+def _export(recipe: Recipe, task: Task, fingerprint: str, model: Callable[[], Any]) -> Path:
     config, path = recipe.config, BUNDLES / recipe.config.name
-    console = Console()
+    console = Console(highlight=False, soft_wrap=True)
 
     def work(folder: Path) -> None:
         assert task.source_tokenizer is not None
-        with console.status("") as status:
+        with status.shown(console, "bundle") as tell:
+            tell("loading the model")
+            loaded = model()
+            tell("what the recipe wants in it")
             exporting.export_bundle(
-                model(),
+                loaded,
                 path,
                 task.source_tokenizer,
                 task.target_tokenizer,
@@ -112,16 +141,27 @@ def _export(recipe: Recipe, task: Task, made_from: Any, model: Callable[[], Any]
                 decoding=config.decoding,
                 task=config.task,
                 max_source_tokens=config.max_source_tokens,
-                progress=lambda what: status.update(f"bundle: {what}"),
+                progress=tell,
                 **_contents(config.export, task),
             )
+        (folder / _EXPORTED).write_text(json.dumps({"created": _created(path)}))
 
-    folder = folder_of(recipe) / "bundle"
-    if not (path / bundle.MANIFEST).exists():
-        shutil.rmtree(folder, ignore_errors=True)
-    parts = config.model_dump(mode="json", include={"decoding", "metrics", "task", "max_source_tokens", "export"})
-    stage(folder, [parts, made_from], work, console.print)
+    made_from = MadeFrom(keys_of(config, *_OF_BUNDLE), {"the model or its data": fingerprint})
+    stage(folder_of(recipe) / "bundle", made_from, work, say, is_there=lambda folder: _is_there(folder, path))
     return path
+
+
+def _is_there(folder: Path, path: Path) -> bool:
+    """Whether the bundle is the one that the stage in `folder` made."""
+    if not (path / bundle.MANIFEST).exists():
+        return False
+    exported = folder / _EXPORTED  # Earlier versions had none.
+    return not exported.exists() or json.loads(exported.read_text())["created"] == _created(path)
+
+
+def _created(path: Path) -> str | None:
+    """When a bundle was exported; quantized graphs that were added later do not change that."""
+    return json.loads((path / bundle.MANIFEST).read_text(encoding="utf-8")).get("created")
 
 
 def _contents(export: ExportConfig, task: Task) -> dict[str, Any]:

@@ -76,8 +76,8 @@ class BundleConfig(Config):
         name: of the bundle, `saved_models/NAME`.
         task: a word for what the model does.
         decoding: the bundle's defaults; a language model has none.
-        metrics: names of `evaluation.METRICS`; the first one chooses the model. A language model is chosen by its
-            perplexity.
+        metrics: names of `evaluation.METRICS`; the first one chooses the model, among equals the next one, and then
+            the later model is taken. A language model is chosen by its perplexity.
         max_source_tokens: longer sources are truncated or refused by the runtime.
         export: what is in the bundle.
     """

@@ -1,29 +1,35 @@
 """A search for better values of a recipe's keys: trials in a folder of their own, driven by Optuna."""
 
 import contextlib
+import math
 import shutil
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
+from keras_s2s import status
 from keras_s2s.data import Task
 from keras_s2s.errors import UserError
-from keras_s2s.evaluation import find_metric
-from keras_s2s.recipe.model import train_model
+from keras_s2s.recipe.alone import keeping_locks
+from keras_s2s.recipe.made_from import MadeFrom, keys_of
+from keras_s2s.recipe.model import counts, start_of, train_model
 from keras_s2s.recipe.prepare import folder_of, prepare
 from keras_s2s.recipe.schema import CombinedConfig, Recipe, RecipeConfig
 from keras_s2s.recipe.space import check_keys, replaced
 from keras_s2s.recipe.tuning_schema import Parameter, TuningConfig
+from keras_s2s.training import PERPLEXITY, Criterion
+from keras_s2s.training.criteria import goodness
 
 if TYPE_CHECKING:
     from optuna import Study, Trial
     from optuna.trial import FrozenTrial
 
 _NAME = "tuning"
-_REASON, _FOLDER, _MADE_FROM = "reason", "folder", "made_from"
+_REASON, _FOLDER, _MADE_FROM, _BEST = "reason", "folder", "made_from", "best"
+_SEARCHED = ("tuning.space", "tuning.seed", "tokenizer", "model", "training", "decoding", "metrics")
 
 
 @dataclass(frozen=True)
@@ -37,6 +43,7 @@ class Tried:
         values: of the keys that were tried.
         folder: with its checkpoints.
         reason: why it failed.
+        best: all dev values of its best evaluation, by name, as far as they are known.
     """
 
     number: int
@@ -45,6 +52,7 @@ class Tried:
     values: dict[str, Any]
     folder: Path
     reason: str | None = None
+    best: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -52,23 +60,34 @@ class Tuned:
     """What a search found.
 
     Attributes:
-        metric: by what trials are chosen.
-        higher_is_better: which values are good.
+        criteria: by what trials are compared, the most important first.
         folder: with all of it.
         trials: in the order of their numbers.
     """
 
-    metric: str
-    higher_is_better: bool
+    criteria: tuple[Criterion, ...]
     folder: Path
     trials: list[Tried]
 
     @property
+    def metric(self) -> str:
+        """What decides."""
+        return self.criteria[0].name
+
+    @property
+    def higher_is_better(self) -> bool:
+        """Which values of it are good."""
+        return self.criteria[0].higher_is_better
+
+    @property
     def ranked(self) -> list[Tried]:
         """From the best to the worst; those that did not come to their end behind."""
-        sign = -1 if self.higher_is_better else 1
         order = {"complete": 0, "pruned": 1, "running": 2, "failed": 3}
-        return sorted(self.trials, key=lambda t: (order[t.state], 0.0 if t.value is None else sign * t.value, t.number))
+
+        def place(trial: Tried) -> tuple[Any, ...]:
+            return order[trial.state], [-one for one in goodness(self.criteria, trial.best)], trial.number
+
+        return sorted(self.trials, key=place)
 
 
 def tune(recipe: Recipe, fresh: bool = False) -> Tuned:
@@ -79,22 +98,50 @@ def tune(recipe: Recipe, fresh: bool = False) -> Tuned:
 
     Args:
         recipe: as read by `load`.
-        fresh: forget earlier trials.
+        fresh: begin anew. Earlier trials stay in `tuning.old` until the new search has come to its end.
 
     Raises:
         UserError: the recipe has no `tuning`, or a wrong key there, or it has changed since its first trial.
     """
     config, tuning = _checked(recipe)
     folder = folder_of(recipe) / _NAME
-    if fresh:
-        shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True, exist_ok=True)
-    search = _Search(recipe, config, tuning, folder)
-    with search.alone():
-        search.begin()
-    while search.make_trial():
-        pass
-    return search.result()
+    with status.minutes_of(Console()):
+        if fresh and folder.exists():
+            _put_aside(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        search = _Search(recipe, config, tuning, folder)
+        with search.alone(), keeping_locks():
+            search.begin()
+        while search.make_trial():
+            pass
+        found = search.result()
+    if not any(trial.state == "running" for trial in found.trials):
+        shutil.rmtree(_old(folder), ignore_errors=True)
+    return found
+
+
+def _old(folder: Path) -> Path:
+    return folder.with_name(f"{folder.name}.old")
+
+
+def _put_aside(folder: Path) -> None:
+    """Earlier trials are not deleted before there are others. What a new search made that never ended is.
+
+    Raises:
+        UserError: another process makes trials.
+    """
+    from filelock import FileLock, Timeout
+
+    try:
+        with contextlib.ExitStack() as stack:
+            for lock in folder.glob("*lock"):
+                stack.enter_context(FileLock(lock, timeout=0))
+            if _old(folder).exists():
+                shutil.rmtree(folder)
+            else:
+                folder.rename(_old(folder))
+    except Timeout:
+        raise UserError(f"{folder}: another process makes trials; wait for its end, or stop it") from None
 
 
 def _checked(recipe: Recipe) -> tuple[RecipeConfig, TuningConfig]:
@@ -118,8 +165,8 @@ class _Search:
 
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self.recipe, self.config, self.tuning, self.folder = recipe, config, tuning, folder
-        self.metric = config.metrics[0] if config.metrics else "perplexity"
-        self.higher_is_better = bool(config.metrics) and find_metric(self.metric).higher_is_better
+        self.criteria = tuple(map(Criterion.of_metric, config.metrics)) or (PERPLEXITY,)
+        self.metric = self.criteria[0].name
         # Optuna's own locks outlive a process that is killed while it writes; this one the system takes back.
         lock: Any = FileLock(folder / "journal.lock")
         self.study: Study = optuna.create_study(
@@ -127,7 +174,7 @@ class _Search:
             study_name=_NAME,
             load_if_exists=True,
             pruner=optuna.pruners.MedianPruner(),
-            direction="maximize" if self.higher_is_better else "minimize",
+            direction="maximize" if self.criteria[0].higher_is_better else "minimize",
         )
         self.prepared: tuple[Task, str] | None = None
 
@@ -140,17 +187,20 @@ class _Search:
             yield
 
     def begin(self) -> None:
-        """Prepares the data, and sees to it that all trials are of the same recipe."""
+        """Prepares what all trials share, and sees to it that they are of the same recipe."""
         self.prepared = prepare(self.recipe, self.config)
-        space = self.tuning.model_dump(mode="json", include={"space", "seed"})
-        parts = self.config.model_dump(mode="json", include={"tokenizer", "model", "training", "decoding", "metrics"})
-        made_from = [space, parts, self.prepared[1]]
-        if self.study.user_attrs.setdefault(_MADE_FROM, made_from) != made_from:
-            raise UserError(
-                f"{self.recipe.path}: has changed since its tuning began, so that its trials cannot be compared; "
-                "--fresh forgets them"
-            )
-        self.study.set_user_attr(_MADE_FROM, made_from)
+        start_of(self.recipe, self.config)
+        made_from = MadeFrom(keys_of(self.config, *_SEARCHED), {"the data or the tokenizers": self.prepared[1]})
+        before = self.study.user_attrs.get(_MADE_FROM)
+        if isinstance(before, dict):  # Versions that wrote something else are taken at their word.
+            changes = made_from.changes_since(MadeFrom.from_json(before))
+            if counting := [str(change) for change in changes if counts(self.config, change)]:
+                raise UserError(
+                    f"{self.recipe.path}: has changed since its tuning began, so that its trials cannot be compared: "
+                    f"{', '.join(counting)}; --fresh begins anew"
+                )
+        else:
+            self.study.set_user_attr(_MADE_FROM, made_from.as_json())
 
     def make_trial(self) -> bool:
         """Begins a trial and brings it to its end; False if there are enough."""
@@ -233,32 +283,38 @@ class _Search:
         task, fingerprint = prepare(recipe, config) if own_data else self.prepared
         values = self._earlier(trial)
         train_model(recipe, config, task, fingerprint, [self._reporter(trial, values)])
-        if not values:
+        best = self._best(values.values())[self.metric] if values else math.nan
+        if math.isnan(best):
             raise UserError(f"{self.recipe.path}: tuning: the training ended without a value of {self.metric}")
-        self.study.tell(trial, (max if self.higher_is_better else min)(values.values()))
+        self.study.tell(trial, best)
 
-    def _earlier(self, trial: "Trial") -> dict[int, float]:
-        """What was found in this trial's folder before it was interrupted, step -> value."""
+    def _best(self, values: Iterable[Mapping[str, float]]) -> Mapping[str, float]:
+        return max(values, key=lambda one: goodness(self.criteria, one), default={})
+
+    def _earlier(self, trial: "Trial") -> dict[int, Mapping[str, float]]:
+        """What was found in this trial's folder before it was interrupted, step -> values."""
         name = trial.user_attrs[_FOLDER]
-        values: dict[int, float] = {}
+        values: dict[int, Mapping[str, float]] = {}
         for old in self.study.get_trials(deepcopy=False):
             if old.number != trial.number and _folder(old) == name:
-                values |= old.intermediate_values
-        for step, value in values.items():
-            trial.report(value, step)
+                values |= {step: {self.metric: value} for step, value in old.intermediate_values.items()}
+        for step, found in values.items():
+            trial.report(found[self.metric], step)
         return values
 
-    def _reporter(self, trial: "Trial", values: dict[int, float]) -> Any:
+    def _reporter(self, trial: "Trial", values: dict[int, Mapping[str, float]]) -> Any:
         """A callback that stops a bad trial, and collects what it finds in `values`."""
         import keras
         import optuna
 
         def report(epoch: int, logs: Mapping[str, float]) -> None:
-            value = logs.get(f"dev_{self.metric}")
-            if value is None:
+            names = [one.name for one in self.criteria]
+            found = {name: float(logs[f"dev_{name}"]) for name in names if f"dev_{name}" in logs}
+            if self.metric not in found:
                 return
-            values[epoch] = float(value)
-            trial.report(float(value), epoch)
+            values[epoch] = found
+            trial.set_user_attr(_BEST, self._best(values.values()))
+            trial.report(found[self.metric], epoch)
             if trial.should_prune():
                 raise optuna.TrialPruned
 
@@ -272,14 +328,15 @@ class _Search:
     def result(self) -> Tuned:
         """All trials so far."""
         trials = [self._tried(t) for t in self.study.get_trials(deepcopy=False) if not _was_taken_up(t)]
-        return Tuned(self.metric, self.higher_is_better, self.folder, trials)
+        return Tuned(self.criteria, self.folder, trials)
 
     def _tried(self, trial: "FrozenTrial") -> Tried:
-        seen = trial.intermediate_values.values()
-        best = (max if self.higher_is_better else min)(seen) if seen else None
+        seen = [{self.metric: value} for value in trial.intermediate_values.values()]
+        best = dict(self._best(seen)) | trial.user_attrs.get(_BEST, {})
         state = {"COMPLETE": "complete", "PRUNED": "pruned", "FAIL": "failed"}.get(trial.state.name, "running")
         reason = trial.user_attrs.get(_REASON)
-        return Tried(trial.number, state, best, dict(trial.params), self.folder / _folder(trial), reason)
+        folder = self.folder / _folder(trial)
+        return Tried(trial.number, state, best.get(self.metric), dict(trial.params), folder, reason, best)
 
 
 def _was_taken_up(trial: "FrozenTrial") -> bool:

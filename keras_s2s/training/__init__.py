@@ -3,16 +3,19 @@
 from keras_s2s.training.callbacks import DecodedMetrics, DevPerplexity
 from keras_s2s.training.checkpoints import Checkpoints, average
 from keras_s2s.training.config import TrainingConfig
+from keras_s2s.training.criteria import PERPLEXITY, Criterion
 from keras_s2s.training.freezing import freeze
 from keras_s2s.training.non_finite import NonFinite
 from keras_s2s.training.optimizers import OptimizerConfig, averaged_weights, make_optimizer
 from keras_s2s.training.tensorboard import TensorBoard
-from keras_s2s.training.train import CHECKPOINT, Start, load, train
+from keras_s2s.training.train import CHECKPOINT, Start, goes_on, load, train
 from keras_s2s.training.transfer import Vocabularies, start_from
 
 __all__ = [
     "CHECKPOINT",
+    "PERPLEXITY",
     "Checkpoints",
+    "Criterion",
     "DecodedMetrics",
     "DevPerplexity",
     "NonFinite",
@@ -24,6 +27,7 @@ __all__ = [
     "average",
     "averaged_weights",
     "freeze",
+    "goes_on",
     "load",
     "make_optimizer",
     "start_from",

@@ -75,6 +75,11 @@ def settle(
     return tried
 
 
+def is_settled(training: TrainingConfig, folder: Path) -> bool:
+    """Whether the number of batches of a step is known without a try."""
+    return training.optimizer.accumulation != "auto" or (folder / _RECORD).exists()
+
+
 def _divided(training: TrainingConfig, number: int) -> TrainingConfig:
     optimizer = training.optimizer.replace(accumulation=number)
     return training.replace(tokens=max(training.tokens // number, 1), optimizer=optimizer)

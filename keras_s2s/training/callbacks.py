@@ -9,10 +9,12 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
+from keras_s2s import status
 from keras_s2s.data import Task, batches, source_inputs
 from keras_s2s.decoding import available, make_program
 from keras_s2s.errors import UserError
-from keras_s2s.evaluation import evaluate, find_metric
+from keras_s2s.evaluation import evaluate
+from keras_s2s.training.criteria import PERPLEXITY, Criterion
 from keras_s2s.training.optimizers import averaged_weights
 from keras_s2s.training.precision import float32
 
@@ -29,18 +31,17 @@ class Judge(keras.callbacks.Callback):
 
     Args:
         task: dev data.
-        metric: the name of the value that decides.
-        higher_is_better: which values of it are good.
+        criteria: by which of the values models are compared, the most important first.
 
     Raises:
         UserError: there are no dev data.
     """
 
-    def __init__(self, task: Task, metric: str, higher_is_better: bool) -> None:
+    def __init__(self, task: Task, criteria: Sequence[Criterion]) -> None:
         if not len(task.dev):
             raise UserError("training: no dev pairs to choose the best model on; give some")
         super().__init__()
-        self.task, self.metric, self.higher_is_better = task, metric, higher_is_better
+        self.task, self.criteria = task, tuple(criteria)
 
     def judge(self) -> dict[str, float]:
         """Values of the model as it is, by name."""
@@ -55,7 +56,9 @@ class Judge(keras.callbacks.Callback):
 
 
 class DecodedMetrics(Judge):
-    """Decodes the dev data by the model's cheapest strategy and computes the task's metrics; the first one decides.
+    """Decodes the dev data by the model's cheapest strategy and computes the task's metrics.
+
+    The first metric decides which model is the best, among equals the next one.
 
     That is greedy search with a decoder, otherwise the best path of a CTC head, otherwise Viterbi's of a CRF head.
 
@@ -72,8 +75,7 @@ class DecodedMetrics(Judge):
     def __init__(self, task: Task) -> None:
         if not task.metrics:
             raise UserError("training: no metrics to choose the best model by; name one, such as exact_match")
-        first, *_ = [find_metric(name) for name in task.metrics]
-        super().__init__(task, first.name, first.higher_is_better)
+        super().__init__(task, [Criterion.of_metric(name) for name in task.metrics])
         self.hypotheses: Sequence[str] = ()
 
     @functools.cached_property
@@ -83,17 +85,19 @@ class DecodedMetrics(Judge):
     def judge(self) -> dict[str, float]:
         """The task's metrics."""
         self.hypotheses = self.decode()
-        return evaluate(self.task.metrics, self.hypotheses, self.task.dev.targets)
+        with status.doing(f"dev data: {', '.join(self.task.metrics)}"):
+            return evaluate(self.task.metrics, self.hypotheses, self.task.dev.targets)
 
     def decode(self) -> list[str]:
         """The model's outputs for the dev sources, in order."""
         sources = self.task.dev.sources
         order = sorted(range(len(sources)), key=lambda i: len(sources[i]))
         tokens: dict[int, Sequence[int]] = {}
-        for start in range(0, len(order), _BATCH):
-            some = order[start : start + _BATCH]
-            found = self._run(source_inputs([sources[i] for i in some], self.task.source_tokenizer))
-            tokens.update(zip(some, found["tokens"][:, 0].numpy().tolist(), strict=True))
+        with status.doing(lambda: f"dev data: {len(tokens):,} of {len(order):,} sentences decoded"):
+            for start in range(0, len(order), _BATCH):
+                some = order[start : start + _BATCH]
+                found = self._run(source_inputs([sources[i] for i in some], self.task.source_tokenizer))
+                tokens.update(zip(some, found["tokens"][:, 0].numpy().tolist(), strict=True))
         return self.task.target_tokenizer.decode([tokens[i] for i in range(len(order))])
 
     def _run(self, source: Mapping[str, np.ndarray]) -> dict[str, tf.Tensor]:
@@ -116,15 +120,16 @@ class DevPerplexity(Judge):
     """
 
     def __init__(self, task: Task) -> None:
-        super().__init__(task, "perplexity", higher_is_better=False)
+        super().__init__(task, [PERPLEXITY])
         self.dataset = batches(task.dev, None, task.target_tokenizer, seed=None)
 
     def judge(self) -> dict[str, float]:
         """`{"perplexity": …}`."""
         total, count = 0.0, 0.0
-        for inputs, labels, weights in self.dataset:
-            total += float(self._program(inputs["target_ids"], labels, weights))
-            count += float(tf.reduce_sum(weights))
+        with status.doing("dev data: perplexity"):
+            for inputs, labels, weights in self.dataset:
+                total += float(self._program(inputs["target_ids"], labels, weights))
+                count += float(tf.reduce_sum(weights))
         return {"perplexity": float(tf.exp(total / count))}
 
     @functools.cached_property

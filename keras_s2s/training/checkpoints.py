@@ -3,7 +3,7 @@
 import json
 import os
 import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,16 +12,22 @@ import numpy as np
 
 from keras_s2s.errors import UserError
 from keras_s2s.training import distribution
+from keras_s2s.training.criteria import Criterion, goodness
 from keras_s2s.training.optimizers import averaged_weights
 
 _STATE = "state.npz"
 
 
 class Kept(NamedTuple):
-    """An interval of a run and how good the model was at its end."""
+    """An interval of a run and how good the model was at its end.
+
+    Attributes:
+        epoch: of `fit`, from 0.
+        values: of the criteria, by name.
+    """
 
     epoch: int
-    value: float
+    values: Mapping[str, float]
 
 
 class Checkpoints(keras.callbacks.Callback):
@@ -33,28 +39,29 @@ class Checkpoints(keras.callbacks.Callback):
 
     Args:
         folder: for the files.
-        metric: name of the value in the logs, without `dev_`, that decides.
-        higher_is_better: which values are good.
+        criteria: by which models are compared, the most important first; of models that are equal in all of them the
+            later one is the better. Their values are in the logs as `dev_NAME`.
         best: so many of the best models are kept.
         last: so many of the latest are kept.
-        patience: epochs of `fit` without a better value after which training stops; None for never.
+        patience: epochs of `fit` without a better value of any criterion, those before it being equal, after which
+            training stops; None for never. Nor does it while the first criterion was never better than its worst.
         strategy: of the run; only its chief reads and writes files.
     """
 
     def __init__(
         self,
         folder: Path,
-        metric: str,
-        higher_is_better: bool,
+        criteria: Sequence[Criterion],
         best: int = 1,
         last: int = 0,
         patience: int | None = None,
         strategy: Any = None,
     ) -> None:
         super().__init__()
-        self.folder, self.metric, self.higher_is_better = folder, metric, higher_is_better
+        self.folder, self.criteria = folder, tuple(criteria)
         self.keep_best, self.keep_last, self.patience, self.strategy = best, last, patience, strategy
         self.judged: list[Kept] = []
+        self._lost: set[int] = set()
 
     def restore(self, model: keras.Model) -> int:
         """Gives a compiled model the last state.
@@ -77,38 +84,52 @@ class Checkpoints(keras.callbacks.Callback):
         Raises:
             UserError: there is no place for it on the disk; what was kept before is still there.
         """
-        self.judged.append(Kept(epoch, float((logs or {})[f"dev_{self.metric}"])))
+        logs, names = logs or {}, [criterion.name for criterion in self.criteria]
+        self.judged.append(Kept(epoch, {name: float(logs[f"dev_{name}"]) for name in names}))
         if distribution.is_chief(self.strategy):
             self._write_files()
         if distribution.of_chief(self.strategy, [self.is_exhausted])[0]:
             self.model.stop_training = True
 
     def _write_files(self) -> None:
-        kept = {*self.best(), *self.last()}
-        if self.judged[-1] in kept:
+        kept = {self.path_of(one) for one in (*self.best(), *self.last())}
+        latest = self.path_of(self.judged[-1])
+        if latest in kept:
             with averaged_weights(self.model):
-                _write(self.path_of(self.judged[-1]), self.model.save)
+                _write(latest, self.model.save)
         _write(self.folder / _STATE, self._save_state)
         for path in self.folder.glob("epoch-*.keras"):
-            if path not in map(self.path_of, kept):
+            if path not in kept:
                 path.unlink()
 
     def best(self) -> list[Kept]:
-        """The best of those that are kept for that, best first; of equals the earlier one."""
-        return sorted(self.judged, key=lambda kept: -kept.value if self.higher_is_better else kept.value)[
-            : self.keep_best
-        ]
+        """The best of those that are kept for that, best first."""
+        there = [kept for kept in self.judged if kept.epoch not in self._lost]
+        return sorted(there, key=lambda kept: (self._goodness(kept), kept.epoch), reverse=True)[: self.keep_best]
 
     def last(self) -> list[Kept]:
         """The latest of those that are kept for that."""
         return self.judged[len(self.judged) - min(self.keep_last, len(self.judged)) :]
 
     @property
+    def since_better(self) -> int:
+        """Epochs of `fit` since one was better than all before it."""
+        found = list(map(self._goodness, self.judged))
+        return len(found) - 1 - found.index(max(found)) if found else 0
+
+    @property
+    def is_at_worst(self) -> bool:
+        """Whether the first criterion was never better than its worst."""
+        first = self.criteria[0]
+        return all(first.is_at_worst(kept.values[first.name]) for kept in self.judged)
+
+    @property
     def is_exhausted(self) -> bool:
-        """Whether it has been too long since the best one."""
-        if self.patience is None or not self.judged:
-            return False
-        return self.judged[-1].epoch - self.best()[0].epoch >= self.patience
+        """Whether nothing has got better for too long."""
+        return self.patience is not None and not self.is_at_worst and self.since_better >= self.patience
+
+    def _goodness(self, kept: Kept) -> tuple[float, ...]:
+        return goodness(self.criteria, kept.values)
 
     def path_of(self, kept: Kept) -> Path:
         """Where a model is."""
@@ -126,7 +147,13 @@ class Checkpoints(keras.callbacks.Callback):
             raise UserError(f"{path}: the state of another model or optimiser; delete it to begin anew")
         for variable, array in zip(variables, arrays, strict=True):
             variable.assign(array)
-        self.judged = [Kept(*values) for values in judged]
+        self.judged = [Kept(epoch, self._values(found)) for epoch, found in judged]
+        # Of equals another version of this package kept another one.
+        self._lost = {kept.epoch for kept in self.judged if not self.path_of(kept).exists()}
+
+    def _values(self, found: Mapping[str, float] | float) -> Mapping[str, float]:
+        """What was judged; states of earlier versions have the first value alone."""
+        return found if isinstance(found, dict) else {self.criteria[0].name: float(found)}  # type: ignore[arg-type]
 
     def _save_state(self, path: Path) -> None:
         arrays = {f"{i:05}": variable.numpy() for i, variable in enumerate(_variables(self.model))}

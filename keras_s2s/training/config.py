@@ -19,8 +19,9 @@ class TrainingConfig(Config):
     Args:
         epochs: passes over the training data, in intervals of the same number of steps.
         evaluate_every: steps of an interval at most, a step being an update of the weights; null for those of an epoch.
-        patience: intervals without a better dev metric after which training stops; null for never.
-        keep_best: the checkpoints with the best dev metrics that are kept.
+        patience: intervals without a better dev metric, or among equals a better one of those behind it, after which
+            training stops; null for never. It counts only once the first metric was better than its worst.
+        keep_best: the checkpoints with the best dev metrics that are kept; of equal ones the later.
         keep_last: the latest ones that are kept.
         average: what is averaged into the final model, which is taken if it is better than the best: all that are kept
             as the "best" or the "last", or null for nothing.

@@ -1,5 +1,7 @@
 """What a training says of itself while it runs."""
 
+import contextlib
+import math
 import time
 from typing import Any
 
@@ -7,13 +9,14 @@ import keras
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from keras_s2s import status
 from keras_s2s.data import Batches
 
 _MEASURED = 20
 
 
 class Report(keras.callbacks.Callback):
-    """A line at the end of every epoch of `fit`, and on a terminal a bar between.
+    """A line at the end of every epoch of `fit`; between, a bar on a terminal, and a line a minute elsewhere.
 
     Adds `tokens_per_second` to the logs: source and target tokens, padding left out, by the time of training alone. Let
     it come before the callbacks that judge and save; `last` is the callback that writes the line and comes after them.
@@ -41,47 +44,63 @@ class Report(keras.callbacks.Callback):
         )
         self.last = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: self._write(logs or {}))
         self._began = 0.0
-        self._batches = 0
+        self._first, self._batches, self._tokens, self._loss = 0, 0, 0, math.nan
+        self._shown = contextlib.ExitStack()
 
     def on_train_begin(self, logs: Any = None) -> None:
         """Shows the bar."""
-        self._bar = self.bar.add_task("training", total=self.steps, completed=self.step, loss=float("nan"))
+        self._bar = self.bar.add_task("training", total=self.steps, completed=self.step, loss=math.nan)
         self.bar.start()
+        self._shown.enter_context(status.minutes_of(self.console))
+        self._shown.enter_context(status.doing(self._line))
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         """Starts the clock."""
-        self._began, self._batches = time.perf_counter(), 0
+        self._began, self._batches, self._tokens = time.perf_counter(), 0, 0
+        self._first = self.step * self.accumulation
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         """Moves the bar."""
+        self._tokens += self.batches.tokens_at(self._first + self._batches)
         self._batches += 1
+        self._loss = float((logs or {}).get("loss", math.nan))
         if self._batches % self.accumulation == 0:
             self.step += 1
-        self.bar.update(self._bar, completed=self.step, loss=float((logs or {}).get("loss", float("nan"))))
+        self.bar.update(self._bar, completed=self.step, loss=self._loss)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Stops the clock."""
-        seconds = time.perf_counter() - self._began
-        end = self.step * self.accumulation
-        tokens = sum(map(self.batches.tokens_at, range(end - self._batches, end)))
         if logs is not None:
-            logs["tokens_per_second"] = tokens / seconds
+            logs["tokens_per_second"] = self._speed
 
     def close(self) -> None:
         """Takes the bar away, however training ended."""
         self.bar.stop()
+        self._shown.close()
+
+    @property
+    def _speed(self) -> float:
+        return self._tokens / max(time.perf_counter() - self._began, 1e-9)
+
+    def _line(self) -> str:
+        """Where training is, in the middle of an epoch of `fit`."""
+        measured = [f"loss {self._loss:.3f}", f"{self._speed:,.0f} tokens/s"] if self._batches else []
+        return "  ".join([*self._place(), *measured])
+
+    def _place(self) -> list[str]:
+        epochs = self.step * self.accumulation / len(self.batches)
+        return [f"step {self.step:,} of {self.steps:,}", f"epoch {epochs:.1f}"]
 
     def _write(self, logs: dict[str, Any]) -> None:
-        epochs = self.step * self.accumulation / len(self.batches)
         parts = [
-            f"step {self.step:,} of {self.steps:,}",
-            f"epoch {epochs:.1f}",
+            *self._place(),
             f"loss {logs['loss']:.3f}",
             f"rate {float(self.model.optimizer.learning_rate):.2g}",
             f"{logs['tokens_per_second']:,.0f} tokens/s",
             *(f"{name.replace('_', ' ', 1)} {value:.2f}" for name, value in logs.items() if name.startswith("dev_")),
         ]
         self.console.print("  ".join(parts))
+        status.spoken()
 
 
 def describe(batches: Batches) -> str:

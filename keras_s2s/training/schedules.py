@@ -95,6 +95,11 @@ ScheduleConfig = Annotated[
 ]
 
 
+def is_open_ended(config: Any) -> bool:
+    """Whether the rate of a step is the same however many steps follow, of what a `ScheduleConfig` describes."""
+    return not isinstance(config, FallingConfig) and (config.warm_up == 0 or config.warm_up >= 1)
+
+
 class Schedule(keras.optimizers.schedules.LearningRateSchedule):
     """A linear warm-up to a peak, and what subclasses make of the steps after it.
 

@@ -4,25 +4,30 @@ import dataclasses
 import functools
 import math
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import keras
 from rich.console import Console
 
+from keras_s2s import status
 from keras_s2s.data import Batches, Examples, Task, encode, learn_alignments
 from keras_s2s.data.heads import Head
+from keras_s2s.errors import UserError
 from keras_s2s.memory import keep_freed_memory
 from keras_s2s.models import ModelConfig, Seq2Seq, build
+from keras_s2s.models.part_config import RecurrentDecoderConfig
 from keras_s2s.training import budget, distribution, objective, precision, progress, quantization, transfer
 from keras_s2s.training.callbacks import DecodedMetrics, DevPerplexity, Judge
 from keras_s2s.training.checkpoints import Checkpoints, average
 from keras_s2s.training.config import TrainingConfig
+from keras_s2s.training.criteria import goodness, in_words
 from keras_s2s.training.freezing import freeze
 from keras_s2s.training.non_finite import NonFinite
 from keras_s2s.training.optimizers import make_optimizer
 from keras_s2s.training.scheduled_sampling import RaiseSampling
+from keras_s2s.training.schedules import is_open_ended
 from keras_s2s.training.tensorboard import TensorBoard
 
 CHECKPOINT = "best.keras"
@@ -62,8 +67,33 @@ def train(
     Raises:
         UserError: the data do not suit the model, or `loss_weights` its heads, or a file cannot be read or written.
     """
-    with quantization.rounding(training.quantization_aware):
+    with quantization.rounding(training.quantization_aware), status.minutes_of(_console()):
         return _train(config, task, training, folder, callbacks, start)
+
+
+def goes_on(config: ModelConfig, task: Task, before: TrainingConfig, now: TrainingConfig, folder: Path) -> bool:
+    """Whether a training with more epochs may go on where one with fewer ended, and is then equal to a whole one.
+
+    It is if the learning rate does not depend on the number of steps, nor the rate of scheduled sampling, and if both
+    are judged after the same steps.
+
+    Args:
+        config: the model.
+        task: data, tokenizers and metrics.
+        before: how it was trained.
+        now: the same but for `epochs`.
+        folder: with the checkpoints.
+    """
+    samples = isinstance(config.decoder, RecurrentDecoderConfig) and config.decoder.scheduled_sampling > 0
+    if samples or not is_open_ended(now.optimizer.schedule):
+        return False
+    if not budget.is_settled(now, folder):
+        return False
+    heads = objective.heads_of(config)
+    batches_of = functools.partial(_batches, config, task, _examples(task, heads), heads)
+    settled = budget.settle(config, now, folder, batches_of, lambda line: None)
+    batches = len(batches_of(settled))
+    return len({_Plan.of(settled.replace(epochs=each.epochs), batches).interval for each in (before, now)}) == 1
 
 
 def _train(
@@ -81,14 +111,16 @@ def _train(
     folder.mkdir(parents=True, exist_ok=True)
     keep_freed_memory()
     keras.utils.set_random_seed(training.seed)
-    say = Console(highlight=False, soft_wrap=True).print
-    examples = _examples(task, heads)
-    batches_of = functools.partial(_batches, config, task, examples, heads)
-    training = budget.settle(config, training, folder, batches_of, say)
-    made = batches_of(training)
-    plan = _Plan.of(training, len(made))
-    if chief:
-        say(progress.describe(made))
+    say = _console().print
+    with status.doing("training: ids of the pairs") as tell:
+        batches_of = functools.partial(_batches, config, task, _examples(task, heads), heads)
+        tell("training: how many batches of a step fit into memory")
+        training = budget.settle(config, training, folder, batches_of, say)
+        tell("training: batches")
+        made = batches_of(training)
+        plan = _Plan.of(training, len(made))
+        if chief:
+            say(progress.describe(made))
     with distribution.scope(strategy):
         model = _first_model(config, task, training, start)
         optimizer = make_optimizer(training.optimizer, plan.steps)
@@ -96,7 +128,7 @@ def _train(
     distribution.compile_for(strategy, model, spec, optimizer=optimizer, **objective.losses_of(training, heads))
     judge: Judge = DevPerplexity(task) if config.encoder is None else DecodedMetrics(task)
     limits = (training.keep_best, training.keep_last, training.patience)
-    kept = Checkpoints(folder, judge.metric, judge.higher_is_better, *limits, strategy)
+    kept = Checkpoints(folder, judge.criteria, *limits, strategy)
     done = kept.restore(model)
     if done < plan.intervals and not distribution.of_chief(strategy, [kept.is_exhausted])[0]:
         report = progress.Report(made, plan.steps, done * plan.interval, plan.accumulation)
@@ -118,8 +150,14 @@ def _train(
         finally:
             report.close()
     if chief:
-        _choose(kept, judge, training, folder)
+        for line in _why_it_ended(kept, plan):
+            say(line)
+        say(f"taken: {_choose(kept, judge, training, folder, plan)}")
     return folder / CHECKPOINT
+
+
+def _console() -> Console:
+    return Console(highlight=False, soft_wrap=True)
 
 
 def load(path: Path) -> Seq2Seq:
@@ -134,11 +172,13 @@ class _Plan(NamedTuple):
         steps: updates of the weights.
         interval: steps between two judgements, a divisor of all.
         accumulation: batches of a step.
+        of_epoch: batches of an epoch.
     """
 
     steps: int
     interval: int
     accumulation: int
+    of_epoch: int
 
     @classmethod
     def of(cls, training: TrainingConfig, batches: int) -> "_Plan":
@@ -147,7 +187,12 @@ class _Plan(NamedTuple):
         steps = training.epochs * of_epoch
         intervals = math.ceil(round(steps / (training.evaluate_every or of_epoch), 6))
         interval = math.ceil(round(steps / intervals, 6))
-        return cls(intervals * interval, interval, accumulation)
+        return cls(intervals * interval, interval, accumulation, batches)
+
+    def place(self, intervals: int) -> str:
+        """Where training is after some intervals, in words."""
+        steps = intervals * self.interval
+        return f"epoch {steps * self.accumulation / self.of_epoch:.1f}, step {steps:,} of {self.steps:,}"
 
     @property
     def intervals(self) -> int:
@@ -192,33 +237,55 @@ def _first_model(config: ModelConfig, task: Task, training: TrainingConfig, star
     if start is not None:
         own = transfer.Vocabularies.of(task.source_tokenizer, task.target_tokenizer)
         for line in transfer.start_from(model, start.path, start.vocabularies, own).lines():
-            Console(highlight=False, soft_wrap=True).print(line)
+            _console().print(line)
     if training.freeze:
         freeze(model, training.freeze)
     precision.use(model, training.precision)
     return model
 
 
-def _choose(kept: Checkpoints, judge: Judge, training: TrainingConfig, folder: Path) -> None:
-    """The best model, or the mean of several if it is better still."""
+def _why_it_ended(kept: Checkpoints, plan: _Plan) -> Iterator[str]:
+    """Lines."""
+    judged, (first, *others) = len(kept.judged), kept.criteria
+    than = f", nor, that being equal, a better {' or '.join(one.name for one in others)}" if others else ""
+    reason = f"{kept.since_better} evaluations without a better dev {first.name}{than}; patience is {kept.patience}"
+    if judged < plan.intervals:
+        yield f"training stopped at {plan.place(judged)}: {reason}"
+    else:
+        yield f"training ended at {plan.place(judged)}: that is all"
+    if kept.is_at_worst:
+        chose = f"; dev {', '.join(one.name for one in others)} did" if others else ""
+        yield f"dev {first.name} was never better than {first.worst:g}, so it could not choose a model{chose}"
+
+
+def _choose(kept: Checkpoints, judge: Judge, training: TrainingConfig, folder: Path, plan: _Plan) -> str:
+    """Takes the best model, or the mean of several if it is better still.
+
+    Returns:
+        Which one it is, and its values.
+    """
+    if not kept.best():
+        raise UserError(f"{folder}: the models of its checkpoints are gone; delete the folder to begin anew")
     best = kept.best()[0]
-    chosen = kept.path_of(best)
+    path = kept.path_of(best)
+    alone = in_words(kept.criteria, best.values)
+    chosen = f"{plan.place(best.epoch + 1)}, {alone}"
     if training.average is not None:
         mean = folder / "average.keras"
         average([kept.path_of(each) for each in getattr(kept, training.average)()], mean)
-        value = _judged(judge, mean)
-        is_better = value > best.value if kept.higher_is_better else value < best.value
-        Console(highlight=False, soft_wrap=True).print(
-            f"{training.average} checkpoints averaged: dev {judge.metric} {value:.2f}, the best alone {best.value:.2f}"
-        )
-        chosen = mean if is_better else chosen
+        values = _judged(judge, mean)
+        found = in_words(kept.criteria, values)
+        _console().print(f"{training.average} checkpoints averaged: {found}; the best alone: {alone}")
+        if goodness(kept.criteria, values) > goodness(kept.criteria, best.values):
+            path, chosen = mean, f"the mean of the {training.average} checkpoints, {found}"
     beside = folder / f"new.{CHECKPOINT}"
-    shutil.copyfile(chosen, beside)
+    shutil.copyfile(path, beside)
     beside.replace(folder / CHECKPOINT)
+    return chosen
 
 
-def _judged(judge: Judge, path: Path) -> float:
-    """The deciding value of a model on disk."""
+def _judged(judge: Judge, path: Path) -> dict[str, float]:
+    """The values of a model on disk."""
     other = type(judge)(judge.task)  # type: ignore[call-arg]  # Every judge is made of a task.
     other.set_model(load(path))
-    return other.judge()[judge.metric]
+    return other.judge()

@@ -1,6 +1,7 @@
 """Runs of a small recipe: which stages are done, and what comes out."""
 
 import importlib
+import json
 import os
 import re
 from collections.abc import Callable
@@ -20,6 +21,7 @@ combining = importlib.import_module("keras_s2s.recipe.combine")
 
 PIPELINES = Path(__file__).parents[2] / "pipelines"
 STAGES = ["data", "tokenizer", "model", "bundle"]
+ANEW = "started anew beside the finished one, which stays until this one is"
 GENERATE = """
 import argparse, pathlib, random
 parser = argparse.ArgumentParser()
@@ -56,6 +58,10 @@ RECIPE: dict[str, Any] = {
     "metrics": ["chrf", "exact_match"],
     "max_source_tokens": 30,
 }
+
+
+def shown(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
 
 
 def change(recipe: dict[str, Any], key: str, value: Any) -> None:
@@ -183,19 +189,29 @@ def work(monkeypatch: pytest.MonkeyPatch) -> Work:
 )
 def test_a_change_redoes_what_comes_after_it(kitchen: Kitchen, work: Work, key: str, value: Any, first: str) -> None:
     assert kitchen.run() == dict.fromkeys(STAGES, "started")
+    *parts, last = key.split(".")
+    before = kitchen.content
+    for part in parts:
+        before = before[part]
+    old = before[last]
     change(kitchen.content, key, value)
     number = STAGES.index(first)
-    assert kitchen.run() == {
-        **dict.fromkeys(STAGES[:number], "done before"),
-        **dict.fromkeys(STAGES[number:], "started"),
-    }
+    said = kitchen.run()
+    assert [said[name] for name in STAGES[:number]] == ["done before"] * number
+    assert said[first] == f"{key} changed from {shown(old)} to {shown(value)}; {ANEW}"
+    for name in STAGES[number + 1 :]:
+        assert said[name].endswith(f" changed; {ANEW}") or key == "metrics"
     assert kitchen.run() == dict.fromkeys(STAGES, "done before")
 
 
 def test_a_change_of_the_script_redoes_everything(kitchen: Kitchen, work: Work) -> None:
     kitchen.run()
     (kitchen.folder / "generate.py").write_text(GENERATE.replace("abcd", "abcde"))
-    assert kitchen.run() == dict.fromkeys(STAGES, "started")
+    said = kitchen.run()
+    assert said["data"] == f"the script data.generate changed; {ANEW}"
+    assert said["tokenizer"] == f"the train data changed, the dev data changed, the test data changed; {ANEW}"
+    assert said["model"] == f"the data or the tokenizers changed; {ANEW}"
+    assert said["bundle"] == f"the model or its data changed; {ANEW}"
 
 
 def test_data_that_change_beside_a_recipe_redo_what_is_made_of_them(kitchen: Kitchen, work: Work) -> None:
@@ -205,7 +221,9 @@ def test_data_that_change_beside_a_recipe_redo_what_is_made_of_them(kitchen: Kit
     assert kitchen.run() == dict.fromkeys(STAGES[1:], "started")
     assert kitchen.run() == dict.fromkeys(STAGES[1:], "done before")
     (kitchen.folder / "dev.tsv").write_text("ab\tba\nac\tca\n")
-    assert kitchen.run() == dict.fromkeys(STAGES[1:], "started")
+    said = kitchen.run()
+    assert said["tokenizer"] == f"the dev data changed; {ANEW}"
+    assert all(said[name].endswith(ANEW) for name in STAGES[1:])
 
 
 def test_an_interrupted_training_goes_on(kitchen: Kitchen, work: Work) -> None:
@@ -223,7 +241,7 @@ def test_an_interrupted_export_is_done_again(kitchen: Kitchen, work: Work) -> No
     kitchen.run()
     change(kitchen.content, "decoding.max_length_extra", 4)
     work.interrupted = "bundle"
-    for said in ("started", "going on"):
+    for said in (f"decoding.max_length_extra changed from 3 to 4; {ANEW}", "going on"):
         with pytest.raises(KeyboardInterrupt):
             kitchen.run()
         assert kitchen.said() == {**dict.fromkeys(STAGES, "done before"), "bundle": said}
@@ -239,6 +257,139 @@ def test_a_script_that_fails_is_run_again(kitchen: Kitchen, work: Work) -> None:
         kitchen.run()
     (kitchen.folder / "generate.py").write_text(GENERATE)
     assert kitchen.run() == dict.fromkeys(STAGES, "started")
+
+
+def finished_model() -> dict[str, tuple[str, int]]:
+    return hashes(Path("saved_models/.runs/toy/model"))
+
+
+def without_generating(kitchen: Kitchen) -> list[str]:
+    """Makes a recipe of data that are there, for the sake of speed; returns its stages."""
+    del kitchen.content["data"]["generate"]
+    for name in ("train", "dev", "test"):
+        (kitchen.folder / f"{name}.tsv").write_text("ab\tba\nabc\tcba\n")
+    return STAGES[1:]
+
+
+def test_an_interrupted_change_leaves_the_finished_model_and_the_bundle(kitchen: Kitchen, work: Work) -> None:
+    stages = without_generating(kitchen)
+    kitchen.run()
+    before, exported = finished_model(), hashes(Path("saved_models/toy"))
+    change(kitchen.content, "model.width", 18)
+    work.interrupted = "model"
+    with pytest.raises(KeyboardInterrupt):
+        kitchen.run()
+    assert kitchen.said()["model"] == f"model.width changed from 16 to 18; {ANEW}"
+    assert (finished_model(), hashes(Path("saved_models/toy"))) == (before, exported)
+    work.interrupted = None
+    assert kitchen.run()["model"] == "going on"
+    assert kitchen.run() == dict.fromkeys(stages, "done before")
+
+
+@pytest.mark.parametrize(
+    ("changes", "counts"),
+    [
+        ({"keep_last": 2, "keep_best": 3}, False),
+        ({"patience": 3}, False),
+        ({"tensorboard": True}, False),
+        ({"seed": 1, "average": None, "r_drop": 0.0}, False),  # They are the defaults.
+        ({"optimizer": {"schedule": {"kind": "cosine", "learning_rate": 0.01, "warm_up": 0.05}}}, False),
+        ({"tokens": 4096}, True),  # This is a default, too, but it was said to be 128.
+        ({"keep_last": 2, "average": "last"}, True),
+        ({"seed": 2}, True),
+        ({"evaluate_every": 7}, True),
+        ({"optimizer": {"schedule": {"kind": "linear", "learning_rate": 0.01}}}, True),
+        ({"optimizer": {}}, True),
+    ],
+)
+def test_only_what_changes_a_finished_model_counts(
+    kitchen: Kitchen, work: Work, changes: dict[str, Any], counts: bool
+) -> None:
+    without_generating(kitchen)
+    kitchen.run()
+    before = finished_model()
+    kitchen.content["training"].update(changes)
+    said = kitchen.run()
+    assert said["model"].startswith("done before") != counts
+    assert (finished_model() == before) != counts
+    assert (said["bundle"] == "done before") != counts
+    assert (len(work.tasks) == 2) == counts
+
+
+@pytest.mark.parametrize(("average", "key"), [("last", "keep_last"), ("best", "keep_best")])
+def test_how_many_are_averaged_counts(kitchen: Kitchen, work: Work, average: str, key: str) -> None:
+    without_generating(kitchen)
+    kitchen.content["training"].update({"average": average, key: 2})
+    kitchen.run()
+    kitchen.content["training"][key] = 3
+    assert kitchen.run()["model"] == f"training.{key} changed from 2 to 3; {ANEW}"
+
+
+def test_an_upgrade_trains_nothing_anew(kitchen: Kitchen, work: Work) -> None:
+    """Records of a version with another default, without a key, and with one that is no more."""
+    stages = without_generating(kitchen)
+    kitchen.run()
+    before = finished_model()
+    for stage in stages:
+        record = Path(f"saved_models/.runs/toy/{stage}/stage.json")
+        content = json.loads(record.read_text())
+        keys = content["made_from"]["keys"]
+        for key in [key for key in keys if key.endswith(("maximum_length", "normalization", "export.operators"))]:
+            keys[key]["value"] = "what it was once"
+        for key in [key for key in keys if key.endswith(("r_drop", "symbols", "export.shortlist"))]:
+            del keys[key]
+        keys[f"{stage}.gone"] = {"value": 3, "said": False}
+        record.write_text(json.dumps(content))
+    # What is said now, and is the default, is no change either.
+    kitchen.content["training"]["r_drop"] = 0.0
+    assert kitchen.run() == dict.fromkeys(stages, "done before")
+    del before["saved_models/.runs/toy/model/stage.json"]
+    assert before.items() <= finished_model().items()
+    kitchen.content["training"]["r_drop"] = 1.0
+    assert kitchen.run()["model"] == f"training.r_drop changed from null to 1; {ANEW}"
+
+
+def test_what_the_first_version_finished_is_kept(kitchen: Kitchen, work: Work) -> None:
+    stages = without_generating(kitchen)
+    kitchen.run()
+    for stage in stages:
+        record = Path(f"saved_models/.runs/toy/{stage}/stage.json")
+        record.write_text(json.dumps({"fingerprint": f"hash of {stage}", "finished": True}))
+    Path("saved_models/.runs/toy/bundle/exported.json").unlink()
+    said = kitchen.run()
+    assert said.keys() == set(stages)
+    assert all(one.startswith("done before, by a version that did not note from what") for one in said.values())
+    assert len(work.tasks) == 1
+    assert kitchen.run() == dict.fromkeys(stages, "done before")
+    change(kitchen.content, "model.width", 18)
+    assert kitchen.run()["model"] == f"model.width changed from 16 to 18; {ANEW}"
+
+
+def test_another_bundle_in_its_place_is_not_taken_for_it(kitchen: Kitchen, work: Work) -> None:
+    """As when an export came to its end, but the process was killed before it could note that."""
+    stages = without_generating(kitchen)
+    kitchen.run()
+    Path("saved_models/toy/bundle.json").write_text('{"created": "2026-01-01T00:00:00"}')
+    assert kitchen.run() == {**dict.fromkeys(stages, "done before"), "bundle": "started"}
+
+
+def test_a_fresh_run_that_is_interrupted_leaves_what_was_finished(kitchen: Kitchen, work: Work) -> None:
+    stages = without_generating(kitchen)
+    kitchen.run()
+    Path("saved_models/toy/report.md").write_text("# toy")
+    before, exported = finished_model(), hashes(Path("saved_models/toy"))
+    work.interrupted = "model"
+    with pytest.raises(KeyboardInterrupt):
+        kitchen.run(lambda loaded: recipe.run(loaded, fresh=True))
+    del before["saved_models/.runs/toy/model/stage.json"]
+    assert before.items() <= finished_model().items()
+    assert hashes(Path("saved_models/toy")) == exported
+    work.interrupted = None
+    # It is the new one that a later run goes on with.
+    said = kitchen.run()
+    assert (said["tokenizer"], said["model"]) == ("done before", "going on")
+    assert said["bundle"] == "started anew; the finished one stays until this one is"
+    assert kitchen.run() == dict.fromkeys(stages, "done before")
 
 
 def test_a_bundle_that_is_gone_is_made_again(kitchen: Kitchen, work: Work) -> None:
@@ -258,7 +409,8 @@ def test_a_fresh_run_forgets(kitchen: Kitchen, work: Work, monkeypatch: pytest.M
     Path("saved_models/.runs/other").mkdir()
     monkeypatch.setattr(Work, "export", lambda self, model, path, *given, **options: None)
     Path("saved_models/toy/report.md").write_text("# toy")
-    assert kitchen.run(lambda loaded: recipe.run(loaded, fresh=True)) == dict.fromkeys(STAGES, "started")
+    said = kitchen.run(lambda loaded: recipe.run(loaded, fresh=True))
+    assert said == dict.fromkeys(STAGES, "started anew; the finished one stays until this one is")
     assert Path("saved_models/.runs/other").exists()
 
 
@@ -347,13 +499,14 @@ def test_a_tokenizer_that_changes_is_taken_again(kitchens: Kitchens) -> None:
     kitchens.write("first", tokenizer={"kind": "char", "vocabulary_size": 6, "joint": True})
     kitchens.printed()
     recipe.train(recipe.load(language_model))
-    assert kitchens.printed().split("\n")[:4] == [
-        "tokenizer: started",
-        "tokenizer: started",
+    said = kitchens.printed().split("\n")[:4]
+    assert said[0].startswith("tokenizer: tokenizer.vocabulary_size changed from 20 to 6; ")
+    assert said[1] == f"tokenizer: the tokenizer of tokenizer.same_as changed; {ANEW}"
+    assert said[2] == (
         "tokenizer: 1 of 2 dev targets cannot be written as they stand, so no model gets them right; the first is "
-        "number 2: 'cba' would be ' ⁇ ba' (U+0063 c)",
-        "model: started",
-    ]
+        "number 2: 'cba' would be ' ⁇ ba' (U+0063 c)"
+    )
+    assert said[3] == f"model: the data or the tokenizers changed; {ANEW}"
     assert len({task.target_tokenizer.model for task in kitchens.work.tasks}) == 2
 
 
@@ -404,7 +557,7 @@ def test_models_are_trained_and_combined(kitchens: Kitchens, monkeypatch: pytest
     recipe.export(recipe.load(kitchens.combine(models=["first.yaml"], language_model="lm.yaml")))
     assert made[1:] == [("weights", "weights", 0.1)]
     said = kitchens.printed()
-    assert said.count("started") == said.count("bundle: started") == 1
+    assert said.count("started") == said.count("bundle: combine.models changed from") == 1
     with pytest.raises(UserError, match=r"both\.yaml: combines models of other recipes; train those, or run this one$"):
         recipe.train(recipe.load(path))
 

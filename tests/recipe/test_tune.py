@@ -1,6 +1,7 @@
 """Searches on a small recipe; only the last test trains."""
 
 import json
+import math
 import signal
 import subprocess
 import sys
@@ -8,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import filelock
 import pytest
 import yaml
 
@@ -142,10 +144,79 @@ def test_more_trials_may_be_asked_for_later(write: Callable, trainer: Trainer) -
 def test_a_changed_recipe_is_refused_until_trials_are_forgotten(write: Callable, trainer: Trainer) -> None:
     recipe.tune(recipe.load(write(space=RATE, trials=1)))
     loaded = recipe.load(write(space={**RATE, "model.width": {"low": 8, "high": 16, "step": 8}}, trials=1))
-    with pytest.raises(UserError, match=r"recipe\.yaml: has changed since its tuning began, .*--fresh forgets them$"):
+    message = (
+        r"recipe\.yaml: has changed since its tuning began, .*: tuning\.space changed from .*; --fresh begins anew$"
+    )
+    with pytest.raises(UserError, match=message):
         recipe.tune(loaded)
     [trial] = recipe.tune(loaded, fresh=True).trials
     assert trial.values["model.width"] in (8, 16)
+
+
+def test_earlier_trials_stay_until_a_fresh_search_has_come_to_its_end(write: Callable, trainer: Trainer) -> None:
+    loaded = recipe.load(write(space=RATE, trials=2))
+    folder = recipe.tune(loaded).folder
+    (folder / "trial-0000" / "mine").touch()
+    trainer.interrupt_at = len(trainer.seen) + 4
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            recipe.tune(loaded, fresh=True)
+        assert (folder.with_name("tuning.old") / "trial-0000" / "mine").exists()
+        trainer.interrupt_at = len(trainer.seen) + 4
+    trainer.interrupt_at = None
+    assert len(recipe.tune(loaded).trials) == 2
+    assert not folder.with_name("tuning.old").exists()
+    assert not (folder / "trial-0000" / "mine").exists()
+
+
+def test_nobody_begins_anew_while_another_makes_a_trial(write: Callable, trainer: Trainer) -> None:
+    loaded = recipe.load(write(space=RATE, trials=1))
+    folder = recipe.tune(loaded).folder
+    message = r"tuning: another process makes trials; wait for its end, or stop it$"
+    with filelock.FileLock(folder / "trial-0000.lock"), pytest.raises(UserError, match=message):
+        recipe.tune(loaded, fresh=True)
+    assert (folder / "trial-0000" / "model").is_dir()
+
+
+def test_among_equal_trials_the_next_metric_decides(write: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = write(space={"model.width": {"choices": [8, 16]}}, trials=4)
+    content = yaml.safe_load((folder / "recipe.yaml").read_text())
+    (folder / "recipe.yaml").write_text(yaml.safe_dump({**content, "metrics": ["bleu", "wer"]}))
+
+    def train(model: Any, task: Any, config: Any, folder: Path, callbacks: Any = (), start: Any = None) -> None:
+        for epoch, wer in enumerate((model.width + 2.0, model.width, model.width + 1.0)):
+            for callback in callbacks:
+                callback.on_epoch_end(epoch, {"dev_bleu": 0.0, "dev_wer": wer})
+
+    monkeypatch.setattr(training, "train", train)
+    found = recipe.tune(recipe.load(folder))
+    assert {trial.state for trial in found.trials} == {"complete"}
+    assert [trial.values["model.width"] for trial in found.ranked] == sorted(
+        trial.values["model.width"] for trial in found.trials
+    )
+    assert found.ranked[0].best == {"bleu": 0.0, "wer": 8.0}
+
+
+def test_a_trial_whose_values_are_no_numbers_fails(write: Callable, trainer: Trainer) -> None:
+    trainer.values = lambda config: [math.nan] * 2
+    [trial] = recipe.tune(recipe.load(write(space=RATE, trials=1))).trials
+    assert trial.state in ("failed", "pruned")
+
+
+def test_an_upgrade_lets_a_search_go_on(write: Callable, trainer: Trainer) -> None:
+    """Another default, a key that was not there, and what the first version noted."""
+    loaded = recipe.load(write(space=RATE, trials=1))
+    folder = recipe.tune(loaded).folder
+    for change in (lambda made_from: made_from["keys"].pop("training.r_drop"), lambda made_from: made_from.clear()):
+        journal = (folder / "journal.log").read_text().splitlines()
+        lines = [json.loads(line) for line in journal]
+        for line in lines:
+            if "made_from" in line.get("user_attr", {}):
+                made_from = line["user_attr"]["made_from"]
+                change(made_from)
+                line["user_attr"]["made_from"] = made_from or ["space", "parts"]
+        (folder / "journal.log").write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+        assert len(recipe.tune(loaded).trials) == 1
 
 
 def test_values_that_make_no_recipe_fail_with_a_reason(write: Callable, trainer: Trainer) -> None:

@@ -1,7 +1,7 @@
 """A training that the tests start as a process of its own, and kill.
 
-Usage: python killed.py FOLDER LOSSES [STEP]. Losses are appended to a file, a line a step; at STEP the process kills
-itself, as a power cut would.
+Usage: python killed.py FOLDER LOSSES EPOCHS [STEP]. Losses are appended to a file, a line a step; at STEP the process
+kills itself, as a power cut would. With EPOCHS of "4" the rate falls by a cosine, else it does not know their number.
 """
 
 import os
@@ -18,6 +18,7 @@ from keras_s2s import text
 from keras_s2s.data import Pairs, Task
 from keras_s2s.models import LSTMDecoderConfig, ModelConfig, TransformerEncoderConfig
 from keras_s2s.training import OptimizerConfig, TrainingConfig, train
+from keras_s2s.training.schedules import CosineConfig, InverseSqrtConfig
 
 DRAW = random.Random(1)
 WORDS = ["".join(DRAW.choices("abcd", k=DRAW.randint(1, 9))) for _ in range(300)]
@@ -37,7 +38,7 @@ class Losses(keras.callbacks.Callback):
             os.kill(os.getpid(), signal.SIGKILL)
 
 
-def main(folder: Path, losses: Path, last: int = -1) -> None:
+def main(folder: Path, losses: Path, epochs: int, last: int = -1) -> None:
     tf.config.experimental.enable_op_determinism()
     tokenizer = text.train(WORDS, 40, kind="bpe")
     pairs = Pairs(WORDS, [word[::-1] for word in WORDS])
@@ -47,13 +48,13 @@ def main(folder: Path, losses: Path, last: int = -1) -> None:
     decoder = LSTMDecoderConfig()
     config = ModelConfig(width=16, encoder=encoder, decoder=decoder, source_vocabulary=size, target_vocabulary=size)
     training = TrainingConfig(
-        epochs=4,
+        epochs=epochs,
         evaluate_every=7,
         tokens=128,
         subword_sampling=0.1,
         label_smoothing=0.1,
         r_drop=1.0,
-        optimizer=OptimizerConfig(average=0.9),
+        optimizer=OptimizerConfig(average=0.9, schedule=CosineConfig() if epochs == 4 else InverseSqrtConfig()),
     )
     train(config, task, training, folder, [Losses(losses, last)])
 

@@ -8,7 +8,7 @@ import pytest
 from keras_s2s import UserError
 from keras_s2s.data import Pairs, Task
 from keras_s2s.text import Tokenizer, train
-from keras_s2s.training import DecodedMetrics
+from keras_s2s.training import Criterion, DecodedMetrics
 from keras_s2s.training.callbacks import Judge
 
 REFERENCES = ["aa", "bb", "cc", "dd"]
@@ -44,14 +44,14 @@ def logs_of(judge: Judge) -> dict[str, float]:
     return logs
 
 
-def test_all_metrics_are_logged_and_the_first_decides(tokenizer: Tokenizer) -> None:
+def test_all_metrics_are_logged_and_decide_in_their_order(tokenizer: Tokenizer) -> None:
     decoded = ["aa", "bb", "cc", "x"]
     judge = Stub(decoded, task(tokenizer, "ter", "exact_match"))
-    assert (judge.metric, judge.higher_is_better) == ("ter", False)
+    assert judge.criteria == (Criterion("ter", False, 100.0), Criterion("exact_match", True, 0.0))
     assert logs_of(judge) == {"loss": 1.0, "dev_ter": 25, "dev_exact_match": 75}
     assert judge.hypotheses == decoded
     judge = Stub(decoded, task(tokenizer, "exact_match"))
-    assert (judge.metric, judge.higher_is_better) == ("exact_match", True)
+    assert judge.criteria == (Criterion("exact_match", True, 0.0),)
 
 
 def test_mistakes_show_before_training(tokenizer: Tokenizer) -> None:

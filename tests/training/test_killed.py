@@ -6,14 +6,15 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from keras_s2s.training import CHECKPOINT, load
 
 SCRIPT = Path(__file__).with_name("killed.py")
 
 
-def run(folder: Path, losses: Path, *last: int) -> int:
-    arguments = [sys.executable, str(SCRIPT), str(folder), str(losses), *map(str, last)]
+def run(folder: Path, losses: Path, *last: int, epochs: int = 4) -> int:
+    arguments = [sys.executable, str(SCRIPT), str(folder), str(losses), str(epochs), *map(str, last)]
     return subprocess.run(arguments, check=False, capture_output=True).returncode
 
 
@@ -31,6 +32,20 @@ def test_a_killed_training_goes_on_exactly(tmp_path: Path) -> None:
     whole, parts = read(tmp_path / "whole.txt"), read(tmp_path / "parts.txt")
     assert len(whole) > 40
     assert parts == whole
-    one, other = (load(tmp_path / name / CHECKPOINT) for name in ("whole", "parts"))
-    for weight, again in zip(one.get_weights(), other.get_weights(), strict=True):
+    same_models(tmp_path / "whole", tmp_path / "parts")
+
+
+def same_models(one: Path, other: Path) -> None:
+    models = (load(folder / CHECKPOINT) for folder in (one, other))
+    for weight, again in zip(*(model.get_weights() for model in models), strict=True):
         np.testing.assert_array_equal(weight, again)
+
+
+@pytest.mark.slow
+def test_more_epochs_go_on_exactly(tmp_path: Path) -> None:
+    for epochs, step in ((2, ()), (6, (30,)), (6, ())):
+        run(tmp_path / "parts", tmp_path / "parts.txt", *step, epochs=epochs)
+        ended = read(tmp_path / "parts.txt")
+    assert run(tmp_path / "whole", tmp_path / "whole.txt", epochs=6) == 0
+    assert ended == read(tmp_path / "whole.txt")
+    same_models(tmp_path / "whole", tmp_path / "parts")

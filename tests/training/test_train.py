@@ -1,8 +1,11 @@
 """A training that is a plain `fit`, can be interrupted, and gives a model back."""
 
+import dataclasses
 import errno
 import os
 import random
+import re
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +13,7 @@ import keras
 import numpy as np
 import pytest
 
-from keras_s2s import UserError, text
+from keras_s2s import UserError, status, text
 from keras_s2s.data import Batches, Pairs, Task, batches, encode
 from keras_s2s.data.heads import Head
 from keras_s2s.models import LSTMDecoderConfig, LSTMEncoderConfig, ModelConfig, build
@@ -25,8 +28,9 @@ from keras_s2s.training import (
     load,
     train,
 )
+from keras_s2s.training import goes_on as training_goes_on
 from keras_s2s.training.objective import losses_of
-from keras_s2s.training.schedules import ConstantConfig, CosineConfig
+from keras_s2s.training.schedules import ConstantConfig, CosineConfig, InverseSqrtConfig, LinearConfig, NoamConfig
 
 
 def adam(rate: float) -> OptimizerConfig:
@@ -166,6 +170,79 @@ def test_training_stops_when_nothing_gets_better(task: Task, config: ModelConfig
     assert not again.steps
 
 
+def test_it_is_said_why_training_ended_and_which_model_is_taken(
+    task: Task, config: ModelConfig, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    slow = OptimizerConfig(schedule=ConstantConfig(learning_rate=1e-9))
+    diary = Diary()
+    train(config, task, TRAINING.replace(epochs=50, patience=2, optimizer=slow), tmp_path, [diary])
+    steps, log = diary.steps, diary.logs[-1]
+    values = f"dev chrf {log['dev_chrf']:.2f}, exact_match {log['dev_exact_match']:.2f}"
+    lines = [
+        f"training stopped at epoch 3.0, step {steps[2]} of {50 * steps[0]:,}: 2 evaluations without a better dev "
+        "chrf, nor, that being equal, a better exact_match; patience is 2",
+        # Three were equal, and of equals the later one is taken.
+        f"taken: epoch 3.0, step {steps[2]} of {50 * steps[0]:,}, {values}",
+    ]
+    assert capsys.readouterr().out.splitlines()[-2:] == lines
+    # Who asks again is told again.
+    train(config, task, TRAINING.replace(epochs=50, patience=2, optimizer=slow), tmp_path)
+    assert capsys.readouterr().out.splitlines()[-2:] == lines
+
+
+def test_the_next_metric_chooses_where_the_first_has_never_left_its_worst(
+    task: Task, config: ModelConfig, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    # Words of four letters at most, alone in their lines, have no 4-gram of words.
+    of_words = dataclasses.replace(task, metrics=("bleu", "chrf"))
+    diary = Diary()
+    path = train(config, of_words, TRAINING.replace(epochs=4, patience=1), tmp_path, [diary])
+    assert {log["dev_bleu"] for log in diary.logs} == {0.0}
+    values = [log["dev_chrf"] for log in diary.logs]
+    best = max(range(4), key=lambda epoch: (values[epoch], epoch))
+    assert best > 0
+    assert path.read_bytes() == (tmp_path / f"epoch-{best + 1:05}.keras").read_bytes()
+    said = capsys.readouterr().out.splitlines()[-3:]
+    assert said[0].startswith("training ended at epoch 4.0, ") and said[0].endswith(": that is all")
+    assert said[1] == "dev bleu was never better than 0, so it could not choose a model; dev chrf did"
+    assert said[2].endswith(f"dev bleu 0.00, chrf {values[best]:.2f}")
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "decoder", "goes_on"),
+    [
+        ({"epochs": 3}, {}, {}, True),
+        ({"epochs": 2.5, "evaluate_every": 5}, {"evaluate_every": 5}, {}, True),
+        # The intervals make up the epochs, so six steps become eight.
+        ({"epochs": 1, "evaluate_every": 8}, {"epochs": 2, "evaluate_every": 8}, {}, False),
+        ({"epochs": 2.5}, {}, {}, False),
+        ({"epochs": 3}, {}, {"scheduled_sampling": 0.1}, False),
+        ({"epochs": 3}, {"schedule": CosineConfig()}, {}, False),
+        ({"epochs": 3}, {"schedule": LinearConfig()}, {}, False),
+        ({"epochs": 3}, {"schedule": ConstantConfig(warm_up=0.1)}, {}, False),
+        ({"epochs": 3}, {"schedule": ConstantConfig(warm_up=10)}, {}, True),
+        ({"epochs": 3}, {"schedule": InverseSqrtConfig()}, {}, True),
+        ({"epochs": 3}, {"schedule": NoamConfig(width=8, warm_up=0.5)}, {}, False),
+        ({"epochs": 3}, {"schedule": NoamConfig(width=8)}, {}, True),
+        ({"epochs": 3}, {"accumulation": "auto"}, {}, False),
+    ],
+)
+def test_when_more_epochs_may_go_on(
+    task: Task,
+    config: ModelConfig,
+    tmp_path: Path,
+    before: dict[str, Any],
+    now: dict[str, Any],
+    decoder: dict[str, Any],
+    goes_on: bool,
+) -> None:
+    schedule, accumulation = now.pop("schedule", ConstantConfig()), now.pop("accumulation", 1)
+    optimizer = OptimizerConfig(schedule=schedule, accumulation=accumulation)
+    later = TRAINING.replace(**{"epochs": 10, "tokens": 64, "optimizer": optimizer, **now})
+    model = config.replace(decoder=LSTMDecoderConfig(**decoder))
+    assert training_goes_on(model, task, later.replace(**before), later, tmp_path) == goes_on
+
+
 def test_a_state_of_another_model_is_refused(task: Task, config: ModelConfig, tmp_path: Path) -> None:
     train(config, task, TRAINING.replace(epochs=1), tmp_path)
     with pytest.raises(UserError, match=r"state\.npz: the state of another model or optimiser; delete it"):
@@ -192,6 +269,53 @@ def test_a_full_disk_loses_nothing(
     for name, content in before.items():
         assert (tmp_path / name).read_bytes() == content
     train(config, task, TRAINING, tmp_path)
+
+
+def test_a_line_a_minute_says_where_training_is(task: Task, config: ModelConfig, tmp_path: Path) -> None:
+    """A clock that shows a minute more at every step, and at every batch of the dev data."""
+    said: list[str] = []
+
+    class Clock(keras.callbacks.Callback):
+        now = 0.0
+
+        def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+            self.now += 60
+            minutes.tick()
+
+    clock, ended = Clock(), threading.Event()
+    minutes = status.Minutes(said.append, lambda: clock.now)
+    with status.a_line_a_minute(minutes, lambda seconds: ended.wait()):
+        train(config, task, TRAINING.replace(epochs=1), tmp_path, [clock])
+        ended.set()
+    steps = len(Batches(encode(task.train, task.source_tokenizer, task.target_tokenizer), tokens=TRAINING.tokens))
+    assert len(said) == steps
+    for step, line in enumerate(said, start=1):
+        assert re.fullmatch(
+            rf"step {step} of {steps}  epoch {step / steps:.1f}  loss \d\.\d{{3}}  [\d,]+ tokens/s", line
+        )
+
+
+def test_a_line_a_minute_says_how_much_is_decoded(
+    task: Task, config: ModelConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    now, ended = [0.0], threading.Event()
+    minutes = status.Minutes(said.append, lambda: now[0])
+    pairs = Pairs(["ab"] * 300, ["ab"] * 300)
+    judge = DecodedMetrics(dataclasses.replace(task, dev=pairs))
+    judge.set_model(build(config))
+    run = judge._run
+
+    def slowly(source: Any) -> Any:
+        now[0] += 61
+        minutes.tick()
+        return run(source)
+
+    monkeypatch.setattr(judge, "_run", slowly)
+    with status.a_line_a_minute(minutes, lambda seconds: ended.wait()):
+        judge.judge()
+        ended.set()
+    assert said == [f"dev data: {done} of 300 sentences decoded" for done in (0, 128, 256)]
 
 
 def decoded(model: Any, task: Task) -> dict[str, float]:

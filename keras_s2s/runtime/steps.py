@@ -12,7 +12,7 @@ from keras_s2s.errors import UserError
 from keras_s2s.runtime.exchange import Exchange
 from keras_s2s.runtime.feeds import Sentence, feeds
 from keras_s2s.runtime.graph import Candidates, Graph, candidates
-from keras_s2s.runtime.loading import open_bundle
+from keras_s2s.runtime.loading import load_graph, open_bundle
 from keras_s2s.text.padding import pad
 from keras_s2s.text.tokenizer import EOS, PADDING
 
@@ -96,8 +96,7 @@ class Steps:
             there = ", ".join(map(steps_name, manifest.steps)) or "none"
             name = steps_name(graph)
             raise UserError(f"{bundle.path}: no '{name}'; it has {there}; export the bundle with '{name}'")
-        files = bundle.graphs(precision)
-        graphs = {part: Graph(bundle.file(files[name].path), threads) for part, name in step_graphs(graph).items()}
+        graphs = {part: load_graph(bundle, precision, name, threads) for part, name in step_graphs(graph).items()}
         return cls(graphs, manifest.steps[graph], manifest.tokenizers.target.vocabulary_size)
 
     def shared(self, decoding: Decoding, suppressed: Sequence[Sequence[int]] = ()) -> tuple[object, ...]:

@@ -3,6 +3,7 @@ Python says.
 """
 
 import json
+import re
 import shutil
 import subprocess
 from collections.abc import Mapping
@@ -83,20 +84,25 @@ def transformer(tmp_path_factory: pytest.TempPathFactory) -> Written:
     return write(build(config), rows, 40, tmp_path_factory.mktemp("transformer"))
 
 
+def packages(runtime: str) -> Path:
+    """Where Node.js finds this one."""
+    if shutil.which("node") is None or not (FOLDER / "node_modules" / runtime).is_dir():
+        install = "npm install --prefix tests/export/javascript"
+        pytest.fail(f"graphs in JavaScript need Node.js and its packages: {install}", pytrace=False)
+    return FOLDER / "node_modules"
+
+
 def in_javascript(
     runtime: str, folder: Path, graph: str, inputs: Mapping[str, np.ndarray], source: str
 ) -> dict[str, np.ndarray]:
     """What a graph gives in a runtime of JavaScript's, its bytes and its weights from memory or from their files."""
-    node = shutil.which("node")
-    if node is None or not (FOLDER / "node_modules" / runtime).is_dir():
-        install = f"npm install --prefix tests/export/{FOLDER.name}"
-        pytest.fail(f"graphs in JavaScript need Node.js and its packages: {install}", pytrace=False)
+    packages(runtime)
     given = {
         name: {"type": TYPES[str(value.dtype)], "dims": list(value.shape), "data": value.ravel().tolist()}
         for name, value in inputs.items()
     }
     done = subprocess.run(
-        [node, FOLDER / "decode.js", runtime, folder, graph, source],
+        ["node", FOLDER / "decode.js", runtime, folder, graph, source],
         input=json.dumps(given),
         capture_output=True,
         text=True,
@@ -136,6 +142,27 @@ def test_in_the_build_that_browsers_run(recurrent: Written, precision: str, sear
 def test_a_transformer(transformer: Written, runtime: str, search: str) -> None:
     found = in_javascript(runtime, transformer.folder / "onnx/fp32", search, transformer.feeds(search), "memory")
     same(found, transformer.whole("fp32", search), CLOSE["fp32"])
+
+
+def test_what_is_told_about_browsers(recurrent: Written, tmp_path: Path) -> None:
+    """The example of `saved_models/README.md`, on one text."""
+    guide = Path(__file__).parents[2] / "saved_models" / "README.md"
+    (example,) = re.findall(r"```javascript\n(.*?)```", guide.read_text(encoding="utf-8"), re.DOTALL)
+    (row, *_) = recurrent.rows
+    ids = row + [0] * (-len(row) % 4)
+    files = json.dumps(f"{recurrent.folder}/")
+    program = f"""import {{ readFileSync }} from "node:fs";
+        globalThis.fetch = async (path) => new Response(readFileSync(path.replace("dates/", {files})));
+        const ids = {ids};
+        {example}
+        process.stdout.write(JSON.stringify(Array.from(output)), () => process.exit(0));"""
+    (tmp_path / "example.mjs").write_text(program, encoding="utf-8")
+    (tmp_path / "node_modules").symlink_to(packages("onnxruntime-web"))
+    done = subprocess.run(["node", tmp_path / "example.mjs"], capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr[-2000:]
+    options = GREEDY.replace(max_length_extra=10)
+    found = Graph(recurrent.folder / "onnx/int8/greedy.onnx", 1)(feeds([Sentence(row)], options, recurrent.vocabulary))
+    assert json.loads(done.stdout) == found["tokens"][0, 0, : found["lengths"][0, 0]].tolist()
 
 
 @pytest.mark.parametrize("search", SEARCHES)

@@ -353,19 +353,28 @@ class Bundle:
         return graph in self.manifest.steps and self.graphs(precision).keys() >= set(step_graphs(graph).values())
 
     def file(self, path: str) -> Path:
-        """Where a file of the manifest lies.
+        """Where a file of the manifest lies. It may be a link, wherever that leads: its SHA-256 says what it must hold.
 
         Raises:
-            UserError: bundle.json does not name it, it is missing, or a link leads out of the bundle.
+            UserError: bundle.json does not name it, or it is missing.
         """
         file = self.path / path
         if path not in self.manifest.hashes:
             raise UserError(f"{file}: not named in {MANIFEST}, so it is not loaded; export the bundle again")
-        if not file.resolve().is_relative_to(self.path.resolve()):
-            raise UserError(f"{file}: leads out of the bundle; put a copy of the file in its place")
         if not file.is_file():
             raise UserError(f"{file}: missing from the bundle; copy the whole folder or export it again")
         return file
+
+    def content(self, path: str) -> bytes:
+        """What a file of the manifest holds; these very bytes have the SHA-256 that is written there.
+
+        Raises:
+            UserError: as `file`, or it is not the file that was exported.
+        """
+        content = self.file(path).read_bytes()
+        if hashlib.sha256(content).hexdigest() != self.manifest.hashes[path]:
+            raise _another_file(self.path / path)
+        return content
 
     def copy_weights(self, precision: str, folder: Path) -> None:
         """Copies what lies beside the graphs of a precision into a folder, by the names that the graphs know.
@@ -406,12 +415,16 @@ def verify(bundle: Bundle, paths: Iterable[str]) -> None:
     """Checks the SHA-256 of these files of the bundle.
 
     Raises:
-        UserError: names the first file that is missing, unnamed, outside the bundle, or not the one exported.
+        UserError: names the first file that is missing, unnamed, or not the one exported.
     """
     for path in dict.fromkeys(paths):
         file = bundle.file(path)
         if sha256(file) != bundle.manifest.hashes[path]:
-            raise UserError(f"{file}: its SHA-256 is not the one in {MANIFEST}; export the bundle again")
+            raise _another_file(file)
+
+
+def _another_file(file: Path) -> UserError:
+    return UserError(f"{file}: its SHA-256 is not the one in {MANIFEST}; export the bundle again")
 
 
 def write(folder: str | os.PathLike[str], manifest: Manifest) -> None:

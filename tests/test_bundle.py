@@ -186,11 +186,22 @@ def test_paths_that_leave_the_bundle_or_are_not_plain(tiny: Path, path: str) -> 
             bundle.read(tiny)
 
 
-def test_a_link_out_of_the_bundle(tiny: Path) -> None:
-    (tiny / "graph").rename(tiny.parent / "graph")
-    (tiny / "graph").symlink_to(tiny.parent / "graph")
-    with pytest.raises(UserError, match="graph: leads out of the bundle"):
-        bundle.verify(bundle.read(tiny), ["graph"])
+def test_a_link_is_what_it_leads_to(tiny: Path) -> None:
+    elsewhere = tiny.parent / "graph"
+    (tiny / "graph").rename(elsewhere)
+    (tiny / "graph").symlink_to(elsewhere)
+    found = bundle.read(tiny)
+    bundle.verify(found, ["graph"])
+    assert found.content("graph") == elsewhere.read_bytes()
+    elsewhere.write_text("another")
+    for look in (lambda: bundle.verify(found, ["graph"]), lambda: found.content("graph")):
+        with pytest.raises(UserError, match="graph: its SHA-256 is not the one in"):
+            look()
+    elsewhere.unlink()
+    for make in (lambda: None, elsewhere.mkdir):
+        make()
+        with pytest.raises(UserError, match="graph: missing from the bundle"):
+            bundle.verify(found, ["graph"])
 
 
 def test_a_linked_bundle_is_a_bundle(tiny: Path) -> None:

@@ -21,6 +21,7 @@ from keras_s2s.export.nodes import MICROSOFT
 from keras_s2s.export.operators import Operators
 from keras_s2s.export.passes import (
     all_graphs,
+    put_constants_outside,
     put_constants_where_they_are_read,
     remove_unread_inputs,
     replace_nodes,
@@ -176,7 +177,8 @@ def write(models: Mapping[str, ModelProto], folder: Path) -> None:
         outside = _Outside(file)
         for name, model in models.items():
             written = _without_initializers(model)
-            for tensor in (tensor for graph in all_graphs(written.graph) for tensor in graph.initializer):
+            put_constants_outside(written.graph)
+            for tensor in written.graph.initializer:
                 tensor.CopyFrom(outside.of(tensor))
             written.graph.initializer.extend(map(outside.of, model.graph.initializer))
             put_constants_where_they_are_read(written.graph)

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 
 import onnx
-from onnx import AttributeProto, GraphProto
+from onnx import AttributeProto, GraphProto, TensorProto, helper
 
 from keras_s2s.export.alike import is_random, merge_alike
 from keras_s2s.export.slices import constants, keep_sizes, reshape_at_once, simplify_slices
@@ -80,32 +80,60 @@ def remove_unread_inputs(graph: GraphProto) -> None:
 
 
 def put_constants_where_they_are_read(graph: GraphProto) -> None:
-    """Moves constants of the outermost graph into the one that reads them; each further reader has a copy.
+    """Gives each inner graph the constants of the outermost one that its nodes read.
 
-    onnxruntime prepacks a constant of the node's own graph, or of the one around it, and of none further out.
+    onnxruntime prepacks a constant of the node's own graph, or of the one around it, and of none further out. A small
+    constant moves into the graph that reads it; each further reader has a copy. One in a file stays in the outermost
+    graph, since onnxruntime reads files for no other when a model comes from memory. Inner graphs read it through a
+    `Concat` of it alone, which onnxruntime computes when it loads the graph. (An `Identity` it takes away again, and of
+    a `Reshape` some releases keep no copy of their own.) Look-ups read their tables where they are: no table is
+    prepacked, and one that is read through a `Concat` would be in memory a second time.
     """
     graphs = list(all_graphs(graph))
     readers = Counter(name for one in graphs for name in {name for node in one.node for name in node.input})
+    in_file = {tensor.name for tensor in graph.initializer if tensor.data_location == TensorProto.EXTERNAL}
     for inner in graphs[:-1]:
-        read = {name for node in inner.node for name in node.input}
+        _read_from_outside(inner, in_file)
+        read = {name for node in inner.node for name in node.input} - in_file
         for tensor in [tensor for tensor in graph.initializer if tensor.name in read]:
             own = inner.initializer.add()
             own.CopyFrom(tensor)
             if readers[tensor.name] > 1:
-                own.name = f"{inner.name}/{tensor.name}"
+                own.name = _name_inside(inner, tensor.name)
                 for node in inner.node:
                     node.input[:] = [own.name if name == tensor.name else name for name in node.input]
             else:
                 graph.initializer.remove(tensor)
 
 
+def _read_from_outside(inner: GraphProto, in_file: set[str]) -> None:
+    """Lets the nodes of an inner graph, but for look-ups, read constants of the outermost one through a `Concat`."""
+    read: dict[str, str] = {}
+    for node in (node for node in inner.node if node.op_type != "Gather"):
+        read |= {name: _name_inside(inner, name) for name in node.input if name in in_file}
+        node.input[:] = [read.get(name, name) for name in node.input]
+    here = [helper.make_node("Concat", [name], [own], own, axis=0) for name, own in read.items()]
+    replace_nodes(inner, [*here, *inner.node])
+
+
+def _name_inside(inner: GraphProto, name: str) -> str:
+    """What a constant of the outermost graph is called in another that reads it."""
+    return f"{inner.name}/{name}"
+
+
 def put_constants_outside(graph: GraphProto) -> None:
-    """Undoes `put_constants_where_they_are_read`."""
+    """Undoes `put_constants_where_they_are_read`, and what it did with constants in files before it left them outside:
+    each reader had a copy.
+    """
     *inner_graphs, _ = all_graphs(graph)
     there = {tensor.name for tensor in graph.initializer}
     for inner in inner_graphs:
+        for node in [node for node in inner.node if node.op_type == "Concat"]:
+            if node.output[0] == _name_inside(inner, node.input[0]):
+                _read_instead(inner, node.output[0], node.input[0])
+                inner.node.remove(node)
         for tensor in inner.initializer:
-            name = tensor.name.removeprefix(f"{inner.name}/")
+            name = tensor.name.removeprefix(_name_inside(inner, ""))
             _read_instead(inner, tensor.name, name)
             if name not in there:
                 there.add(name)

@@ -82,14 +82,18 @@ def quantize_bundle(
     """
     old = bundle.read(path)
     bundle.verify(old, old.manifest.hashes)
-    graphs = _graphs(old)
-    of_parts = {name: part for graph in graphs.values() for name, part in parts(graph).items()}
-    _check(old, graphs, text, wanted)
-    progress("calibrating")
-    steps = _steps(old, graphs, text, wanted) if _needs_steps(wanted) else {}
+    if FLOAT32 not in old.manifest.graphs:
+        raise UserError(f"{old.path}: has no graphs in fp32, of which others are made; export it again")
     with bundle.building(path) as folder:
+        # Of the copy, for `onnx.load` refuses weights that are links.
         shutil.copytree(old.path, folder, dirs_exist_ok=True)
-        making = _Making(Bundle(folder, old.manifest), graphs, of_parts, steps, text, wanted, progress)
+        copy = Bundle(folder, old.manifest)
+        graphs = _graphs(copy)
+        of_parts = {name: part for graph in graphs.values() for name, part in parts(graph).items()}
+        _check(old, graphs, text, wanted)
+        progress("calibrating")
+        steps = _steps(copy, graphs, text, wanted) if _needs_steps(wanted) else {}
+        making = _Making(copy, graphs, of_parts, steps, text, wanted, progress)
         for name in wanted.names:
             making.make(name)
         variants = making.measured()
@@ -252,8 +256,6 @@ def _is_standard(manifest: Manifest) -> bool:
 
 
 def _graphs(made: Bundle) -> dict[str, ModelProto]:
-    if FLOAT32 not in made.manifest.graphs:
-        raise UserError(f"{made.path}: has no graphs in fp32, of which others are made; export it again")
     graphs = {name: onnx.load(made.file(file.path)) for name, file in made.manifest.graphs[FLOAT32].items()}
     for model in graphs.values():
         put_constants_outside(model.graph)

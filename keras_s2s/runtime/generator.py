@@ -16,7 +16,7 @@ from keras_s2s.errors import UserError
 from keras_s2s.runtime.feeds import Sentence, feeds, length_limit
 from keras_s2s.runtime.graph import Candidates, Graph, candidates
 from keras_s2s.runtime.in_order import in_order
-from keras_s2s.runtime.loading import open_bundle
+from keras_s2s.runtime.loading import load_graph, open_bundle
 from keras_s2s.runtime.options import Options, choose_graph, find_graph, is_limited, options_of
 from keras_s2s.runtime.prefixes import check_suppressed, named, prefix_ids, suppressed_ids
 from keras_s2s.runtime.scoring import Scored
@@ -426,8 +426,7 @@ class Generator:
         threads = 1 if place.beside else self._threads
         with self._loading:
             if (name, threads) not in self._graphs:
-                path = self.bundle.file(self.bundle.graphs(self.precision)[name].path)
-                self._graphs[name, threads] = Graph(path, threads)
+                self._graphs[name, threads] = load_graph(self.bundle, self.precision, name, threads)
             return self._graphs[name, threads]
 
 

@@ -33,16 +33,26 @@ class Graph:
     """An ONNX graph.
 
     Args:
-        path: the .onnx file; its weights lie beside it.
+        model: the .onnx file, beside which its weights lie; or what it holds.
         threads: how many threads one operator may use; None leaves it to onnxruntime.
+        weights: of a model that is given as bytes, what its files of weights hold, by name.
 
     Attributes:
         inputs: their names.
     """
 
-    def __init__(self, path: str | os.PathLike[str], threads: int | None = None) -> None:
+    def __init__(
+        self,
+        model: str | os.PathLike[str] | bytes,
+        threads: int | None = None,
+        weights: Mapping[str, bytes] | None = None,
+    ) -> None:
         options = session_options(threads)
-        self._session = onnxruntime.InferenceSession(str(Path(path)), options, providers=["CPUExecutionProvider"])
+        if weights:
+            sizes = list(map(len, weights.values()))
+            options.add_external_initializers_from_files_in_memory([*weights], [*weights.values()], sizes)
+        source = model if isinstance(model, bytes) else str(Path(model))
+        self._session = onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
         self.inputs = [node.name for node in self._session.get_inputs()]
         self._outputs = [node.name for node in self._session.get_outputs()]
 

@@ -55,6 +55,16 @@ def check_graphs(bundle: Bundle, precision: str) -> None:
         _check(bundle.file(graph.path), {path.name.encode() for path in weights if path.parent == folder})
 
 
+def has_weights_inside(model: bytes) -> bool:
+    """Whether a graph in a graph, such as the body of a loop, has weights in a file. Exports once wrote such graphs.
+
+    Args:
+        model: an ONNX graph that has been checked.
+    """
+    nodes = (node for graph in _Model.FromString(model).graph for node in graph.node)
+    return any(message.DESCRIPTOR.name == "StringStringEntryProto" for node in nodes for message in _messages(node))
+
+
 def _check(file: Path, weights: Container[bytes]) -> None:
     # A file that ends in .ort onnxruntime reads in another format.
     if file.suffix != ".onnx":

@@ -11,8 +11,8 @@ from keras_s2s.bundle import Bundle, Decoding, Layout, step_graphs, steps_name
 from keras_s2s.errors import UserError
 from keras_s2s.runtime.exchange import Exchange
 from keras_s2s.runtime.feeds import Sentence, feeds
-from keras_s2s.runtime.graph import Candidates, Graph, candidates
-from keras_s2s.runtime.loading import open_bundle
+from keras_s2s.runtime.graph import Candidates, candidates
+from keras_s2s.runtime.loading import load_graph, open_bundle
 from keras_s2s.text.padding import pad
 from keras_s2s.text.tokenizer import EOS, PADDING, Tokenizer
 
@@ -117,8 +117,7 @@ class Steps:
             there = ", ".join(map(steps_name, manifest.steps)) or "none"
             name = steps_name(graph)
             raise UserError(f"{bundle.path}: no '{name}'; it has {there}; export the bundle with '{name}'")
-        files = bundle.graphs(precision)
-        graphs = {part: Graph(bundle.file(files[name].path), threads) for part, name in step_graphs(graph).items()}
+        graphs = {part: load_graph(bundle, precision, name, threads) for part, name in step_graphs(graph).items()}
         target = manifest.tokenizers.target
         tokenizer = Tokenizer.load(bundle.file(target.path)) if manifest.new_word_prefixes else None
         begins_word = None if tokenizer is None else tokenizer.begins_word

@@ -1,12 +1,13 @@
 """Passes over small graphs: what is left of them, and that they give what they gave."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
 import onnxruntime
 import pytest
-from onnx import parser
+from onnx import TensorProto, parser
 
 from keras_s2s.export.passes import (
     all_graphs,
@@ -15,6 +16,7 @@ from keras_s2s.export.passes import (
     replace_nodes,
     tidy,
 )
+from keras_s2s.runtime.graph import Graph, session_options
 
 HEADER = '<ir_version: 8, opset_import: ["" : 18]>\n'
 
@@ -411,3 +413,85 @@ def test_constants_are_put_where_they_are_read() -> None:
     assert {tensor.name: tensor for tensor in result.graph.initializer} == {t.name: t for t in model.graph.initializer}
     del result.graph.initializer[:], model.graph.initializer[:]
     assert result == model
+
+
+LARGE = """
+    large (int64 rounds, int64 from, float[1, 4] start) => (float[1, 4] y)
+    <float[4, 4] matrix, float[4] offset, float[4, 4] table, float[4] small = {1, 2, 3, 4}>
+    {
+        always = Constant <value = bool {1}> ()
+        first = MatMul(start, matrix)
+        y = Loop (rounds, always, first) <body = outer (int64 i, bool goes_on, float[1, 4] x)
+            => (bool on, float[1, 4] x_next) {
+                on = Identity(goes_on)
+                x_next = Loop (rounds, always, x) <body = inner (int64 j, bool goes_on_2, float[1, 4] z)
+                    => (bool on_2, float[1, 4] w) {
+                        on_2 = Identity(goes_on_2)
+                        row = Gather(table, from)
+                        product = MatMul(z, matrix)
+                        sum = Add(product, offset)
+                        moved = Add(sum, row)
+                        w = Add(moved, small)
+                    }>
+            }>
+    }"""
+
+
+def with_weights(file: Path) -> onnx.ModelProto:
+    """`LARGE`, with those of its constants that have no value there in this file."""
+    model, rng = parser.parse_model(HEADER + LARGE), np.random.default_rng(1)
+    with open(file, "wb") as weights:
+        for value in model.graph.value_info:
+            sizes = [size.dim_value for size in value.type.tensor_type.shape.dim]
+            tensor = model.graph.initializer.add(name=value.name, data_type=TensorProto.FLOAT, dims=sizes)
+            data = (rng.integers(-2, 3, sizes) / 4).astype("float32").tobytes()
+            tensor.data_location = TensorProto.EXTERNAL
+            for key, place in (("location", file.name), ("offset", weights.tell()), ("length", len(data))):
+                tensor.external_data.add(key=key, value=str(place))
+            weights.write(data)
+    del model.graph.value_info[:]
+    return model
+
+
+def test_constants_in_a_file_stay_outside_and_are_read_inside(tmp_path: Path) -> None:
+    model = with_weights(tmp_path / "weights.bin")
+    result = onnx.ModelProto.FromString(model.SerializeToString())
+    put_constants_where_they_are_read(result.graph)
+    inner, outer, whole = all_graphs(result.graph)
+    assert [stored(graph) for graph in (whole, outer, inner)] == [{"matrix", "offset", "table"}, set(), {"small"}]
+    assert [(node.op_type, [*node.input]) for node in inner.node[:2]] == [
+        ("Concat", ["matrix"]),
+        ("Concat", ["offset"]),
+    ]
+    made = {node.output[0]: [*node.input] for node in inner.node}
+    assert made["row"] == ["table", "from"]
+    assert made["product"] == ["z", "inner/matrix"]
+    assert made["sum"] == ["product", "inner/offset"]
+    assert "matrix" in whole.node[1].input
+    feeds = {"rounds": np.array(2), "from": np.array(1), "start": np.ones((1, 4), "float32")}
+    found = []
+    for name, one in (("before", model), ("after", result)):
+        onnx.save(one, tmp_path / f"{name}.onnx")
+        found.append(Graph(tmp_path / f"{name}.onnx")(feeds)["y"])
+    weights = {"weights.bin": (tmp_path / "weights.bin").read_bytes()}
+    found.append(Graph(result.SerializeToString(), weights=weights)(feeds)["y"])
+    assert len({tuple(y.ravel()) for y in found}) == 1
+    put_constants_outside(result.graph)
+    assert {t.name: t for t in result.graph.initializer} == {t.name: t for t in model.graph.initializer}
+    del result.graph.initializer[:], model.graph.initializer[:]
+    assert result == model
+
+
+def test_a_constant_in_a_file_is_prepacked_inside_two_loops(tmp_path: Path) -> None:
+    """What onnxruntime makes of the graph holds no `Concat`, and the inner loop has matrices of its own."""
+    model = with_weights(tmp_path / "weights.bin")
+    put_constants_where_they_are_read(model.graph)
+    onnx.save(model, tmp_path / "graph.onnx")
+    options = session_options(1)
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
+    options.optimized_model_filepath = str(tmp_path / "optimised.onnx")
+    onnxruntime.InferenceSession(tmp_path / "graph.onnx", options, providers=["CPUExecutionProvider"])
+    inner, outer, _ = all_graphs(onnx.load(tmp_path / "optimised.onnx", load_external_data=False).graph)
+    assert "Concat" not in {node.op_type for graph in (inner, outer) for node in graph.node}
+    assert {"inner/matrix", "inner/offset", "small"} <= stored(inner)
+    assert "table" not in stored(inner)

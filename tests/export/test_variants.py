@@ -53,6 +53,15 @@ def test_variants_lie_beside_float32(layers_bundle: Path) -> None:
     assert Generator.load(layers_bundle, "weight8")(["abc"])[0][0].text != "abc"
 
 
+def test_a_bundle_of_links(layers_bundle: Path, tmp_path: Path) -> None:
+    for number, file in enumerate([file for file in layers_bundle.rglob("*") if file.is_file()]):
+        file.rename(tmp_path / f"blob-{number}")
+        file.symlink_to(tmp_path / f"blob-{number}")
+    quantize_bundle(layers_bundle, TEXT, wanted("fp16"))
+    assert Generator.load(layers_bundle, "fp16")(["abc"])[0][0].text == "abc"
+    assert not any(file.is_symlink() for file in layers_bundle.rglob("*"))
+
+
 def test_what_loses_too_much_stays_in_float32(layers_bundle: Path) -> None:
     told: list[str] = []
     found = quantize_bundle(layers_bundle, TEXT, wanted("int8", "fp16", max_loss=1.0), told.append)

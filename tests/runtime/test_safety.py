@@ -10,7 +10,7 @@ import pytest
 from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, SparseTensorProto, TensorProto, helper
 
 from keras_s2s import UserError, bundle
-from keras_s2s.runtime.safety import SCHEMA, check_graphs
+from keras_s2s.runtime.safety import SCHEMA, check_graphs, has_weights_inside
 
 GRAPH = "onnx/fp32/greedy.onnx"
 Check = Callable[[ModelProto | bytes], None]
@@ -236,3 +236,12 @@ def test_no_way_to_an_operator_or_a_tensor_is_forgotten() -> None:
         ways = {f.name for f in fields if f.message_type and leads(f.message_type)}
         assert ways <= set(ours) or not ours, message
     assert {name for name, fields in SCHEMA.items() if not fields} == {"FunctionProto", "TrainingInfoProto"}
+
+
+@inside
+def test_weights_in_inner_graphs_are_found(place: Callable[[GraphProto], GraphProto]) -> None:
+    for graph in (graph_of(initializers=[outside("weights.bin")]), graph_of([node_with(t=outside("weights.bin"))])):
+        model = model_of(place(graph))
+        of_the_outermost = model.graph == graph and bool(graph.initializer)
+        assert has_weights_inside(model.SerializeToString()) != of_the_outermost
+    assert not has_weights_inside(model_of(place(graph_of([NodeProto(op_type="Add")]))).SerializeToString())

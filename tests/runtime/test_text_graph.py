@@ -65,6 +65,17 @@ def test_texts_and_scores_are_the_generator_s(
         np.testing.assert_array_equal(np.float32(score), np.float32([hypothesis.score for hypothesis in hypotheses]))
 
 
+def test_a_bundle_of_links(own_bundle: Path, tmp_path: Path) -> None:
+    for number, file in enumerate([file for file in own_bundle.rglob("*") if file.is_file()]):
+        file.rename(tmp_path / f"blob-{number}")
+        file.symlink_to(tmp_path / f"blob-{number}")
+    done = text_graph(own_bundle, tmp_path / "text", "--precision", "fp32")
+    assert (done.returncode, done.stderr) == (0, "")
+    text, _ = json.loads(python(RUN, done.stdout.strip(), json.dumps(["abc"])).stdout)
+    assert text == ["abc"]
+    assert not any(file.is_symlink() for file in (tmp_path / "text").iterdir())
+
+
 def test_what_is_there_stays(own_bundle: Path, tmp_path: Path) -> None:
     (tmp_path / "mine").write_text("mine")
     done = text_graph(own_bundle, tmp_path / "mine", "--precision", "fp32")

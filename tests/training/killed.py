@@ -1,7 +1,8 @@
 """A training that the tests start as a process of its own, and kill.
 
 Usage: python killed.py FOLDER LOSSES EPOCHS [STEP]. Losses are appended to a file, a line a step; at STEP the process
-kills itself, as a power cut would. With EPOCHS of "4" the rate falls by a cosine, else it does not know their number.
+kills itself, as a power cut would. With 4 EPOCHS the rate falls by a cosine and intervals are short; else nothing
+depends on their number.
 """
 
 import os
@@ -49,7 +50,7 @@ def main(folder: Path, losses: Path, epochs: int, last: int = -1) -> None:
     config = ModelConfig(width=16, encoder=encoder, decoder=decoder, source_vocabulary=size, target_vocabulary=size)
     training = TrainingConfig(
         epochs=epochs,
-        evaluate_every=7,
+        evaluate_every=7 if epochs == 4 else None,
         tokens=128,
         subword_sampling=0.1,
         label_smoothing=0.1,

@@ -13,6 +13,7 @@ ROOT = Path(__file__).parents[1] / "keras_s2s"
 EVERYTHING = {
     "audio",
     "bundle",
+    "cores",
     "data",
     "decoding",
     "dynamic",
@@ -30,10 +31,12 @@ EVERYTHING = {
 }
 # Everybody may also import `errors` and `config`.
 ALLOWED = {
-    "keras_s2s": set(),
+    "keras_s2s": {"environment"},
+    "environment": {"cores"},
     "errors": set(),
     "config": set(),
     "bundle": set(),
+    "cores": set(),
     "text": set(),
     "audio": set(),
     "layers": set(),
@@ -45,9 +48,9 @@ ALLOWED = {
     "models": {"layers", "audio", "dynamic"},
     "evaluation": {"text"},
     "training": {"data", "models", "losses", "decoding", "evaluation", "layers", "memory"},
-    "runtime": {"bundle", "memory", "text"},
-    "export": {"bundle", "models", "decoding", "layers", "text", "evaluation", "runtime"},
-    "serving": {"runtime", "bundle", "memory"},
+    "runtime": {"bundle", "cores", "memory", "text"},
+    "export": {"bundle", "cores", "models", "decoding", "layers", "text", "evaluation", "runtime"},
+    "serving": {"runtime", "bundle", "cores", "memory"},
     "recipe": EVERYTHING - {"recipe", "serving"},
     "cli": EVERYTHING,
 }
@@ -66,7 +69,7 @@ MAY_IMPORT_TENSORFLOW = (
     "recipe",
     "cli",
 )
-NO_KERAS = {"runtime", "serving", "bundle", "memory", "text", "evaluation", "errors", "config"}
+NO_KERAS = {"runtime", "serving", "bundle", "cores", "environment", "memory", "text", "evaluation", "errors", "config"}
 QUICK = {"recipe", "cli"}
 """Their imports of TensorFlow and Keras stand inside functions, so that `--help` is quick."""
 

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import onnxruntime
 
+from keras_s2s.cores import available_cores
 from keras_s2s.memory import keeps_freed_memory
 
 Candidates = list["Candidate"]
@@ -26,7 +27,7 @@ class Graph:
 
     Args:
         path: the .onnx file; its weights lie beside it.
-        threads: how many threads one operator may use; None leaves it to onnxruntime.
+        threads: how many threads one operator may use; None is one for each core.
 
     Attributes:
         inputs: their names.
@@ -69,7 +70,7 @@ def session_options(threads: int | None = None) -> onnxruntime.SessionOptions:
     """What onnxruntime is told.
 
     Args:
-        threads: how many threads one operator may use; None leaves it to onnxruntime.
+        threads: how many threads one operator may use; None is one for each core that this process may use.
     """
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
@@ -77,8 +78,9 @@ def session_options(threads: int | None = None) -> onnxruntime.SessionOptions:
     options.enable_mem_pattern = False
     # Its own arena would keep a second time what glibc keeps, and of each size the most that ever was.
     options.enable_cpu_mem_arena = not keeps_freed_memory()
-    if threads is not None:
-        options.intra_op_num_threads = threads
+    # Left to itself onnxruntime counts the machine's cores, and binds its threads to them whether or not this process
+    # may use them. Given a number it binds none.
+    options.intra_op_num_threads = available_cores() if threads is None else threads
     return options
 
 

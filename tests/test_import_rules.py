@@ -12,6 +12,7 @@ ROOT = Path(__file__).parents[1] / "keras_s2s"
 
 EVERYTHING = {
     "audio",
+    "backend",
     "bundle",
     "cores",
     "data",
@@ -35,21 +36,22 @@ ALLOWED = {
     "environment": {"cores"},
     "errors": set(),
     "config": set(),
+    "backend": set(),
     "bundle": set(),
     "cores": set(),
     "text": set(),
-    "audio": set(),
-    "layers": set(),
-    "dynamic": set(),
+    "audio": {"backend"},
+    "layers": {"backend"},
+    "dynamic": {"backend"},
     "memory": set(),
-    "losses": {"dynamic", "layers"},
-    "decoding": {"dynamic", "layers"},
+    "losses": {"backend", "dynamic", "layers"},
+    "decoding": {"backend", "dynamic", "layers"},
     "data": {"text"},
-    "models": {"layers", "audio", "dynamic"},
+    "models": {"backend", "layers", "audio", "dynamic"},
     "evaluation": {"text"},
-    "training": {"data", "models", "losses", "decoding", "evaluation", "layers", "memory"},
+    "training": {"backend", "data", "models", "losses", "decoding", "evaluation", "layers", "memory"},
     "runtime": {"bundle", "cores", "memory", "text"},
-    "export": {"bundle", "cores", "models", "decoding", "layers", "text", "evaluation", "runtime"},
+    "export": {"backend", "bundle", "cores", "models", "decoding", "layers", "text", "evaluation", "runtime"},
     "serving": {"runtime", "bundle", "cores", "memory"},
     "recipe": EVERYTHING - {"recipe", "serving"},
     "cli": EVERYTHING,
@@ -198,6 +200,17 @@ def test_packages_without_keras(files: dict[str, list[Import]]) -> None:
         if i.module.split(".")[0] == "keras"
     ]
     assert strangers == []
+
+
+def test_what_is_made_of_keras_looks_at_its_backend_first(files: dict[str, list[Import]]) -> None:
+    made_of_keras = {
+        owner(name)
+        for name, found in files.items()
+        for i in found
+        if i.module.split(".")[0] == "keras" and not i.deferred
+    }
+    first = {package: files[f"keras_s2s.{package}"][0].module for package in made_of_keras}
+    assert first == dict.fromkeys(made_of_keras, "keras_s2s.backend")
 
 
 def test_recipes_and_commands_import_heavy_libraries_in_functions_only(files: dict[str, list[Import]]) -> None:

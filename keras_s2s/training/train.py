@@ -74,6 +74,7 @@ def _train(
     callbacks: Sequence[keras.callbacks.Callback],
     start: Start | None,
 ) -> Path:
+    precision.check()
     heads = objective.heads_of(config)
     objective.check(training, heads)
     strategy = distribution.strategy(training.devices)

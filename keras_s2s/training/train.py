@@ -60,7 +60,8 @@ def train(
         The best model's `.keras` file.
 
     Raises:
-        UserError: the data do not suit the model, or `loss_weights` its heads, or a file cannot be read or written.
+        UserError: the data do not suit the model, `loss_weights` not its heads, Keras has another policy than float32,
+            or a file cannot be read or written.
     """
     with quantization.rounding(training.quantization_aware):
         return _train(config, task, training, folder, callbacks, start)

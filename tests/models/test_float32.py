@@ -7,6 +7,7 @@ import keras
 import numpy as np
 import pytest
 
+from keras_s2s import UserError
 from keras_s2s.models import ModelConfig, Seq2Seq, build
 from keras_s2s.models.float32 import float32_policy, in_float32, is_float32
 
@@ -14,7 +15,7 @@ IDS = np.array([[4, 5, 7, 2], [9, 4, 2, 0]], "int32")
 INPUTS = {"source_ids": IDS, "target_ids": np.array([[1, 4, 5], [1, 9, 0]], "int32")}
 MODELS = [
     ("lstm", "gru", "mixed_bfloat16"),
-    ("gru", "ssru", "bfloat16"),
+    ("gru", "ssru", "mixed_bfloat16"),
     ("gru", "lstm", "float64"),
     ("transformer", "transformer", "mixed_float16"),
 ]
@@ -51,11 +52,18 @@ def test_it_says_what_a_model_of_float32_with_its_weights_says(encoder: str, dec
 
 
 @pytest.mark.parametrize("floatx", ["float16", "float64"])
-def test_another_floatx(floatx: str) -> None:
+def test_another_floatx_is_refused_when_a_model_is_built(floatx: str) -> None:
     keras.config.set_floatx(floatx)
-    keras.config.set_dtype_policy(floatx)
-    found = in_float32(make())
-    assert keras.config.floatx() == floatx
+    with pytest.raises(UserError, match=f"^Keras's floatx is {floatx}, and a model needs float32; .*$"):
+        make()
+
+
+def test_a_floatx_that_was_set_after_the_model_was_built() -> None:
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    model = make()
+    keras.config.set_floatx("float16")
+    found = in_float32(model)
+    assert keras.config.floatx() == "float16"
     assert {weight.dtype for weight in found.weights} == {"float32"}
 
 

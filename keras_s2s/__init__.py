@@ -4,35 +4,13 @@ Names are loaded when first used (PEP 562): a serving process that takes `Genera
 """
 
 import importlib
-import os
-import sys
-import warnings
 from typing import Any
 
+from keras_s2s import environment
+
 __version__ = "0.1.0"
-_ONEDNN = "TF_ENABLE_ONEDNN_OPTS"
 
-
-def _choose_onednn() -> None:
-    """Asks TensorFlow for oneDNN's operators, unless the user has chosen.
-
-    TensorFlow reads the choice when it is imported. Of itself it goes without them on an x86 without VNNI, where a step
-    of training takes a sixth less time with them.
-    """
-    if _ONEDNN in os.environ:
-        return
-    os.environ[_ONEDNN] = "1"
-    port = sys.modules.get("tensorflow.python.util._pywrap_util_port")
-    if port is not None and not port.IsMklEnabled():
-        warnings.warn(
-            "TensorFlow was imported before keras_s2s and goes without oneDNN's operators, so that training is slower; "
-            f"import keras_s2s first, or set {_ONEDNN}=1",
-            RuntimeWarning,
-            stacklevel=3,
-        )
-
-
-_choose_onednn()
+environment.prepare()
 
 _HOMES = {
     "Generator": "keras_s2s.runtime",

@@ -12,7 +12,9 @@ ROOT = Path(__file__).parents[1] / "keras_s2s"
 
 EVERYTHING = {
     "audio",
+    "backend",
     "bundle",
+    "cores",
     "data",
     "decoding",
     "dynamic",
@@ -31,25 +33,28 @@ EVERYTHING = {
 }
 # Everybody may also import `errors` and `config`.
 ALLOWED = {
-    "keras_s2s": set(),
+    "keras_s2s": {"environment"},
+    "environment": {"cores"},
     "errors": set(),
     "config": set(),
+    "backend": set(),
     "bundle": set(),
+    "cores": set(),
     "text": set(),
-    "audio": set(),
-    "layers": set(),
-    "dynamic": set(),
+    "audio": {"backend"},
+    "layers": {"backend"},
+    "dynamic": {"backend"},
     "memory": set(),
     "status": set(),
-    "losses": {"dynamic", "layers"},
-    "decoding": {"dynamic", "layers"},
+    "losses": {"backend", "dynamic", "layers"},
+    "decoding": {"backend", "dynamic", "layers"},
     "data": {"text"},
-    "models": {"layers", "audio", "dynamic"},
+    "models": {"backend", "layers", "audio", "dynamic"},
     "evaluation": {"text"},
-    "training": {"data", "models", "losses", "decoding", "evaluation", "layers", "memory", "status"},
-    "runtime": {"bundle", "memory", "text"},
-    "export": {"bundle", "models", "decoding", "layers", "text", "evaluation", "runtime"},
-    "serving": {"runtime", "bundle", "memory"},
+    "training": {"backend", "data", "models", "losses", "decoding", "evaluation", "layers", "memory", "status"},
+    "runtime": {"bundle", "cores", "memory", "text"},
+    "export": {"backend", "bundle", "cores", "models", "decoding", "layers", "text", "evaluation", "runtime"},
+    "serving": {"runtime", "bundle", "cores", "memory"},
     "recipe": EVERYTHING - {"recipe", "serving"},
     "cli": EVERYTHING,
 }
@@ -68,7 +73,7 @@ MAY_IMPORT_TENSORFLOW = (
     "recipe",
     "cli",
 )
-NO_KERAS = {"runtime", "serving", "bundle", "memory", "text", "evaluation", "errors", "config"}
+NO_KERAS = {"runtime", "serving", "bundle", "cores", "environment", "memory", "text", "evaluation", "errors", "config"}
 QUICK = {"recipe", "cli"}
 """Their imports of TensorFlow and Keras stand inside functions, so that `--help` is quick."""
 
@@ -197,6 +202,17 @@ def test_packages_without_keras(files: dict[str, list[Import]]) -> None:
         if i.module.split(".")[0] == "keras"
     ]
     assert strangers == []
+
+
+def test_what_is_made_of_keras_looks_at_its_backend_first(files: dict[str, list[Import]]) -> None:
+    made_of_keras = {
+        owner(name)
+        for name, found in files.items()
+        for i in found
+        if i.module.split(".")[0] == "keras" and not i.deferred
+    }
+    first = {package: files[f"keras_s2s.{package}"][0].module for package in made_of_keras}
+    assert first == dict.fromkeys(made_of_keras, "keras_s2s.backend")
 
 
 def test_recipes_and_commands_import_heavy_libraries_in_functions_only(files: dict[str, list[Import]]) -> None:

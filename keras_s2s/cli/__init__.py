@@ -29,6 +29,7 @@ from keras_s2s.cli import (
     triton,
     tune,
 )
+from keras_s2s.cli.machine import lacks
 from keras_s2s.cli.options import Debug, Session
 from keras_s2s.errors import ExportError, UserError
 
@@ -142,6 +143,8 @@ def _explained(error: Exception) -> tuple[str, int]:
         command = context.command_path if context else "keras-s2s"
         message = error.format_message().replace("Value error, ", "").rstrip(".")
         return f"{message}; see {command} --help", MISTAKE
+    if isinstance(error, OSError) and (lack := lacks(error)):
+        return lack, MISTAKE
     return f"unexpected {type(error).__name__}: {error}; --debug shows where it comes from", UNEXPECTED
 
 

@@ -3,7 +3,6 @@
 import dataclasses
 import itertools
 import json
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -61,6 +60,7 @@ def bench(
     ```
     """
     from keras_s2s.bundle import read
+    from keras_s2s.cores import available_cores
     from keras_s2s.runtime.bench import Setting
     from keras_s2s.runtime.bench import bench as measured
 
@@ -77,7 +77,7 @@ def bench(
         Setting(*values)
         for values in itertools.product(
             precisions,
-            threads or dict.fromkeys((1, os.cpu_count() or 1)),
+            threads or dict.fromkeys((1, available_cores())),
             batch_size or (1, 32),
             beams,
         )

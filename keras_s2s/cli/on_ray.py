@@ -32,9 +32,7 @@ def connect(work: Work) -> None:
     """
     if not work.can_be_repeated:
         raise UserError("--ray: reads its input in parts; give files with --input and --prefix")
-    # Nothing goes out, and of what Ray says only what it raises.
-    for name, value in {"RAY_USAGE_STATS_ENABLED": "0", "RAY_BACKEND_LOG_LEVEL": "fatal"}.items():
-        os.environ.setdefault(name, value)
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # Of what Ray says only what it raises.
     with needed_packages("generate --ray", "ray"):
         import ray.data
     for name in ("ray", "ray.data"):

@@ -43,7 +43,12 @@ def import_tensorflow() -> None:
 
     While it is imported it writes lines to standard error that none of its settings silences (tensorflow issue
     100442). They are held back, and shown only if the import fails.
+
+    Raises:
+        UserError: Keras was told to compute with something else.
     """
+    import keras_s2s.backend  # noqa: F401  TensorFlow imports Keras, and would fail with its words.
+
     if _LOG_LEVEL in os.environ:
         return
     os.environ[_LOG_LEVEL] = "3"

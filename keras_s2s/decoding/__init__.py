@@ -1,5 +1,6 @@
 """Step contract, the search, strategies, processors, scorers, and the programs around them."""
 
+import keras_s2s.backend  # noqa: F401
 from keras_s2s.decoding.beam import BeamSearch
 from keras_s2s.decoding.coverage import Coverage
 from keras_s2s.decoding.diverse import DiverseBeamSearch

@@ -1,5 +1,6 @@
 """Trace, lowering to ONNX, graph passes, quantize, parity: from a trained model to a verified bundle."""
 
+import keras_s2s.backend  # noqa: F401
 from keras_s2s.export.export import DEFAULT_DECODING, export_bundle
 from keras_s2s.export.measure import Measured
 from keras_s2s.export.standard import OperatorSet

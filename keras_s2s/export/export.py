@@ -37,6 +37,7 @@ from keras_s2s.export.request import Lexicon, Request, check_request, default_gr
 from keras_s2s.export.standard import OPERATORS, OperatorSet, only_in_onnxruntime
 from keras_s2s.export.verify import BATCH, Comparing, Quality, verify, verify_numbers, verify_steps, verify_texts
 from keras_s2s.models import describe
+from keras_s2s.models.float32 import float32_policy, in_float32
 from keras_s2s.runtime.feeds import Sentence, source_rows
 from keras_s2s.runtime.graph import Candidate
 from keras_s2s.runtime.prefixes import suppressed_ids
@@ -104,7 +105,8 @@ def export_bundle(
     The bundle appears at `path` only when everything in it has been verified.
 
     Args:
-        model: as made by `keras_s2s.build`, trained; or a `decoding.Ensemble` or `decoding.Fusion` of such models.
+        model: as made by `keras_s2s.build`, trained; or a `decoding.Ensemble` or `decoding.Fusion` of such models. One
+            of another precision, as `keras.mixed_precision` gives, is exported in float32 with the same weights.
         path: the bundle's folder; an older bundle there is replaced.
         source_tokenizer: of the sources.
         target_tokenizer: of the targets; it may be the same one.
@@ -138,7 +140,9 @@ def export_bundle(
     check_request(Request(model, *both, dev, test, metrics, decoding, graphs, with_steps, shortlist))
     limits = parse(bundle.Limits, {"max_source_tokens": max_source_tokens}, "export")
     default = graph_name(decoding.strategy, decoding.features)
-    with bundle.building(path) as folder:
+    with float32_policy(), bundle.building(path) as folder:
+        if hasattr(model, "config"):
+            model = in_float32(model)
         tokenizers = _write_tokenizers(folder, source_tokenizer, target_tokenizer)
         progress("SavedModel")
         programs = programs_of(model, graphs, groups)

@@ -11,6 +11,7 @@ from keras_s2s.decoding import available, problems, step_problems
 from keras_s2s.errors import UserError
 from keras_s2s.evaluation import find_metric
 from keras_s2s.export.measure import ParallelText
+from keras_s2s.models.float32 import is_float32
 from keras_s2s.text import Tokenizer
 
 _DEFAULTS = ("greedy", "beam", "ctc_greedy", "ctc_beam", "viterbi")
@@ -81,6 +82,8 @@ def _of_model(request: Request) -> Iterator[str]:
     if config.source_vocabulary is None:
         yield "the model reads features, and a bundle of today holds models that read text"
         return
+    if not hasattr(request.model, "config") and not all(map(is_float32, request.model.models)):
+        yield "models that decode together must be of float32; save them and load them under that policy of Keras's"
     for side, tokenizer in (("source", request.source), ("target", request.target)):
         expected = getattr(config, f"{side}_vocabulary")
         if tokenizer.vocabulary_size != expected:

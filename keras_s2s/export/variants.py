@@ -10,6 +10,7 @@ from onnx import ModelProto
 
 from keras_s2s import bundle
 from keras_s2s.bundle import Bundle, Manifest, Precision
+from keras_s2s.cores import available_cores
 from keras_s2s.errors import UserError
 from keras_s2s.evaluation import compare, find_metric, warn_of_missing_spaces
 from keras_s2s.export import onnx_graph
@@ -157,7 +158,7 @@ class _Making:
         variants = []
         for name, compared in found.items():
             self._progress(f"measuring {name}")
-            setting = Setting(name, os.cpu_count() or 1, _BATCH)
+            setting = Setting(name, available_cores(), _BATCH)
             bundle.write(self.bundle.path, self.bundle.manifest)
             (timing,) = bench(self.bundle.path, self._text.sources, [setting], _SECONDS)
             variants.append(

@@ -1,5 +1,6 @@
 """Attention, positions, recurrent cells, feed-forward: Keras layers, written in `keras.ops`."""
 
+import keras_s2s.backend  # noqa: F401
 from keras_s2s.layers.attention import (
     AdditiveAttention,
     CrossAttention,

@@ -1,5 +1,6 @@
 """Losses, one small file each."""
 
+import keras_s2s.backend  # noqa: F401
 from keras_s2s.losses.bag_of_tokens import BagOfTokens
 from keras_s2s.losses.crf import CRF
 from keras_s2s.losses.cross_entropy import CrossEntropy

@@ -1,5 +1,6 @@
 """Typed config; encoders, decoders, heads; their functional assembly."""
 
+import keras_s2s.backend  # noqa: F401
 from keras_s2s.models.config import Architecture, ModelConfig
 from keras_s2s.models.describe import Part, describe
 from keras_s2s.models.part_config import (

@@ -6,6 +6,7 @@ from typing import Any, ClassVar, Self
 import keras
 from keras import ops
 
+from keras_s2s.errors import UserError
 from keras_s2s.layers.fused import Tensor
 from keras_s2s.models.assembly import Parts
 from keras_s2s.models.config import ModelConfig
@@ -93,7 +94,16 @@ class Start(keras.layers.Layer):
 
 
 def build(config: ModelConfig) -> Seq2Seq:
-    """Makes a model with new weights, ready for `compile` and `fit`."""
+    """Makes a model with new weights, ready for `compile` and `fit`.
+
+    Raises:
+        UserError: Keras's `floatx` is not float32.
+    """
+    if (floatx := keras.config.floatx()) != "float32":
+        raise UserError(
+            f"Keras's floatx is {floatx}, and a model needs float32; set it back by keras.config.set_floatx, or in "
+            "keras.json, and ask for less precision by keras.mixed_precision"
+        )
     return Seq2Seq(config)
 
 

@@ -85,7 +85,8 @@ _EVERYWHERE = Place()
 class Generator:
     """A bundle, ready to generate.
 
-    `load` makes one. Calls from several threads may run at the same time.
+    `load` makes one. Calls from several threads may run at the same time. It can be pickled, as the bundle's path and
+    the options of `load`: where it is unpickled the bundle is loaded again, with all checks.
 
     Attributes:
         bundle: the bundle and its manifest.
@@ -118,6 +119,10 @@ class Generator:
             UserError: no bundle, a wrong key or hash, an unknown precision, an onnxruntime that is too old.
         """
         return cls(open_bundle(path, precision, threads), precision, threads)
+
+    def __reduce__(self) -> tuple[Callable[..., Self], tuple[str, str, int | None]]:
+        # Sessions of onnxruntime cannot be pickled. Who unpickles it may be in another folder.
+        return type(self).load, (os.path.abspath(self.bundle.path), self.precision, self._threads)
 
     def __call__(
         self, texts: Sequence[str], *, prefix: Sequence[str] | None = None, **options: Any

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import onnxruntime
 
+from keras_s2s.cores import available_cores
 from keras_s2s.memory import keeps_freed_memory
 
 Candidates = list["Candidate"]
@@ -34,7 +35,7 @@ class Graph:
 
     Args:
         model: the .onnx file, beside which its weights lie; or what it holds.
-        threads: how many threads one operator may use; None leaves it to onnxruntime.
+        threads: how many threads one operator may use; None is one for each core.
         weights: of a model that is given as bytes, what its files of weights hold, by name.
 
     Attributes:
@@ -87,7 +88,7 @@ def session_options(threads: int | None = None) -> onnxruntime.SessionOptions:
     """What onnxruntime is told.
 
     Args:
-        threads: how many threads one operator may use; None leaves it to onnxruntime.
+        threads: how many threads one operator may use; None is one for each core that this process may use.
     """
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
@@ -95,8 +96,9 @@ def session_options(threads: int | None = None) -> onnxruntime.SessionOptions:
     options.enable_mem_pattern = False
     # Its own arena would keep a second time what glibc keeps, and of each size the most that ever was.
     options.enable_cpu_mem_arena = not keeps_freed_memory()
-    if threads is not None:
-        options.intra_op_num_threads = threads
+    # Left to itself onnxruntime counts the machine's cores, and binds its threads to them whether or not this process
+    # may use them. Given a number it binds none.
+    options.intra_op_num_threads = available_cores() if threads is None else threads
     return options
 
 

@@ -98,7 +98,7 @@ class Steps:
             path: the bundle's folder.
             graph: the name of the graph whose steps they are, such as "beam".
             precision: which of the bundle's graphs to use.
-            threads: how many threads one operator may use; None leaves it to onnxruntime.
+            threads: how many threads one operator may use; None is one for each core.
 
         Raises:
             UserError: as `Generator.load`, or the bundle has no such steps.

@@ -1,12 +1,12 @@
 """Batches of a call, as many at once as there are cores."""
 
-import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
+from keras_s2s.cores import available_cores
 from keras_s2s.runtime.batching import of_like_length
 from keras_s2s.runtime.graph import Stop
 
@@ -85,8 +85,3 @@ class Workers:
             return [found[index] for index in range(len(items))]
 
         return results
-
-
-def available_cores() -> int:
-    """How many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

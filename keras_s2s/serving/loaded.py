@@ -1,5 +1,7 @@
 """A bundle as a server holds it: a private copy, and what its options mean."""
 
+import contextlib
+import math
 import shutil
 import tempfile
 from pathlib import Path, PurePosixPath
@@ -33,14 +35,14 @@ class Loaded:
         statistics: of its requests.
 
     Raises:
-        UserError: no bundle, a wrong key or hash, an unknown precision, or no graph for its defaults.
+        UserError: no bundle, a wrong key or hash, an unknown precision, no graph for its defaults, or no room for a
+            copy.
     """
 
     def __init__(self, path: Path, precision: str, number: int) -> None:
         self.name, self.number = path.resolve().name, number
-        self._copy = tempfile.TemporaryDirectory(prefix="keras-s2s-")
+        self._copy = _private_copy(read(path))
         self.folder = self._copy.name
-        _copy(read(path), Path(self.folder))
         self.generator = Generator.load(self.folder, precision)
         self.plan = Plans(self.generator)
         self.default = self.plan({}, False).graph
@@ -73,11 +75,23 @@ class Loaded:
         find_graph(self.generator.bundle, self.generator.precision, "score")
 
 
-def _copy(bundle: Bundle, folder: Path) -> None:
-    """Copies what bundle.json names, and nothing of it that needs TensorFlow."""
-    shutil.copyfile(bundle.path / MANIFEST, folder / MANIFEST)
-    for path in bundle.manifest.hashes:
-        if PurePosixPath(path).parts[0] == "saved_model":
-            continue
-        (folder / path).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(bundle.file(path), folder / path)
+def _private_copy(bundle: Bundle) -> tempfile.TemporaryDirectory[str]:
+    """A copy of what bundle.json names and needs no TensorFlow, in a folder that goes when nobody has it any more."""
+    paths = [path for path in bundle.manifest.hashes if PurePosixPath(path).parts[0] != "saved_model"]
+    files = {path: bundle.file(path) for path in paths} | {MANIFEST: bundle.path / MANIFEST}
+    try:
+        with contextlib.ExitStack() as on_failure:
+            folder = tempfile.TemporaryDirectory(prefix="keras-s2s-")
+            on_failure.callback(folder.cleanup)
+            for path, file in files.items():
+                copy = Path(folder.name, path)
+                copy.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(file, copy)
+            on_failure.pop_all()
+    except OSError as error:
+        megabytes = math.ceil(sum(file.stat().st_size for file in files.values()) / 1e6)
+        raise UserError(
+            f"{bundle.path}: a server works with a copy, and none can be made: {error.strerror}; "
+            f"set TMPDIR to a folder that can be written and has {megabytes} MB free"
+        ) from None
+    return folder

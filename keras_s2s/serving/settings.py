@@ -3,7 +3,7 @@
 from pydantic import Field
 
 from keras_s2s.config import Config
-from keras_s2s.runtime.workers import available_cores
+from keras_s2s.cores import available_cores
 
 
 class Settings(Config):

@@ -1,5 +1,6 @@
 """Training: config, callbacks, and the run that ties them to `fit`."""
 
+import keras_s2s.backend  # noqa: F401
 from keras_s2s.training.callbacks import DecodedMetrics, DevPerplexity
 from keras_s2s.training.checkpoints import Checkpoints, average
 from keras_s2s.training.config import TrainingConfig

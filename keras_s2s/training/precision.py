@@ -6,9 +6,24 @@ from typing import Literal
 
 import keras
 
+from keras_s2s.errors import UserError
 from keras_s2s.models.products import large_products
 
 Precision = Literal["float32", "bfloat16"]
+
+
+def check() -> None:
+    """Looks whether Keras makes models of float32, which `use` then changes.
+
+    Raises:
+        UserError: it has another policy or `floatx`.
+    """
+    policy, floatx = keras.config.dtype_policy().name, keras.config.floatx()
+    if (policy, floatx) != ("float32", "float32"):
+        raise UserError(
+            f"training: Keras's policy is {policy} and its floatx {floatx}; leave both at float32, and ask for "
+            "bfloat16 by training.precision"
+        )
 
 
 def use(model: keras.Model, precision: Precision) -> None:

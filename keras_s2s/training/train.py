@@ -65,7 +65,8 @@ def train(
         The best model's `.keras` file.
 
     Raises:
-        UserError: the data do not suit the model, or `loss_weights` its heads, or a file cannot be read or written.
+        UserError: the data do not suit the model, `loss_weights` not its heads, Keras has another policy than float32,
+            or a file cannot be read or written.
     """
     with quantization.rounding(training.quantization_aware), status.minutes_of(_console()):
         return _train(config, task, training, folder, callbacks, start)
@@ -104,6 +105,7 @@ def _train(
     callbacks: Sequence[keras.callbacks.Callback],
     start: Start | None,
 ) -> Path:
+    precision.check()
     heads = objective.heads_of(config)
     objective.check(training, heads)
     strategy = distribution.strategy(training.devices)

@@ -1,6 +1,9 @@
 """`keras-s2s bench`: the rows that were asked for, with numbers that can be."""
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -74,3 +77,12 @@ def test_mistakes(command: Callable, echo_bundle: Path, tmp_path: Path, source: 
     assert (code, err) == (2, f"keras-s2s: {tmp_path / 'empty'}: no texts; give some as they will come\n")
     code, _, err = command("bench", echo_bundle, "--source", source, "--precision", "int4")
     assert (code, err) == (2, f"keras-s2s: {echo_bundle}: no graphs of precision 'int4'; it has fp32\n")
+
+
+def test_all_cores_are_those_that_the_process_may_use(echo_bundle: Path, source: Path) -> None:
+    options = ["--precision", "fp32", "--batch-size", "1", "--beam-size", "1", "--seconds", "0", "--json"]
+    command = [sys.executable, "-m", "keras_s2s.cli", "bench", echo_bundle, "--source", source, *options]
+    core = min(os.sched_getaffinity(0))
+    pinned = f"import os, sys; os.sched_setaffinity(0, {{{core}}}); os.execv(sys.argv[1], sys.argv[1:])"
+    done = subprocess.run([sys.executable, "-c", pinned, *command], capture_output=True, check=True)
+    assert [row["threads"] for row in json.loads(done.stdout)["timings"]] == [1]

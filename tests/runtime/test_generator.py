@@ -1,9 +1,14 @@
+import copy
 import json
 import logging
+import multiprocessing
+import pickle
+import shutil
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -269,3 +274,56 @@ def test_a_prefix_that_is_too_long_is_refused_before_any_work(
         generator(["abc", "de"], prefix=["ab", "abc"], **options)
     with pytest.raises(UserError, match=r"^prefix: 1 prefixes for 2 texts; give one for each, '' for none$"):
         generator(["abc", "de"], prefix=["ab"], **options)
+
+
+# Unpickles a generator in another folder, in a process that has loaded nothing yet.
+UNPICKLE = """
+import pickle, sys
+generator = pickle.load(sys.stdin.buffer)
+print(generator.bundle.path, generator.precision, generator(["abc", "de"])[1][0].text)
+"""
+
+
+def test_a_pickled_generator_is_loaded_again(
+    echo_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(echo_bundle.parent)
+    generator = Generator.load(echo_bundle.name, "fp32", threads=1)
+    generator(["abc"])
+    pickled = pickle.dumps(generator)
+    assert len(pickled) < 500
+    done = subprocess.run(
+        [sys.executable, "-c", UNPICKLE], input=pickled, capture_output=True, cwd=tmp_path, check=True
+    )
+    assert done.stdout.decode() == f"{echo_bundle} fp32 de\n"
+
+
+def test_a_generator_goes_to_a_process_of_its_own(echo_bundle: Path) -> None:
+    generator = Generator.load(echo_bundle, "fp32")
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as process:
+        assert process.submit(generator, ["abc", "de"]).result() == generator(["abc", "de"])
+
+
+@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy])
+def test_a_copy_has_the_same_options_and_answers(echo_bundle: Path, copied: Callable) -> None:
+    generator = Generator.load(echo_bundle, "fp32", threads=1)
+    again = copied(generator)
+    assert (
+        again.__reduce__()
+        == generator.__reduce__()
+        == (
+            Generator.load,
+            (str(echo_bundle), "fp32", 1),
+        )
+    )
+    assert again(["abc"]) == generator(["abc"])
+
+
+def test_a_bundle_that_was_changed_meanwhile_is_not_loaded(own_bundle: Path) -> None:
+    pickled = pickle.dumps(Generator.load(own_bundle, "fp32"))
+    (own_bundle / "onnx/fp32/weights.bin").write_bytes(b"1234")
+    with pytest.raises(UserError, match=r"weights\.bin: "):
+        pickle.loads(pickled)
+    shutil.rmtree(own_bundle)
+    with pytest.raises(UserError, match="no such folder"):
+        pickle.loads(pickled)

@@ -1,5 +1,9 @@
 """One graph, and its arrays as candidates."""
 
+import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -8,13 +12,24 @@ import onnx
 import pytest
 from onnx import parser
 
-from keras_s2s.runtime.graph import Graph, candidates
+from keras_s2s.cores import available_cores
+from keras_s2s.runtime.graph import Graph, candidates, session_options
 
 SUM = """<ir_version: 8, opset_import: ["" : 18]>
     sum (float a, float b) => (float total, float doubled) {
         total = Add(a, b)
         doubled = Add(total, total)
     }"""
+
+# Loads a graph in a process that may run on one core alone, and tells where its threads may run.
+PINNED = """
+import json, os, sys
+core = int(sys.argv[2])
+os.sched_setaffinity(0, {core})
+from keras_s2s.runtime.graph import Graph
+graph = Graph(sys.argv[1])
+print(json.dumps([sorted(os.sched_getaffinity(int(thread))) for thread in os.listdir("/proc/self/task")]))
+"""
 
 
 @pytest.fixture
@@ -68,3 +83,17 @@ def test_what_was_cut_is_told_or_else_known_by_its_length() -> None:
     told = np.array([[True, False], [False, True]])
     assert finished(finished=told) == told.tolist()
     assert all(one.finished for some in candidates(arrays) for one in some)
+
+
+@pytest.mark.parametrize("core", sorted(os.sched_getaffinity(0))[:2])
+def test_no_thread_runs_on_a_core_that_the_process_may_not_use(tmp_path: Path, core: int) -> None:
+    onnx.save(parser.parse_model(SUM), tmp_path / "sum.onnx")
+    command = [sys.executable, "-c", PINNED, str(tmp_path / "sum.onnx"), str(core)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stderr == ""
+    assert {tuple(cores) for cores in json.loads(done.stdout)} == {(core,)}
+
+
+@pytest.mark.parametrize(("threads", "expected"), [(None, available_cores()), (1, 1), (3, 3)])
+def test_the_number_of_threads_is_always_said(threads: int | None, expected: int) -> None:
+    assert session_options(threads).intra_op_num_threads == expected

@@ -9,11 +9,14 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from keras_s2s import UserError
 from keras_s2s.decoding import make_program
 from keras_s2s.layers.product import product_of
 from keras_s2s.losses import CRF, CTC, CrossEntropy, GuidedAlignment
 from keras_s2s.models import ModelConfig, Seq2Seq, build
 from keras_s2s.models.assembly import DECODERS, ENCODERS
+from keras_s2s.models.float32 import float32_policy
+from keras_s2s.training import TrainingConfig, train
 from keras_s2s.training.precision import float32, use
 
 pytestmark = pytest.mark.filterwarnings("ignore:You are using a softmax over axis -1")
@@ -167,3 +170,15 @@ def test_the_precision_comes_back_after_an_error() -> None:
     with pytest.raises(KeyError), float32(model):
         raise KeyError
     assert model.head.compute_dtype == "bfloat16"
+
+
+@pytest.mark.parametrize(("policy", "floatx"), [("mixed_bfloat16", "float32"), ("float32", "float64")])
+def test_a_policy_of_keras_is_refused_before_training(policy: str, floatx: str, tmp_path: Path) -> None:
+    config: Any = None
+    task: Any = None
+    message = f"^training: Keras's policy is {policy} and its floatx {floatx}; leave both at float32, "
+    with float32_policy():
+        keras.config.set_floatx(floatx)
+        keras.config.set_dtype_policy(policy)
+        with pytest.raises(UserError, match=message):
+            train(config, task, TrainingConfig(epochs=1, tokens=64), tmp_path)

@@ -1,0 +1,31 @@
+"""What a machine lacks, as a line that says what to do."""
+
+import errno
+import tempfile
+
+_ADVICE = {
+    errno.EROFS: "choose a folder that can be written",
+    errno.EACCES: "check its permissions, or choose another folder",
+    errno.EPERM: "check its permissions, or choose another folder",
+    errno.ENOSPC: "make room, or choose another folder",
+    errno.EDQUOT: "make room, or choose another folder",
+}
+
+
+def lacks(error: OSError) -> str | None:
+    """What the machine lacks, and what to do; None where the error says nothing of the kind."""
+    name = error.filename2 or error.filename  # Of two files the second one is written.
+    if name is None and not _has_temporary_folder():
+        return "no temporary folder can be written; set TMPDIR to one that can"
+    if error.errno not in _ADVICE:
+        return None
+    where = "" if name is None else f"{name}: "
+    return f"{where}{error.strerror}; {_ADVICE[error.errno]}"
+
+
+def _has_temporary_folder() -> bool:
+    try:
+        tempfile.gettempdir()
+    except OSError:
+        return False
+    return True

@@ -51,7 +51,7 @@ def beside(recipe: Recipe, key: str, name: str) -> tuple[Recipe, RecipeConfig]:
 
 
 def prepare(recipe: Recipe, config: RecipeConfig) -> tuple[Task, str]:
-    """Data and tokenizers, and their fingerprint."""
+    """Data and tokenizers, and a fingerprint of what a model is made and chosen by: the test data are not in it."""
     splits, mixture = _splits(recipe, config)
     folder, fingerprint = _tokenizers(recipe, config, splits)
     source, target = (_load(folder / f"{side}.model") for side in _SIDES)
@@ -72,9 +72,11 @@ def prepare(recipe: Recipe, config: RecipeConfig) -> tuple[Task, str]:
         metrics=config.metrics,
         mixture=mixture,
     )
+    rates = {}
     if mixture is not None:
         rates = {name: int(count) for name, count in zip(mixture.parts, mixture.counts, strict=True)}
-        fingerprint = hashlib.sha256(json.dumps([fingerprint, rates]).encode()).hexdigest()
+    content = json.dumps([fingerprint, fingerprint_of(splits["dev"]), rates])
+    fingerprint = hashlib.sha256(content.encode()).hexdigest()
     if config.decoding is None:
         return task, fingerprint
     limits = {name: getattr(config.decoding, name) for name in ("max_length_factor", "max_length_extra")}
@@ -82,11 +84,10 @@ def prepare(recipe: Recipe, config: RecipeConfig) -> tuple[Task, str]:
 
 
 def _tokenizers(recipe: Recipe, config: RecipeConfig, splits: dict[Split, Pairs]) -> tuple[Path, str]:
-    """The folder with `source.model` and `target.model`, and a fingerprint of them and the data."""
+    """The folder with `source.model` and `target.model`, and a fingerprint of them and the training data."""
     folder = folder_of(recipe) / "tokenizer"
     keys = keys_of(config, "tokenizer")
-    inputs = {f"the {name} data": fingerprint_of(pairs) for name, pairs in splits.items()}
-    inputs["the tags of the data"] = " ".join(config.data.tags)
+    inputs = {"the train data": fingerprint_of(splits["train"]), "the tags of the data": " ".join(config.data.tags)}
     if config.tokenizer.same_as is None:
         made_from = MadeFrom(keys, inputs)
         return folder, _stage(folder, made_from, lambda folder: _train(config, splits["train"], folder))

@@ -85,7 +85,8 @@ class Tuned:
         order = {"complete": 0, "pruned": 1, "running": 2, "failed": 3}
 
         def place(trial: Tried) -> tuple[Any, ...]:
-            return order[trial.state], [-one for one in goodness(self.criteria, trial.best)], trial.number
+            known = {} if trial.value is None else {self.metric: trial.value}
+            return order[trial.state], [-one for one in goodness(self.criteria, known | dict(trial.best))], trial.number
 
         return sorted(self.trials, key=place)
 

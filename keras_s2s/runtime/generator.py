@@ -380,7 +380,7 @@ class Generator:
         pairs = self.pairs(sources, targets)
         unknown = [number for number, pair in enumerate(pairs) if UNKNOWN in pair.target]
         if unknown:
-            part = self._target.unwritable(targets[unknown[0]])
+            part = self._target.first_unwritable(targets[unknown[0]])
             logger.warning(
                 "%s of %s targets have something that the target vocabulary cannot write, the first, number %s, has "
                 "%s; it is scored as the unknown token",

@@ -33,7 +33,7 @@ def prefix_ids(target: Tokenizer, text: str, knows_new_word: bool) -> list[int]:
     ends_word = text.endswith(" ")
     whole = text[:-1] if ends_word else text
     starts = np.flatnonzero(target.begins_word).tolist() if ends_word else []
-    part = target.unwritable(whole) if whole else " "
+    part = target.first_unwritable(whole) if whole else " "
     if part is None and ends_word and not starts:
         part = " "
     if part is not None:
@@ -57,7 +57,7 @@ def check_suppressed(target: Tokenizer, texts: Sequence[str]) -> None:
         UserError: one has something that the vocabulary cannot write, so that something else would be suppressed.
     """
     for text in texts:
-        if (part := target.unwritable(text.strip(" "))) is not None:
+        if (part := target.first_unwritable(text.strip(" "))) is not None:
             raise UserError(
                 f"suppress: {shown(text)}: the target vocabulary cannot write {named(part)}, so no output has it; "
                 "leave it out"
@@ -66,7 +66,7 @@ def check_suppressed(target: Tokenizer, texts: Sequence[str]) -> None:
 
 def suppressed_ids(target: Tokenizer, decoding: Decoding) -> list[list[int]]:
     """The sequences of ids that must not be written; a text that no output can have needs none."""
-    texts = [text for text in decoding.suppress if target.unwritable(text.strip(" ")) is None]
+    texts = [text for text in decoding.suppress if target.first_unwritable(text.strip(" ")) is None]
     return [ids for ids in target.encode(texts) if ids]
 
 

@@ -161,7 +161,7 @@ class Tokenizer:
             begun = end
         return found
 
-    def unwritable(self, text: str) -> str | None:
+    def first_unwritable(self, text: str) -> str | None:
         """Returns the first part of a text that an output cannot have as it stands there, or None.
 
         It is a character; of a model of words, a word. Such is what the vocabulary has no piece for, and what the

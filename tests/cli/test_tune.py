@@ -10,6 +10,7 @@ import pytest
 import keras_s2s
 from keras_s2s.recipe import Tried, Tuned
 from keras_s2s.recipe.tuning_schema import Parameter, TuningConfig
+from keras_s2s.training.criteria import Criterion
 
 
 @pytest.fixture
@@ -26,7 +27,7 @@ def calls(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[bool]:
     def tune(recipe: object, fresh: bool) -> Tuned:
         calls.append(fresh)
         print("Epoch 1/1")
-        return Tuned("chrf", True, tmp_path, tried)
+        return Tuned((Criterion("chrf", True, 0.0),), tmp_path, tried)
 
     space = {"model.width": Parameter(low=8, high=24), "a.rate": Parameter(low=0.001, high=1, log=True)}
     loaded = SimpleNamespace(config=SimpleNamespace(tuning=TuningConfig(space=space)))

@@ -24,7 +24,7 @@ MANY = ("bpe", "unigram", "word", "bytes", "identity")
 
 @pytest.fixture(scope="module")
 def tokenizers() -> dict[str, Tokenizer]:
-    return {name: train(LINES, **options) for name, options in KINDS.items()}
+    return {name: train(LINES, **{"normalization": "nmt_nfkc", **options}) for name, options in KINDS.items()}
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -59,6 +59,7 @@ OPTIONS: dict[str, Any] = {
     "uniforms": np.random.default_rng(1).uniform(size=(3, 3, 12)),
     "prefix": [[0]] * 3,
     "suppressed": [[0]],
+    "begins_word": np.arange(V) > 3,
     "min_length": 0,
     "no_repeat_ngram": 0,
     "repetition_penalty": 1.0,

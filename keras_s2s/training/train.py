@@ -254,7 +254,7 @@ def _why_it_ended(kept: Checkpoints, plan: _Plan) -> Iterator[str]:
     if judged < plan.intervals:
         yield f"training stopped at {plan.place(judged)}: {reason}"
     else:
-        yield f"training ended at {plan.place(judged)}: that is all"
+        yield f"training ended at {plan.place(judged)}: all epochs are done"
     if kept.is_at_worst:
         chose = f"; dev {', '.join(one.name for one in others)} did" if others else ""
         yield f"dev {first.name} was never better than {first.worst:g}, so it could not choose a model{chose}"

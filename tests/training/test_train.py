@@ -203,7 +203,7 @@ def test_the_next_metric_chooses_where_the_first_has_never_left_its_worst(
     assert best > 0
     assert path.read_bytes() == (tmp_path / f"epoch-{best + 1:05}.keras").read_bytes()
     said = capsys.readouterr().out.splitlines()[-3:]
-    assert said[0].startswith("training ended at epoch 4.0, ") and said[0].endswith(": that is all")
+    assert said[0].startswith("training ended at epoch 4.0, ") and said[0].endswith(": all epochs are done")
     assert said[1] == "dev bleu was never better than 0, so it could not choose a model; dev chrf did"
     assert said[2].endswith(f"dev bleu 0.00, chrf {values[best]:.2f}")
 

@@ -70,7 +70,9 @@ def test_a_bundle_of_links(own_bundle: Path, tmp_path: Path) -> None:
         file.rename(tmp_path / f"blob-{number}")
         file.symlink_to(tmp_path / f"blob-{number}")
     done = text_graph(own_bundle, tmp_path / "text", "--precision", "fp32")
-    assert done.returncode == 0, done.stderr
+    # SentencePiece writes a line of its own about a model that leaves characters as they are.
+    said = [line for line in done.stderr.splitlines() if "precompiled_charsmap is empty" not in line]
+    assert (done.returncode, said) == (0, [])
     text, _ = json.loads(python(RUN, done.stdout.strip(), json.dumps(["abc"])).stdout)
     assert text == ["abc"]
     assert not any(file.is_symlink() for file in (tmp_path / "text").iterdir())

@@ -31,12 +31,14 @@ EVERYTHING = {
     "text",
     "training",
 }
-# Everybody may also import `errors` and `config`.
+# Everybody may also import `errors`, `config`, `special_ids` and `typing`.
 ALLOWED = {
     "keras_s2s": {"environment"},
     "environment": {"cores"},
     "errors": set(),
     "config": set(),
+    "special_ids": set(),
+    "typing": set(),
     "backend": set(),
     "bundle": set(),
     "cores": set(),
@@ -58,7 +60,7 @@ ALLOWED = {
     "recipe": EVERYTHING - {"recipe", "serving"},
     "cli": EVERYTHING,
 }
-COMMON = {"errors": set(), "config": {"errors"}}
+COMMON = {"errors": set(), "config": {"errors"}, "special_ids": set(), "typing": set()}
 
 TENSORFLOW = {"tensorflow", "tensorflow_text", "tf2onnx"}
 MAY_IMPORT_TENSORFLOW = (
@@ -73,7 +75,20 @@ MAY_IMPORT_TENSORFLOW = (
     "recipe",
     "cli",
 )
-NO_KERAS = {"runtime", "serving", "bundle", "cores", "environment", "memory", "text", "evaluation", "errors", "config"}
+NO_KERAS = {
+    "runtime",
+    "serving",
+    "bundle",
+    "cores",
+    "environment",
+    "memory",
+    "text",
+    "evaluation",
+    "errors",
+    "config",
+    "special_ids",
+    "typing",
+}
 QUICK = {"recipe", "cli"}
 """Their imports of TensorFlow and Keras stand inside functions, so that `--help` is quick."""
 

@@ -15,9 +15,9 @@ from keras_s2s.data.mixtures import Mixture
 from keras_s2s.data.pairs import Pairs
 from keras_s2s.data.sampled_epoch import SampledEpoch
 from keras_s2s.errors import UserError
+from keras_s2s.special_ids import BOS, EOS, PADDING
 from keras_s2s.text import Tokenizer
 from keras_s2s.text.padding import encode_sources
-from keras_s2s.text.tokenizer import BOS, EOS, PADDING
 
 _log = logging.getLogger(__name__)
 Batch = tuple[dict[str, np.ndarray], Any, Any]

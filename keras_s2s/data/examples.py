@@ -8,8 +8,8 @@ import numpy as np
 
 from keras_s2s.data.pairs import Pairs
 from keras_s2s.errors import UserError
+from keras_s2s.special_ids import EOS
 from keras_s2s.text import Tokenizer
-from keras_s2s.text.tokenizer import EOS
 
 Rows = Sequence[Sequence[int]]
 

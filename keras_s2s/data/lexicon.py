@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from keras_s2s.errors import UserError
-from keras_s2s.text.tokenizer import PADDING, UNKNOWN
+from keras_s2s.special_ids import PADDING, UNKNOWN
 
 Rows = Sequence[Sequence[int]]
 

@@ -2,8 +2,9 @@
 
 from keras import ops
 
-from keras_s2s.decoding.search import Hypotheses, Search, Strategy, Tensor
+from keras_s2s.decoding.search import Hypotheses, Search, Strategy
 from keras_s2s.decoding.step import select_rows, select_sentences
+from keras_s2s.typing import Tensor
 
 
 def no_results(strategy: Strategy, sentences: Tensor) -> Hypotheses:

@@ -6,9 +6,11 @@ from typing import ClassVar, NamedTuple
 from keras import ops
 
 from keras_s2s.decoding.scoring import Scorer
-from keras_s2s.decoding.search import BOS, EOS, Carry, Choice, Hypotheses, NextScores, Search, Tensor
-from keras_s2s.decoding.step import State, repeat_rows
+from keras_s2s.decoding.search import Carry, Choice, Hypotheses, NextScores, Search
+from keras_s2s.decoding.step import repeat_rows
 from keras_s2s.layers.fused import select, top_k
+from keras_s2s.special_ids import BOS, EOS
+from keras_s2s.typing import State, Tensor
 
 _IMPOSSIBLE = -float("inf")
 

@@ -2,7 +2,8 @@
 
 from keras import ops
 
-from keras_s2s.decoding.step import Source, State, Step, StepOutput, Tensor
+from keras_s2s.decoding.step import Step, StepOutput
+from keras_s2s.typing import Source, State, Tensor
 
 
 class Coverage:

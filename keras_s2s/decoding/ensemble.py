@@ -6,9 +6,10 @@ from typing import Any, Literal
 import numpy as np
 from keras import ops
 
-from keras_s2s.decoding.step import Source, State, StepOutput, Tensor, apart, as_step, together
+from keras_s2s.decoding.step import StepOutput, apart, as_step, together
 from keras_s2s.errors import UserError
 from keras_s2s.layers.fused import logsumexp
+from keras_s2s.typing import Source, State, Tensor
 
 
 class Ensemble:

@@ -5,8 +5,9 @@ from typing import Any
 from keras import ops
 
 from keras_s2s.decoding.ensemble import check_vocabularies
-from keras_s2s.decoding.step import ModelStep, Source, State, StepOutput, Tensor, apart, as_step, sentences_of, together
+from keras_s2s.decoding.step import ModelStep, StepOutput, apart, as_step, sentences_of, together
 from keras_s2s.errors import UserError
+from keras_s2s.typing import Source, State, Tensor
 
 
 class Fusion:

@@ -7,9 +7,8 @@ import tensorflow as tf
 
 from keras_s2s.decoding.batch import no_results, put_results, without_done
 from keras_s2s.decoding.search import Hypotheses, Processor, Search, Strategy, extend, finish, follow, start
-from keras_s2s.decoding.step import Source, as_step
-
-Tensor = Any
+from keras_s2s.decoding.step import as_step
+from keras_s2s.typing import Source, Tensor
 
 # Sentences leave when they are one in so many of those still in the batch: leaving copies all that the others keep.
 _LEAVING = 16

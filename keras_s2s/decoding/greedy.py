@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from keras import ops
 
 from keras_s2s.decoding.rows import IndependentRows
-from keras_s2s.decoding.search import NextScores, Search, Tensor
+from keras_s2s.decoding.search import NextScores, Search
 from keras_s2s.layers.fused import top_k
+from keras_s2s.typing import Tensor
 
 
 @dataclass(frozen=True)

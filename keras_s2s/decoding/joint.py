@@ -4,10 +4,11 @@ from typing import Any
 
 from keras import ops
 
-from keras_s2s.decoding.search import BOS
-from keras_s2s.decoding.step import ModelStep, Source, State, StepOutput, Tensor
+from keras_s2s.decoding.step import ModelStep, StepOutput
 from keras_s2s.dynamic import ctc_prefix
 from keras_s2s.dynamic.semiring import FLOOR, IMPOSSIBLE, log_sum
+from keras_s2s.special_ids import BOS
+from keras_s2s.typing import Source, State, Tensor
 
 
 class JointCTC:

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 
 from keras import ops
 
-from keras_s2s.decoding.search import BOS, EOS, PADDING, UNKNOWN, NextScores, Search, Tensor
+from keras_s2s.decoding.search import NextScores, Search
+from keras_s2s.special_ids import BOS, EOS, PADDING, UNKNOWN
+from keras_s2s.typing import Tensor
 
 _FORBIDDEN = -float("inf")
 

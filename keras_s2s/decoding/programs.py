@@ -27,12 +27,12 @@ from keras_s2s.decoding.score import alignment, token_scores
 from keras_s2s.decoding.scoring import LengthPenalty, Scorer
 from keras_s2s.decoding.search import Processor, Strategy
 from keras_s2s.decoding.shortlist import Shortlist
-from keras_s2s.decoding.step import Source, as_step
+from keras_s2s.decoding.step import as_step
 from keras_s2s.dynamic import crf, ctc, ctc_search
 from keras_s2s.dynamic.semiring import sum_in_order
 from keras_s2s.errors import UserError
+from keras_s2s.typing import Source, Tensor
 
-Tensor = Any
 Options = Mapping[str, Tensor]
 Program = Any  # a `tf.function` whose input signature names its inputs
 

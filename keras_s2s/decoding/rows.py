@@ -6,9 +6,11 @@ from typing import ClassVar
 from keras import ops
 
 from keras_s2s.decoding.scoring import Scorer
-from keras_s2s.decoding.search import EOS, PADDING, Carry, Choice, Hypotheses, NextScores, Search, Tensor
-from keras_s2s.decoding.step import State, repeat_rows
+from keras_s2s.decoding.search import Carry, Choice, Hypotheses, NextScores, Search
+from keras_s2s.decoding.step import repeat_rows
 from keras_s2s.layers.fused import select
+from keras_s2s.special_ids import EOS, PADDING
+from keras_s2s.typing import State, Tensor
 
 
 @dataclass(frozen=True)

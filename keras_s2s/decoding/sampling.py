@@ -6,7 +6,8 @@ from typing import Any
 from keras import ops
 
 from keras_s2s.decoding.rows import IndependentRows
-from keras_s2s.decoding.search import NextScores, Search, Tensor
+from keras_s2s.decoding.search import NextScores, Search
+from keras_s2s.typing import Tensor
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,9 @@ from typing import Any
 
 from keras import ops
 
-from keras_s2s.decoding.search import BOS, PADDING
-from keras_s2s.decoding.step import Source, Tensor, as_step
+from keras_s2s.decoding.step import as_step
+from keras_s2s.special_ids import BOS, PADDING
+from keras_s2s.typing import Source, Tensor
 
 
 def token_scores(model: Any, source: Source, targets: Tensor) -> Tensor:

@@ -1,11 +1,10 @@
 """How finished hypotheses are ranked."""
 
 from dataclasses import dataclass
-from typing import Any
 
 from keras import ops
 
-Tensor = Any
+from keras_s2s.typing import Tensor
 
 
 @dataclass(frozen=True)

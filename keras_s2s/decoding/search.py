@@ -5,14 +5,14 @@ sentence alone: what is finished is frozen, whatever its batch-mates still do.
 """
 
 from collections.abc import Sequence
-from typing import Any, ClassVar, NamedTuple, Protocol
+from typing import ClassVar, NamedTuple, Protocol
 
 from keras import ops
 
-from keras_s2s.decoding.step import State, Step, StepOutput, select_rows, sentences_of
+from keras_s2s.decoding.step import Step, StepOutput, select_rows, sentences_of
+from keras_s2s.special_ids import BOS, EOS
+from keras_s2s.typing import State, Tensor
 
-PADDING, BOS, EOS, UNKNOWN = 0, 1, 2, 3
-Tensor = Any
 Carry = dict[str, Tensor]
 
 

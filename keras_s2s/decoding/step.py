@@ -11,10 +11,7 @@ from keras import ops
 
 from keras_s2s.errors import UserError
 from keras_s2s.layers import fused
-
-Tensor = Any
-Source = Mapping[str, Tensor]
-State = dict[str, dict[str, Tensor]]
+from keras_s2s.typing import Source, State, Tensor
 
 
 class StepOutput(NamedTuple):

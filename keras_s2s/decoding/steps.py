@@ -32,11 +32,11 @@ from keras_s2s.decoding.programs import (
     problems,
     source_inputs,
 )
-from keras_s2s.decoding.search import BOS, Hypotheses, Search, advance, finish, start
+from keras_s2s.decoding.search import Hypotheses, Search, advance, finish, start
 from keras_s2s.errors import UserError
 from keras_s2s.layers.fused import select
-
-Tensor = Any
+from keras_s2s.special_ids import BOS
+from keras_s2s.typing import Tensor
 
 _STEPWISE = ("greedy", "beam")
 _TOGETHER = ("joint", "shortlist")

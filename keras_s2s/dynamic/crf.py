@@ -11,10 +11,8 @@ from typing import Any
 from keras import ops
 
 from keras_s2s.dynamic.semiring import FLOOR, IMPOSSIBLE, best, log_sum, select
-
-Tensor = Any
-
-PADDING, BOS = 0, 1
+from keras_s2s.special_ids import BOS, PADDING
+from keras_s2s.typing import Tensor
 
 
 def log_partition(potentials: Tensor) -> Tensor:

@@ -9,10 +9,8 @@ from typing import Any
 from keras import ops
 
 from keras_s2s.dynamic.semiring import FLOOR, IMPOSSIBLE, best, log_add, log_sum, select, sum_in_order
-
-Tensor = Any
-
-PADDING, EOS, FIRST_LABEL = 0, 2, 3
+from keras_s2s.special_ids import EOS, FIRST_LABEL, PADDING
+from keras_s2s.typing import Tensor
 
 
 def log_probability(logits: Tensor, labels: Tensor) -> Tensor:

@@ -7,15 +7,12 @@ log-probability that the prefix is all there is up to that frame, ending with it
 A prefix that no alignment has, has about -1e9.
 """
 
-from typing import Any
-
 from keras import ops
 
 from keras_s2s.dynamic.semiring import FLOOR, IMPOSSIBLE, log_add, log_sum, select
+from keras_s2s.special_ids import BOS, EOS, FIRST_LABEL
+from keras_s2s.typing import Tensor
 
-Tensor = Any
-
-BOS, EOS, FIRST_LABEL = 1, 2, 3
 _SMALLEST = 1e-37
 
 

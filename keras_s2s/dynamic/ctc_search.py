@@ -1,13 +1,12 @@
 """Prefix beam search over CTC logits."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from keras import ops
 
-from keras_s2s.dynamic.ctc import FIRST_LABEL, PADDING
 from keras_s2s.dynamic.semiring import FLOOR, IMPOSSIBLE, log_add, select
-
-Tensor = Any
+from keras_s2s.special_ids import FIRST_LABEL, PADDING
+from keras_s2s.typing import Tensor
 
 
 class _Beam(NamedTuple):

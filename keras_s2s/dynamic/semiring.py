@@ -1,10 +1,8 @@
 """Sums of probabilities given by their logarithms, without infinities: their differences are not numbers."""
 
-from typing import Any
-
 from keras import ops
 
-Tensor = Any
+from keras_s2s.typing import Tensor
 
 FLOOR = -1e9
 """The logarithm of nothing. Sums of a few stay far below `IMPOSSIBLE`."""

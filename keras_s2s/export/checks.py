@@ -8,7 +8,7 @@ import numpy as np
 
 from keras_s2s.bundle import Decoding, strategy_and_features
 from keras_s2s.runtime.feeds import Sentence
-from keras_s2s.text.tokenizer import UNKNOWN
+from keras_s2s.special_ids import UNKNOWN
 
 ALL, SOME = 1000, 200
 _NUMBERS = ("score", "align")

@@ -41,8 +41,8 @@ from keras_s2s.models.float32 import float32_policy, in_float32
 from keras_s2s.runtime.feeds import Sentence, source_rows
 from keras_s2s.runtime.graph import Candidate
 from keras_s2s.runtime.prefixes import suppressed_ids
+from keras_s2s.special_ids import EOS
 from keras_s2s.text import Tokenizer
-from keras_s2s.text.tokenizer import EOS
 
 DEFAULT_DECODING = Decoding(
     strategy="beam",

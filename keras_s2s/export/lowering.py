@@ -14,9 +14,10 @@ import numpy as np
 import tensorflow as tf
 from onnx import TensorProto
 
+from keras_s2s.typing import Tensor
+
 DOMAIN = "keras_s2s"
 OPAQUE = "FusedCall"
-Tensor = Any
 
 
 @dataclass(frozen=True)

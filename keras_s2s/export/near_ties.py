@@ -12,7 +12,7 @@ from keras_s2s.export.replay import Replay
 from keras_s2s.runtime.feeds import feeds
 from keras_s2s.runtime.graph import Candidate
 from keras_s2s.runtime.steps import Steps
-from keras_s2s.text.tokenizer import BOS, EOS
+from keras_s2s.special_ids import BOS, EOS
 
 _STEPWISE = ("greedy", "sample")
 # By how much a form may think otherwise of a token than the model: one that says more of it says something else.

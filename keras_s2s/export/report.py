@@ -10,8 +10,8 @@ from keras_s2s.decoding import alignment
 from keras_s2s.evaluation import attention_picture, markdown_table, signatures
 from keras_s2s.export.checks import ALL, SOME
 from keras_s2s.export.measure import Measured, ParallelText
+from keras_s2s.special_ids import EOS
 from keras_s2s.text import Tokenizer
-from keras_s2s.text.tokenizer import EOS
 
 EXAMPLES = 5
 PICTURE = "attention.png"

@@ -10,9 +10,10 @@ from keras_s2s.bundle import Decoding
 from keras_s2s.export.forms import variables_of
 from keras_s2s.export.step_functions import step_functions
 from keras_s2s.runtime.feeds import default_feeds
+from keras_s2s.special_ids import EOS
 from keras_s2s.text import Tokenizer
 from keras_s2s.text.in_graph import GraphTokenizer
-from keras_s2s.text.tokenizer import BLANK, EOS
+from keras_s2s.text.tokenizer import BLANK
 
 _OF_SENTENCES = ("source_ids", "prefix")
 

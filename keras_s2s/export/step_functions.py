@@ -8,9 +8,7 @@ from keras_s2s.decoding import as_step, available
 from keras_s2s.decoding.generate import shapes_in_loop
 from keras_s2s.decoding.inputs import IDS
 from keras_s2s.decoding.programs import source_inputs
-from keras_s2s.decoding.step import State
-
-Tensor = Any
+from keras_s2s.typing import State, Tensor
 
 
 def step_functions(model: Any) -> dict[str, Any]:

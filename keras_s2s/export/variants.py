@@ -25,7 +25,8 @@ from keras_s2s.export.variants_report import Variant, add_to_report, marked
 from keras_s2s.runtime.bench import Setting, bench
 from keras_s2s.runtime.feeds import source_rows
 from keras_s2s.runtime.generator import Generator
-from keras_s2s.text.tokenizer import EOS, Tokenizer
+from keras_s2s.special_ids import EOS
+from keras_s2s.text.tokenizer import Tokenizer
 
 FLOAT32 = "fp32"
 DEFAULTS = ("int8", "int8-dynamic", "weight8", "weight4")

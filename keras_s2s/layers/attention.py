@@ -12,8 +12,7 @@ from keras import ops
 from keras_s2s.layers import fused
 from keras_s2s.layers.core import Linear
 from keras_s2s.layers.positions import places_of_keys, rotate
-
-Tensor = fused.Tensor
+from keras_s2s.typing import Tensor
 
 
 def fold(rows: Tensor, sentences: Tensor) -> Tensor:

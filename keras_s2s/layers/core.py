@@ -5,8 +5,7 @@ from typing import Any
 import keras
 
 from keras_s2s.layers import fused
-
-Tensor = fused.Tensor
+from keras_s2s.typing import Tensor
 
 
 class Linear(keras.layers.Layer):

@@ -6,7 +6,8 @@ import keras
 
 from keras_s2s.layers.core import Linear
 from keras_s2s.layers.dropout import Dropout
-from keras_s2s.layers.fused import Activation, Tensor
+from keras_s2s.layers.fused import Activation
+from keras_s2s.typing import Tensor
 
 FeedForwardActivation = Literal["relu", "gelu", "swiglu"]
 _INNER: dict[str, Activation] = {"relu": "relu", "gelu": "gelu", "swiglu": "silu"}

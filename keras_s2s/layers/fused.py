@@ -14,7 +14,8 @@ from typing import Any, Literal
 import keras
 from keras import ops
 
-Tensor = Any
+from keras_s2s.typing import Tensor
+
 Activation = Literal["relu", "tanh", "gelu", "silu"]
 _ACTIVATIONS: dict[str, Callable] = {
     "relu": ops.relu,

@@ -5,7 +5,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_s2s.layers.fused import Tensor
+from keras_s2s.typing import Tensor
 
 
 class LayerDrop(keras.layers.Layer):

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_s2s.layers.fused import Tensor
+from keras_s2s.typing import Tensor
 
 _BUCKETS, _FARTHEST = 32, 128
 _VECTOR = 16  # numbers that a processor takes at once, at most

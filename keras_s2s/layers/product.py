@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 from keras import ops
 
-from keras_s2s.layers.fused import Tensor
+from keras_s2s.typing import Tensor
 
 _ATTRIBUTE = "_keras_s2s_product"
 

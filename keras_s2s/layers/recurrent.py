@@ -6,8 +6,7 @@ import keras
 from keras import ops
 
 from keras_s2s.layers import fused
-
-Tensor = fused.Tensor
+from keras_s2s.typing import Tensor
 
 
 class LSTM(keras.layers.Layer):

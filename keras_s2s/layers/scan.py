@@ -2,7 +2,7 @@
 
 from keras import ops
 
-from keras_s2s.layers.fused import Tensor
+from keras_s2s.typing import Tensor
 
 
 def linear_recurrence(decay: Tensor, x: Tensor, first: Tensor) -> Tensor:

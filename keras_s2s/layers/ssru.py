@@ -6,8 +6,8 @@ import keras
 from keras import ops
 
 from keras_s2s.layers.core import Linear
-from keras_s2s.layers.fused import Tensor
 from keras_s2s.layers.scan import linear_recurrence
+from keras_s2s.typing import Tensor
 
 
 class SSRU(keras.layers.Layer):

@@ -7,10 +7,8 @@ from keras import ops
 
 from keras_s2s.losses.of_logits import normaliser
 from keras_s2s.losses.spread import spread
-
-Tensor = Any
-
-_EOS = 2
+from keras_s2s.special_ids import EOS
+from keras_s2s.typing import Tensor
 
 
 @keras.saving.register_keras_serializable("keras_s2s")
@@ -46,7 +44,7 @@ def _divergence(logits: Tensor, labels: Tensor) -> tuple[Tensor, Any]:
     Only the expected share of ids that are labels matters, so all but one softmax, and one product in the gradient, is
     of shape (B, T, T).
     """
-    real = ops.logical_and(labels != 0, labels != _EOS)  # (B, T)
+    real = ops.logical_and(labels != 0, labels != EOS)  # (B, T)
     weight = ops.cast(real, "float32")
     same = ops.cast(labels[:, :, None] == labels[:, None, :], "float32")
     occurrences = ops.sum(same * weight[:, None, :], axis=2)  # of each label in its bag, (B, T)

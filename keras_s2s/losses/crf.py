@@ -7,8 +7,7 @@ from keras import ops
 
 from keras_s2s.dynamic import crf
 from keras_s2s.losses.spread import spread
-
-Tensor = Any
+from keras_s2s.typing import Tensor
 
 
 @keras.saving.register_keras_serializable("keras_s2s")

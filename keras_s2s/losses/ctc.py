@@ -6,8 +6,7 @@ import keras
 
 from keras_s2s.dynamic import ctc
 from keras_s2s.losses.spread import spread
-
-Tensor = Any
+from keras_s2s.typing import Tensor
 
 
 @keras.saving.register_keras_serializable("keras_s2s")

@@ -5,7 +5,7 @@ from typing import Any
 import keras
 from keras import ops
 
-Tensor = Any
+from keras_s2s.typing import Tensor
 
 # Attention may be exactly 0 where it is wrong.
 _LEAST = 1e-6

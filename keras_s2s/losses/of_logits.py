@@ -1,10 +1,8 @@
 """What losses take from logits and their softmax, without another exponential."""
 
-from typing import Any
-
 from keras import ops
 
-Tensor = Any
+from keras_s2s.typing import Tensor
 
 _INACCURATE = 1e-30
 

@@ -8,8 +8,8 @@ from keras import ops
 
 from keras_s2s.layers.product import Product, chunks
 from keras_s2s.losses import of_logits
+from keras_s2s.typing import Tensor
 
-Tensor = Any
 # What the distributions of several passes owe each other: their logits and softmaxes (C, V) -> a loss (C,) beside the
 # cross entropies, and by each pass's logits the gradient of it and of the cross entropy, but for the target's part.
 Between = Callable[[Sequence[Tensor], Sequence[Tensor]], tuple[Tensor, Sequence[Tensor]]]

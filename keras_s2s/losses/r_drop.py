@@ -9,8 +9,7 @@ from keras import ops
 from keras_s2s.layers.product import product_of
 from keras_s2s.losses.of_logits import smoothed_cross_entropy
 from keras_s2s.losses.of_product import Between, mean_loss
-
-Tensor = Any
+from keras_s2s.typing import Tensor
 
 
 @keras.saving.register_keras_serializable("keras_s2s")

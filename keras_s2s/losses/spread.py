@@ -1,10 +1,8 @@
 """The loss of a sentence as losses of its labels."""
 
-from typing import Any
-
 from keras import ops
 
-Tensor = Any
+from keras_s2s.typing import Tensor
 
 
 def spread(loss: Tensor, labels: Tensor) -> Tensor:

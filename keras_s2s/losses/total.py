@@ -5,7 +5,7 @@ from typing import Any
 
 import keras
 
-Tensor = Any
+from keras_s2s.typing import Tensor
 
 
 @keras.saving.register_keras_serializable("keras_s2s")

@@ -7,8 +7,8 @@ import numpy as np
 from keras import ops
 
 from keras_s2s.layers import Embedding, Linear, fused
-from keras_s2s.layers.fused import Tensor
 from keras_s2s.layers.product import Product, remember
+from keras_s2s.typing import Tensor
 
 NEVER = -1e9  # a log-probability of nothing that stays finite under sums and gradients
 

@@ -6,8 +6,8 @@ import keras
 from keras import ops
 
 from keras_s2s.layers import ALiBi, LearnedPositions, RelativeBias, sinusoids
-from keras_s2s.layers.fused import Tensor
 from keras_s2s.models.part_config import BlockConfig
+from keras_s2s.typing import Tensor
 
 
 class Positions(keras.layers.Layer):

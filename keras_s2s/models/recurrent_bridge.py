@@ -7,10 +7,10 @@ import keras
 from keras import ops
 
 from keras_s2s.layers import AdditiveAttention, DotAttention, GeneralAttention, Linear
-from keras_s2s.layers.fused import Tensor
 from keras_s2s.models.part_config import GRUDecoderConfig, LSTMDecoderConfig
 from keras_s2s.models.recurrent_encoder import CELLS
-from keras_s2s.models.state import State, first_position
+from keras_s2s.models.state import first_position
+from keras_s2s.typing import State, Tensor
 
 Attention = AdditiveAttention | GeneralAttention | DotAttention
 

@@ -6,11 +6,10 @@ import keras
 from keras import ops
 
 from keras_s2s.layers import Dropout, Embedding, Linear
-from keras_s2s.layers.fused import Tensor
 from keras_s2s.models.part_config import GRUDecoderConfig, LSTMDecoderConfig
 from keras_s2s.models.recurrent_bridge import make_attention
 from keras_s2s.models.recurrent_encoder import CELLS
-from keras_s2s.models.state import State
+from keras_s2s.typing import State, Tensor
 
 
 class RecurrentDecoder(keras.layers.Layer):

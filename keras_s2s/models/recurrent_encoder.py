@@ -5,9 +5,9 @@ from typing import Any
 import keras
 
 from keras_s2s.layers import GRU, LSTM, Bidirectional, Dropout
-from keras_s2s.layers.fused import Tensor
 from keras_s2s.models.part_config import GRUEncoderConfig, LSTMEncoderConfig
 from keras_s2s.models.sources import FeatureSource, Source, TokenSource
+from keras_s2s.typing import Tensor
 
 CELLS: dict[str, Any] = {"lstm": LSTM, "gru": GRU}
 

@@ -5,8 +5,8 @@ from typing import Any
 import keras
 
 from keras_s2s.layers import Dropout, LayerNorm, RMSNorm
-from keras_s2s.layers.fused import Tensor
 from keras_s2s.models.part_config import BlockConfig
+from keras_s2s.typing import Tensor
 
 NORMS: dict[str, Any] = {"layer": LayerNorm, "rms": RMSNorm}
 

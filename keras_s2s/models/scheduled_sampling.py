@@ -6,10 +6,8 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_s2s.layers.fused import Tensor
-from keras_s2s.models.state import State
-
-_EOS = 2
+from keras_s2s.special_ids import EOS
+from keras_s2s.typing import State, Tensor
 
 
 class ScheduledSampling(keras.layers.Layer):
@@ -51,5 +49,5 @@ class ScheduledSampling(keras.layers.Layer):
         predicted = ops.pad(ops.cast(predicted, ids.dtype)[:, :-1], ((0, 0), (1, 0)))
         chosen = keras.random.uniform(ops.shape(ids), seed=self.seed) < self.rate * self.scale
         return ops.where(
-            ops.logical_and(chosen, ops.logical_and(ops.not_equal(ids, 0), predicted > _EOS)), predicted, ids
+            ops.logical_and(chosen, ops.logical_and(ops.not_equal(ids, 0), predicted > EOS)), predicted, ids
         )

@@ -7,10 +7,10 @@ import keras
 from keras import ops
 
 from keras_s2s.errors import UserError
-from keras_s2s.layers.fused import Tensor
 from keras_s2s.models.assembly import Parts
 from keras_s2s.models.config import ModelConfig
 from keras_s2s.models.describe import describe, table
+from keras_s2s.typing import Tensor
 
 
 @keras.saving.register_keras_serializable("keras_s2s")
@@ -50,7 +50,7 @@ class Seq2Seq(keras.Model):
         if parts.encoder is not None:
             given = parts.encoder({name: inputs[name] for name in names})
         else:
-            given = Start(name="start")(inputs["target_ids"])
+            given = FirstPosition(name="start")(inputs["target_ids"])
         if parts.decoder is not None:
             state, looks = parts.bridge(given), config.guided_alignment
             ids = inputs["target_ids"] if sampling is None else sampling(inputs["target_ids"], state)
@@ -85,7 +85,7 @@ class Seq2Seq(keras.Model):
         return cls(cls.config_type.model_validate(config["config"]))
 
 
-class Start(keras.layers.Layer):
+class FirstPosition(keras.layers.Layer):
     """Where a language model begins: target_ids (B, T) -> `position` (B,), zeros."""
 
     def call(self, target_ids: Tensor) -> dict[str, Tensor]:

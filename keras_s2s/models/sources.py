@@ -6,10 +6,8 @@ import keras
 from keras import ops
 
 from keras_s2s.layers import Convolution, Embedding, Linear
-from keras_s2s.layers.fused import Tensor
 from keras_s2s.models.part_config import ConvolutionConfig
-
-Source = dict[str, Tensor]
+from keras_s2s.typing import Source, Tensor
 
 
 class TokenSource(keras.layers.Layer):

@@ -6,9 +6,7 @@ for a language model from `position` (B,), zeros.
 
 from keras import ops
 
-from keras_s2s.layers.fused import Tensor
-
-State = dict[str, dict[str, Tensor]]
+from keras_s2s.typing import Tensor
 
 
 def first_position(given: dict[str, Tensor]) -> Tensor:

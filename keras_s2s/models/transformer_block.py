@@ -5,9 +5,9 @@ from typing import Any
 import keras
 
 from keras_s2s.layers import SSRU, CrossAttention, FeedForward, LayerDrop, SelfAttention
-from keras_s2s.layers.fused import Tensor
 from keras_s2s.models.part_config import BlockConfig
 from keras_s2s.models.residual import Residual
+from keras_s2s.typing import Tensor
 
 Memory = tuple[Tensor, Tensor, Tensor]
 

@@ -6,9 +6,9 @@ import keras
 from keras import ops
 
 from keras_s2s.layers import MemoryKeysValues
-from keras_s2s.layers.fused import Tensor
 from keras_s2s.models.part_config import SSRUDecoderConfig, TransformerDecoderConfig
-from keras_s2s.models.state import State, first_position
+from keras_s2s.models.state import first_position
+from keras_s2s.typing import State, Tensor
 
 
 class TransformerBridge(keras.layers.Layer):

@@ -6,12 +6,11 @@ import keras
 from keras import ops
 
 from keras_s2s.layers import SSRU, Dropout, Embedding, SelfAttention, causal_mask
-from keras_s2s.layers.fused import Tensor
 from keras_s2s.models.part_config import SSRUDecoderConfig, TransformerDecoderConfig
 from keras_s2s.models.positions import Positions
 from keras_s2s.models.residual import last_norm
-from keras_s2s.models.state import State
 from keras_s2s.models.transformer_block import TransformerBlock
+from keras_s2s.typing import State, Tensor
 
 
 class TransformerDecoder(keras.layers.Layer):

@@ -6,12 +6,12 @@ import keras
 from keras import ops
 
 from keras_s2s.layers import Dropout, SelfAttention, causal_mask
-from keras_s2s.layers.fused import Tensor
 from keras_s2s.models.part_config import TransformerEncoderConfig
 from keras_s2s.models.positions import Positions
 from keras_s2s.models.residual import last_norm
 from keras_s2s.models.sources import FeatureSource, Source, TokenSource
 from keras_s2s.models.transformer_block import TransformerBlock
+from keras_s2s.typing import Tensor
 
 
 class TransformerEncoder(keras.layers.Layer):

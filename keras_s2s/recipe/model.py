@@ -89,11 +89,11 @@ def _sizes(task: Task) -> dict[str, int]:
     return sizes
 
 
-def start_of(recipe: Recipe, config: RecipeConfig) -> tuple[training.Start | None, str]:
+def start_of(recipe: Recipe, config: RecipeConfig) -> tuple[training.WarmStart | None, str]:
     """The trained model of the recipe that `training.start_from` names, and the fingerprint of its stage."""
     if config.training.start_from is None:
         return None, ""
     other, other_config = beside(recipe, "training.start_from", config.training.start_from)
     task, fingerprint = prepare(other, other_config)
     path, fingerprint = train_model(other, other_config, task, fingerprint)
-    return training.Start(path, training.Vocabularies.of(task.source_tokenizer, task.target_tokenizer)), fingerprint
+    return training.WarmStart(path, training.Vocabularies.of(task.source_tokenizer, task.target_tokenizer)), fingerprint

@@ -7,8 +7,9 @@ import numpy as np
 
 from keras_s2s.bundle import Decoding
 from keras_s2s.runtime.prefixes import suppressed_ids
+from keras_s2s.special_ids import EOS, UNKNOWN
 from keras_s2s.text.padding import pad
-from keras_s2s.text.tokenizer import EOS, UNKNOWN, Tokenizer
+from keras_s2s.text.tokenizer import Tokenizer
 
 _KINDS = {bool: "bool", int: "int32", float: "float32"}
 

@@ -25,7 +25,8 @@ from keras_s2s.runtime.targets import Pair, of_targets
 from keras_s2s.runtime.unknown import with_source_words
 from keras_s2s.runtime.windows import windows
 from keras_s2s.runtime.workers import Place, Workers
-from keras_s2s.text.tokenizer import EOS, UNKNOWN, Tokenizer
+from keras_s2s.special_ids import EOS, UNKNOWN
+from keras_s2s.text.tokenizer import Tokenizer
 
 logger = logging.getLogger(__name__)
 

@@ -6,7 +6,8 @@ import numpy as np
 
 from keras_s2s.bundle import Decoding
 from keras_s2s.errors import UserError
-from keras_s2s.text.tokenizer import BOS, Tokenizer
+from keras_s2s.special_ids import BOS
+from keras_s2s.text.tokenizer import Tokenizer
 
 NEW_WORD = BOS
 """Behind the ids of a prefix: any piece that begins a word, and nothing else, may follow."""

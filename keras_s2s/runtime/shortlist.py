@@ -7,7 +7,7 @@ import numpy as np
 
 from keras_s2s.errors import UserError
 from keras_s2s.runtime.feeds import Sentence
-from keras_s2s.text.tokenizer import UNKNOWN
+from keras_s2s.special_ids import UNKNOWN
 
 
 class ShortlistTable:

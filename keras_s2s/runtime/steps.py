@@ -13,8 +13,9 @@ from keras_s2s.runtime.exchange import Exchange
 from keras_s2s.runtime.feeds import Sentence, feeds
 from keras_s2s.runtime.graph import Candidates, candidates
 from keras_s2s.runtime.loading import load_graph, open_bundle
+from keras_s2s.special_ids import EOS, PADDING
 from keras_s2s.text.padding import pad
-from keras_s2s.text.tokenizer import EOS, PADDING, Tokenizer
+from keras_s2s.text.tokenizer import Tokenizer
 
 Arrays = Mapping[str, np.ndarray]
 

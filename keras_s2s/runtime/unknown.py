@@ -7,7 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from keras_s2s.text.tokenizer import UNKNOWN, Tokenizer
+from keras_s2s.special_ids import UNKNOWN
+from keras_s2s.text.tokenizer import Tokenizer
 
 # Of names of characters: scripts that put no spaces between words.
 _UNSPACED = {"CJK", "HIRAGANA", "KATAKANA", "KATAKANA-HIRAGANA", "BOPOMOFO", "THAI", "LAO", "KHMER", "MYANMAR"}

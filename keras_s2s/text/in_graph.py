@@ -5,7 +5,8 @@ import hashlib
 import tensorflow as tf
 import tensorflow_text
 
-from keras_s2s.text.tokenizer import PADDING, UNKNOWN, Tokenizer
+from keras_s2s.special_ids import PADDING, UNKNOWN
+from keras_s2s.text.tokenizer import Tokenizer
 
 
 class GraphTokenizer(tf.Module):

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from keras_s2s.text.tokenizer import EOS, PADDING, Tokenizer
+from keras_s2s.special_ids import EOS, PADDING
+from keras_s2s.text.tokenizer import Tokenizer
 
 # Attention kernels give a row the same result in any batch only if the padded length is a multiple of this.
 _MULTIPLE = 4

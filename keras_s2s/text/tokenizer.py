@@ -11,10 +11,9 @@ import numpy as np
 from sentencepiece import SentencePieceProcessor
 
 from keras_s2s.errors import UserError
+from keras_s2s.special_ids import BOS, EOS, PADDING, UNKNOWN
 from keras_s2s.text.proto import MARK
 from keras_s2s.text.sampling import Sampler, has_subwords
-
-PADDING, BOS, EOS, UNKNOWN = 0, 1, 2, 3
 
 SPACE = "▁"
 """How a piece writes a space."""

@@ -13,8 +13,9 @@ from typing import Any, Literal
 from sentencepiece import SentencePieceTrainer
 
 from keras_s2s.errors import UserError
+from keras_s2s.special_ids import BOS, EOS, PADDING, UNKNOWN
 from keras_s2s.text.proto import parsed
-from keras_s2s.text.tokenizer import BOS, EOS, PADDING, UNKNOWN, Tokenizer, well_formed
+from keras_s2s.text.tokenizer import Tokenizer, well_formed
 
 Kind = Literal["unigram", "bpe", "char", "word"]
 Normalization = Literal["nmt_nfkc", "nmt_nfkc_cf", "nfkc", "nfkc_cf", "nfd", "identity"]

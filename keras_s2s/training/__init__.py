@@ -9,7 +9,7 @@ from keras_s2s.training.freezing import freeze
 from keras_s2s.training.non_finite import NonFinite
 from keras_s2s.training.optimizers import OptimizerConfig, averaged_weights, make_optimizer
 from keras_s2s.training.tensorboard import TensorBoard
-from keras_s2s.training.train import CHECKPOINT, Start, goes_on, load, train
+from keras_s2s.training.train import CHECKPOINT, WarmStart, goes_on, load, train
 from keras_s2s.training.transfer import Vocabularies, start_from
 
 __all__ = [
@@ -21,10 +21,10 @@ __all__ = [
     "DevPerplexity",
     "NonFinite",
     "OptimizerConfig",
-    "Start",
     "TensorBoard",
     "TrainingConfig",
     "Vocabularies",
+    "WarmStart",
     "average",
     "averaged_weights",
     "freeze",

@@ -18,9 +18,9 @@ import tensorflow as tf
 from keras import ops
 
 from keras_s2s.errors import UserError
+from keras_s2s.typing import Tensor
 
 Devices = Literal["one", "mirrored", "workers"]
-Tensor = Any
 
 _EXAMPLE = '{"cluster": {"worker": ["host-a:2222", "host-b:2222"]}, "task": {"type": "worker", "index": 0}}'
 

@@ -13,7 +13,7 @@ import numpy as np
 from keras import ops
 
 from keras_s2s.layers import fused
-from keras_s2s.layers.fused import Tensor
+from keras_s2s.typing import Tensor
 
 Aware = Literal["int8", "weight4"]
 

@@ -9,8 +9,7 @@ from pydantic import AfterValidator, Field, NonNegativeFloat, PositiveFloat, Pos
 
 from keras_s2s.config import Config
 from keras_s2s.errors import UserError
-
-Tensor = Any
+from keras_s2s.typing import Tensor
 
 
 def _steps_or_share(warm_up: float) -> float:

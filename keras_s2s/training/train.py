@@ -33,7 +33,7 @@ from keras_s2s.training.tensorboard import TensorBoard
 CHECKPOINT = "best.keras"
 
 
-class Start(NamedTuple):
+class WarmStart(NamedTuple):
     """A model whose weights another one starts from, and what its ids mean."""
 
     path: Path
@@ -46,7 +46,7 @@ def train(
     training: TrainingConfig,
     folder: Path,
     callbacks: Sequence[keras.callbacks.Callback] = (),
-    start: Start | None = None,
+    start: WarmStart | None = None,
 ) -> Path:
     """Trains a model and keeps the one that decodes the dev data best, or the language model that expects them most.
 
@@ -103,7 +103,7 @@ def _train(
     training: TrainingConfig,
     folder: Path,
     callbacks: Sequence[keras.callbacks.Callback],
-    start: Start | None,
+    start: WarmStart | None,
 ) -> Path:
     precision.check()
     heads = objective.heads_of(config)
@@ -234,7 +234,7 @@ def _aligned(examples: Examples) -> Examples:
     return dataclasses.replace(examples, alignments=learn_alignments(*without_eos))
 
 
-def _first_model(config: ModelConfig, task: Task, training: TrainingConfig, start: Start | None) -> Seq2Seq:
+def _first_model(config: ModelConfig, task: Task, training: TrainingConfig, start: WarmStart | None) -> Seq2Seq:
     model = build(config)
     if start is not None:
         own = transfer.Vocabularies.of(task.source_tokenizer, task.target_tokenizer)

@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 
 from keras_s2s import decoding
-from keras_s2s.decoding.step import State
+from keras_s2s.typing import State
 
 # Ids 0, 1 and 3 are ordinary tokens for a table.
 VOCABULARY, EOS = 5, 2

@@ -17,8 +17,8 @@ from keras_s2s.runtime import Generator, Hypothesis, Steps
 from keras_s2s.runtime.feeds import Sentence, feeds
 from keras_s2s.runtime.graph import candidates
 from keras_s2s.runtime.prefixes import prefix_ids
+from keras_s2s.special_ids import EOS
 from keras_s2s.text import Tokenizer, train
-from keras_s2s.text.tokenizer import EOS
 
 LINES = ["das rote haus", "das haus ist rot", "dass das rote haus da ist 2"] * 5
 KINDS: dict[str, dict[str, Any]] = {

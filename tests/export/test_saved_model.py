@@ -18,8 +18,8 @@ from keras_s2s.export.forms import keras_form, programs_of
 from keras_s2s.export.saved_model import save
 from keras_s2s.runtime.feeds import Sentence
 from keras_s2s.runtime.graph import Candidates
+from keras_s2s.special_ids import EOS
 from keras_s2s.text import Tokenizer, encode_sources, train
-from keras_s2s.text.tokenizer import EOS
 
 TEXTS = ["abc", "", "edcba", "  ", "a", "dad ", " bead", "cab xyz", "\u00a0", "bbb"]
 DECODING = DEFAULT_DECODING.replace(length_penalty=0.6, length_penalty_base=5.0, max_length_extra=3)

@@ -22,7 +22,7 @@ from keras_s2s.bundle import Decoding
 from keras_s2s.config import parse
 from keras_s2s.runtime import Generator
 from keras_s2s.runtime.feeds import Sentence, feeds
-from keras_s2s.text.tokenizer import EOS
+from keras_s2s.special_ids import EOS
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz 0123456789"
 STEPWISE = ("greedy", "beam", "beam-constrained")

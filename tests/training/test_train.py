@@ -22,9 +22,9 @@ from keras_s2s.training import (
     CHECKPOINT,
     DecodedMetrics,
     OptimizerConfig,
-    Start,
     TrainingConfig,
     Vocabularies,
+    WarmStart,
     load,
     train,
 )
@@ -381,7 +381,9 @@ def test_a_model_starts_from_another(task: Task, config: ModelConfig, tmp_path: 
     pieces = Vocabularies.of(task.source_tokenizer, task.target_tokenizer)
     diary = Diary(stop_in=0)
     with pytest.raises(KeyboardInterrupt):
-        train(config, task, TRAINING.replace(freeze=("encoder/*",)), tmp_path / "next", [diary], Start(path, pieces))
+        train(
+            config, task, TRAINING.replace(freeze=("encoder/*",)), tmp_path / "next", [diary], WarmStart(path, pieces)
+        )
     other = load(path)
     for one, start in zip(diary.model.variables, other.variables, strict=True):
         if "seed" not in one.path:

@@ -12,10 +12,14 @@ from datetime import datetime
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from keras_s2s.config import Config, parse
 from keras_s2s.errors import UserError
+from keras_s2s.layout import Layout
+from keras_s2s.option import OwnOption
+from keras_s2s.search_options import STRATEGIES, StrategySpec, no_strategy
+from keras_s2s.search_options import Decoding as Decoding  # a public name of this module, too
 
 SCHEMA_REVISION = 1
 MANIFEST = "bundle.json"
@@ -37,8 +41,6 @@ def _is_date(date: str) -> str:
 
 RelativePath = Annotated[str, AfterValidator(_stays_inside)]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-# Graphs count in int32 and float32; these bounds keep their arithmetic exact.
-Factor = Annotated[float, Field(ge=0, le=1_000, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1, le=1_000_000)]
 
 
@@ -54,9 +56,11 @@ class GraphFile(File):
 
     Attributes:
         only_in_onnxruntime: names of its operators that ONNX does not define; None if that was not recorded.
+        options: those of its strategy and its features that are not of this package, by the names of its inputs.
     """
 
     only_in_onnxruntime: tuple[str, ...] | None = None
+    options: dict[str, OwnOption] = Field(default_factory=dict)
 
 
 class Vector(Config):
@@ -80,109 +84,7 @@ class Tokenizers(Config):
     target: TokenizerFile
 
 
-Strategy = Literal["greedy", "beam", "diverse", "sample", "ctc_greedy", "ctc_beam", "viterbi", "posterior"]
-_WITH_BEAM = ("beam", "diverse", "ctc_beam")
 _STEPS = ".steps"
-
-
-class Decoding(Config):
-    """How hypotheses are searched for.
-
-    With n target tokens, EOS counted, a hypothesis is ranked by
-    `log-probability / ((base + n) / (base + 1)) ** length_penalty + word_reward * n`, where base is
-    `length_penalty_base`: base 5 is GNMT's penalty, base 0 with `length_penalty` 1 the average of a token,
-    `length_penalty` 0 none; and by `coverage_penalty` times the sum of log min(attention, 1) over the source.
-    Before its EOS it has at most `floor(max_length_factor * m) + max_length_extra` tokens, where m is the
-    number of source tokens, EOS counted, or of frames.
-
-    Args:
-        strategy: the search; the last four are those of CTC and CRF heads.
-        beam_size: hypotheses kept; of "diverse" in each group.
-        length_penalty: the exponent above.
-        length_penalty_base: the base above.
-        n_best: hypotheses given; of "sample" as many as are drawn.
-        max_length_factor: tokens that may come out for each token of the source, and ...
-        max_length_extra: ... so many more.
-        word_reward: what each token adds to a score.
-        coverage_penalty: what it costs to leave parts of the source unattended.
-        patience: a beam is done when `patience * beam_size` hypotheses are finished.
-        exhaustive: a beam is done only when no open hypothesis can still win.
-        diversity: what a token costs a group of "diverse" for each hypothesis of earlier groups that took it.
-        temperature: of "sample"; above 1 is bolder.
-        top_k: "sample" draws from the k most likely tokens; 0 is all.
-        top_p: from the most likely tokens that together have this probability.
-        min_p: from tokens at least this likely, relative to the most likely one.
-        seed: of "sample".
-        min_length: the fewest tokens before EOS.
-        no_repeat_ngram: no n-gram of this length occurs twice; 0 is off.
-        repetition_penalty: the log-probability of a token that was written before is multiplied by this.
-        allow_unknown: whether the unknown token may be written.
-        suppress: texts of which none may be written, token by token.
-        ctc_weight: the share of the CTC head in the scores of a model with a decoder and such a head.
-    """
-
-    strategy: Strategy
-    beam_size: Count
-    length_penalty: float = Field(default=1.0, ge=-10, le=10, allow_inf_nan=False)
-    length_penalty_base: Factor = 0.0
-    n_best: Count = 1
-    max_length_factor: Factor = 1.5
-    max_length_extra: int = Field(default=10, ge=0, le=1_000_000)
-    word_reward: float = Field(default=0.0, ge=-1_000, le=1_000, allow_inf_nan=False)
-    coverage_penalty: Factor = 0.0
-    patience: float = Field(default=1.0, ge=0.001, le=1_000, allow_inf_nan=False)
-    exhaustive: bool = False
-    diversity: Factor = 0.5
-    temperature: float = Field(default=1.0, ge=0.001, le=1_000, allow_inf_nan=False)
-    top_k: int = Field(default=0, ge=0, le=1_000_000)
-    top_p: float = Field(default=1.0, gt=0, le=1)
-    min_p: float = Field(default=0.0, ge=0, le=1)
-    seed: int = Field(default=1, ge=0, lt=2**31)
-    min_length: int = Field(default=0, ge=0, le=1_000_000)
-    no_repeat_ngram: int = Field(default=0, ge=0, le=1_000)
-    repetition_penalty: float = Field(default=1.0, gt=0, le=1_000, allow_inf_nan=False)
-    allow_unknown: bool = True
-    suppress: tuple[str, ...] = ()
-    ctc_weight: float = Field(default=0.0, ge=0, le=1)
-
-    @field_validator("beam_size")
-    @classmethod
-    def _fits_strategy(cls, beam_size: int, info: ValidationInfo) -> int:
-        strategy = info.data.get("strategy")
-        if strategy == "beam" and beam_size == 1:
-            raise ValueError("expected at least 2 with strategy 'beam'; 'greedy' keeps one hypothesis")
-        if strategy is not None and strategy not in _WITH_BEAM and beam_size != 1:
-            raise ValueError(f"expected 1 with strategy '{strategy}'")
-        return beam_size
-
-    @field_validator("n_best")
-    @classmethod
-    def _fits_beam(cls, n_best: int, info: ValidationInfo) -> int:
-        strategy, beam_size = info.data.get("strategy"), info.data.get("beam_size", n_best)
-        if strategy in ("beam", "ctc_beam") and n_best > beam_size:
-            raise ValueError(f"expected at most the beam size, {beam_size}")
-        if strategy is not None and strategy not in (*_WITH_BEAM, "sample") and n_best != 1:
-            raise ValueError(f"expected 1 with strategy '{strategy}', which finds one hypothesis")
-        return n_best
-
-    @field_validator("min_length")
-    @classmethod
-    def _fits_limit(cls, min_length: int, info: ValidationInfo) -> int:
-        longest = info.data.get("max_length_extra", min_length)
-        if info.data.get("max_length_factor") == 0 and min_length > longest:
-            raise ValueError(f"expected at most the maximum length, {longest}")
-        return min_length
-
-    @property
-    def features(self) -> frozenset[str]:
-        """What a graph must have besides its strategy for these options."""
-        constrained = self.min_length or self.no_repeat_ngram or self.repetition_penalty != 1 or not self.allow_unknown
-        wanted = {
-            "constrained": bool(constrained or self.suppress),
-            "coverage": self.coverage_penalty != 0,
-            "joint": self.ctc_weight != 0,
-        }
-        return frozenset(name for name, is_wanted in wanted.items() if is_wanted)
 
 
 def graph_name(strategy: str, features: Iterable[str] = ()) -> str:
@@ -253,20 +155,6 @@ class Precision(Config):
     sentences: Count
 
 
-class Layout(Config):
-    """How batches are merged along a tensor of a search.
-
-    Attributes:
-        axes: what each axis is: "sentences", B; "rows", R = B·K, the K of a sentence next to each other; "time", padded
-            in front; "past", time with the newest first, "source" or "prefix", padded behind; "" has one size in all
-            batches of the same options.
-        padding: the neutral value.
-    """
-
-    axes: tuple[Literal["sentences", "rows", "time", "past", "source", "prefix", ""], ...]
-    padding: int
-
-
 class Manifest(Config):
     """The content of bundle.json.
 
@@ -279,6 +167,7 @@ class Manifest(Config):
         parts: of the model, as `models.describe` lists them.
         shortlist: an .npz file with the target ids that each source id may need: `candidates` (V, k) int32, padded
             with 0, and `always` (F,) int32.
+        strategies: of the graphs, those that are not of this package.
         diverse_groups: of the "diverse" graphs.
         new_word_prefixes: whether 1 in the prefixes of "constrained" graphs means a piece that begins a word.
         minimum_onnxruntime: the lowest release of onnxruntime that runs the graphs.
@@ -298,6 +187,7 @@ class Manifest(Config):
     model: dict[str, Any]
     parts: tuple[Part, ...] = ()
     shortlist: File | None = None
+    strategies: dict[str, StrategySpec] = Field(default_factory=dict)
     diverse_groups: int = Field(default=4, ge=1)
     new_word_prefixes: bool = False
     metrics: dict[str, Any]
@@ -311,6 +201,22 @@ class Manifest(Config):
         """Path -> SHA-256 of every file that may be loaded."""
         return {**self.files, **{file.path: file.sha256 for file in self._named()}}
 
+    @property
+    def all_strategies(self) -> dict[str, StrategySpec]:
+        """Those of this package and of the bundle."""
+        return {**STRATEGIES, **self.strategies}
+
+    @property
+    def own_options(self) -> dict[str, OwnOption]:
+        """The options that its graphs bring along, by name."""
+        files = [file for graphs in self.graphs.values() for file in graphs.values()]
+        return {name: option for file in files for name, option in file.options.items()}
+
+    @property
+    def default_graph(self) -> str:
+        """The name of the smallest graph that can do what its defaults ask."""
+        return graph_name(self.decoding.strategy, self.decoding.features_with(self.own_options))
+
     def weights(self, precision: str) -> list[str]:
         """The files that lie beside the graphs of a precision, and are loaded with them."""
         folders = {PurePosixPath(file.path).parent for file in self.graphs[precision].values()}
@@ -322,6 +228,10 @@ class Manifest(Config):
         for path, digest in [*self.files.items(), *((file.path, file.sha256) for file in self._named())]:
             if hashes[path] != digest:
                 raise ValueError(f"'{path}' is named with two different SHA-256")
+        if (name := self.decoding.strategy) not in self.all_strategies:
+            raise ValueError(f"decoding: strategy: {no_strategy(name, self.all_strategies)}")
+        if unknown := self.decoding.own.keys() - self.own_options.keys():
+            raise ValueError(f"decoding: own: no graph has the option '{min(unknown)}'")
         return self
 
     def _named(self) -> list[File]:
@@ -439,19 +349,27 @@ def sha256(path: str | os.PathLike[str]) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def graph_files(folder: Path, precision: str, only_in_onnxruntime: Mapping[str, Iterable[str]]) -> dict[str, GraphFile]:
+def graph_files(
+    folder: Path,
+    precision: str,
+    only_in_onnxruntime: Mapping[str, Iterable[str]],
+    options: Mapping[str, Mapping[str, OwnOption]] | None = None,
+) -> dict[str, GraphFile]:
     """The graphs that lie in `onnx/PRECISION` of a bundle in the making, for its manifest.
 
     Args:
         folder: the bundle's.
         precision: of the graphs.
         only_in_onnxruntime: of each graph, by name, the operators that ONNX does not define.
+        options: by graph, those that are not of this package; a graph that is missing has none.
     """
-    paths = {name: f"onnx/{precision}/{name}.onnx" for name in only_in_onnxruntime}
-    return {
-        name: GraphFile(path=path, sha256=sha256(folder / path), only_in_onnxruntime=tuple(only_in_onnxruntime[name]))
-        for name, path in paths.items()
-    }
+    files = {}
+    for name, operators in only_in_onnxruntime.items():
+        path = f"onnx/{precision}/{name}.onnx"
+        own = dict((options or {}).get(name, {}))
+        digest = sha256(folder / path)
+        files[name] = GraphFile(path=path, sha256=digest, only_in_onnxruntime=tuple(operators), options=own)
+    return files
 
 
 @contextlib.contextmanager

@@ -1,7 +1,7 @@
 """Types that several packages share. This module imports neither Keras nor TensorFlow."""
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
 
 Tensor = Any
 """A tensor of the backend, symbolic or not. Keras has no type for it; docstrings give shapes."""
@@ -11,3 +11,11 @@ Source = Mapping[str, Tensor]
 
 State = dict[str, dict[str, Tensor]]
 """A decoder's state: `memory` has one row a sentence, `rows` one row a hypothesis. Tensors go by name."""
+
+
+class Decodable(Protocol):
+    """What can be decoded: a model, an `Ensemble`, a `Fusion`, or a step of your own (see `decoding.step.Step`)."""
+
+    @property
+    def models(self) -> Sequence[Any]:
+        """The models in it, of which the first one says what its sources are. A model is its own only one."""

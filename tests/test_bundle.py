@@ -20,7 +20,7 @@ def manifest(folder: Path, **changes: object) -> dict:
         "vocabulary_size": 9,
         "test_vectors": [{"text": "ab", "ids": [4, 5]}],
     }
-    graph = {"path": "graph", "sha256": bundle.sha256(folder / "graph"), "only_in_onnxruntime": ["Gelu"]}
+    graph = {"path": "graph", "sha256": bundle.sha256(folder / "graph"), "only_in_onnxruntime": ["Gelu"], "options": {}}
     content = {
         "schema_revision": 1,
         "name": "tiny",

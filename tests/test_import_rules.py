@@ -31,12 +31,16 @@ EVERYTHING = {
     "text",
     "training",
 }
-# Everybody may also import `errors`, `config`, `special_ids` and `typing`.
+# Everybody may also import the leaves: those of `COMMON`.
 ALLOWED = {
     "keras_s2s": {"environment"},
     "environment": {"cores"},
     "errors": set(),
     "config": set(),
+    "layout": set(),
+    "length_penalty_words": set(),
+    "option": set(),
+    "search_options": set(),
     "special_ids": set(),
     "typing": set(),
     "backend": set(),
@@ -60,14 +64,26 @@ ALLOWED = {
     "recipe": EVERYTHING - {"recipe", "serving"},
     "cli": EVERYTHING,
 }
-COMMON = {"errors": set(), "config": {"errors"}, "special_ids": set(), "typing": set()}
+COMMON: dict[str, set[str]] = {
+    "errors": set(),
+    "config": {"errors"},
+    "layout": {"config", "errors"},
+    "length_penalty_words": {"errors"},
+    "option": {"config", "errors"},
+    "search_options": {"config", "errors", "option"},
+    "special_ids": set(),
+    "typing": set(),
+}
 
 TENSORFLOW = {"tensorflow", "tensorflow_text", "tf2onnx"}
 MAY_IMPORT_TENSORFLOW = (
     "data",
+    "decoding.entries",
     "decoding.generate",
+    "decoding.heads",
     "decoding.inputs",
     "decoding.programs",
+    "decoding.registry",
     "decoding.steps",
     "text.in_graph",
     "training",
@@ -86,6 +102,10 @@ NO_KERAS = {
     "evaluation",
     "errors",
     "config",
+    "layout",
+    "length_penalty_words",
+    "option",
+    "search_options",
     "special_ids",
     "typing",
 }

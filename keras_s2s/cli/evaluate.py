@@ -85,7 +85,7 @@ def evaluate(
     of_text = [name for name in names if name != PERPLEXITY]
     signed = signatures(of_text)  # Names a wrong one before the work.
     warn_of_missing_spaces(of_text, pairs.targets)
-    options = options_of(manifest.decoding, search.of_generator(), "evaluate")
+    options = options_of(manifest, search.of_generator(), "evaluate")
     scored = generator.score(pairs.sources, pairs.targets) if PERPLEXITY in names else None
     if output is not None:
         open_to_write(output, "ab").close()  # Before the work it is known that it can be written.

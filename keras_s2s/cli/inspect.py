@@ -10,7 +10,7 @@ from rich.filesize import decimal
 from rich.table import Table
 from rich.text import Text
 
-from keras_s2s.bundle import MANIFEST, Bundle, Decoding, GraphFile, Manifest, read, verify
+from keras_s2s.bundle import MANIFEST, Bundle, Decoding, GraphFile, Manifest, read, strategy_and_features, verify
 from keras_s2s.cli.model_tree import BAR, model_tree
 from keras_s2s.cli.options import BundleFolder, Debug, Json
 from keras_s2s.cli.search import search_in_words
@@ -88,6 +88,7 @@ def _facts(manifest: Manifest) -> Iterator[tuple[str, str]]:
     for side, file in (("source", manifest.tokenizers.source), ("target", manifest.tokenizers.target)):
         yield f"{side} tokenizer", f"{file.path}, {file.vocabulary_size:,} ids"
     yield "decoding", _decoding(manifest.decoding)
+    yield from _own_options(manifest)
     yield "longest source", f"{manifest.limits.max_source_tokens:,} tokens"
     yield "verification", _verification(manifest.verification)
     yield "made with", _listed(manifest.versions)
@@ -117,13 +118,28 @@ def _decoding(decoding: Decoding) -> str:
     unusual = {
         name.replace("_", " "): " ".join(value) if isinstance(value, tuple) else value
         for name, value in decoding
-        if name not in _COMMON and value != Decoding.model_fields[name].default
+        if name not in (*_COMMON, "own") and value != Decoding.model_fields[name].default
     }
+    unusual |= decoding.own
     return (
         f"{search_in_words(decoding.strategy, decoding.beam_size)}, length penalty {decoding.length_penalty:g} "
         f"(base {decoding.length_penalty_base:g}), {decoding.n_best} best, at most {decoding.max_length_factor:g} x "
         f"source tokens + {decoding.max_length_extra} tokens" + (f", {_listed(unusual)}" if unusual else "")
     )
+
+
+def _own_options(manifest: Manifest) -> Iterator[tuple[str, str]]:
+    """A line for each option that the bundle brings along."""
+    words = {"minimum": "at least", "exclusive_minimum": "above", "maximum": "at most", "exclusive_maximum": "below"}
+    for name, one in manifest.own_options.items():
+        graphs = [graph for graph in _names(manifest) if "." not in graph and _has_option(manifest, graph, name)]
+        limits = "".join(f", {words[key]} {bound:g}" for key, bound in one.bounds.items())
+        of = one.feature or strategy_and_features(graphs[0])[0]
+        yield f"option {name}", f"{one.type}, by default {one.default}{limits}; of {of}. {one.help}"
+
+
+def _has_option(manifest: Manifest, graph: str, name: str) -> bool:
+    return any(name in graphs[graph].options for graphs in manifest.graphs.values() if graph in graphs)
 
 
 def _verification(verification: Mapping[str, Any]) -> str:

@@ -8,8 +8,8 @@ from keras_s2s.decoding.ensemble import Ensemble
 from keras_s2s.decoding.fusion import Fusion
 from keras_s2s.decoding.generate import generate
 from keras_s2s.decoding.greedy import Greedy
-from keras_s2s.decoding.inputs import FEATURES, INPUTS
 from keras_s2s.decoding.joint import JointCTC
+from keras_s2s.decoding.length_penalties import LengthNormalization, LengthPenalty
 from keras_s2s.decoding.processors import (
     EndIfNothingElse,
     ForcedPrefix,
@@ -21,19 +21,23 @@ from keras_s2s.decoding.processors import (
     Suppress,
 )
 from keras_s2s.decoding.programs import available, length_limit, make_program, problems
+from keras_s2s.decoding.registry import FEATURES, INPUTS, register_feature, register_strategy
 from keras_s2s.decoding.sampling import Sampling
 from keras_s2s.decoding.score import alignment, token_scores
-from keras_s2s.decoding.scoring import LengthPenalty, Scorer
+from keras_s2s.decoding.scoring import Scorer
 from keras_s2s.decoding.search import Hypotheses, Search, advance, finish, start
 from keras_s2s.decoding.shortlist import Shortlist
 from keras_s2s.decoding.step import ModelStep, StepOutput, as_step
-from keras_s2s.decoding.steps import Steps, make_steps, step_problems
+from keras_s2s.decoding.steps import StepPrograms, make_steps, step_problems
+from keras_s2s.option import OwnOption
+from keras_s2s.search_options import Decoding
 
 __all__ = [
     "FEATURES",
     "INPUTS",
     "BeamSearch",
     "Coverage",
+    "Decoding",
     "DiverseBeamSearch",
     "EndIfNothingElse",
     "Ensemble",
@@ -42,19 +46,21 @@ __all__ = [
     "Greedy",
     "Hypotheses",
     "JointCTC",
+    "LengthNormalization",
     "LengthPenalty",
     "MinimumLength",
     "ModelStep",
     "NoPadding",
     "NoRepeatNGram",
     "NoUnknown",
+    "OwnOption",
     "RepetitionPenalty",
     "Sampling",
     "Scorer",
     "Search",
     "Shortlist",
     "StepOutput",
-    "Steps",
+    "StepPrograms",
     "Suppress",
     "advance",
     "alignment",
@@ -66,6 +72,8 @@ __all__ = [
     "make_program",
     "make_steps",
     "problems",
+    "register_feature",
+    "register_strategy",
     "start",
     "step_problems",
     "token_scores",

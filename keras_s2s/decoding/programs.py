@@ -5,84 +5,62 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
-from keras_s2s.decoding.beam import BeamSearch
-from keras_s2s.decoding.coverage import Coverage
-from keras_s2s.decoding.diverse import DiverseBeamSearch
+from keras_s2s.decoding.entries import FeatureEntry, Given, ProgramEntry, SearchEntry
 from keras_s2s.decoding.generate import generate
-from keras_s2s.decoding.greedy import Greedy
-from keras_s2s.decoding.inputs import FEATURES, IDS, INPUTS, SAMPLE
-from keras_s2s.decoding.joint import JointCTC
-from keras_s2s.decoding.processors import (
-    EndIfNothingElse,
-    ForcedPrefix,
-    MinimumLength,
-    NoPadding,
-    NoRepeatNGram,
-    NoUnknown,
-    RepetitionPenalty,
-    Suppress,
-)
-from keras_s2s.decoding.sampling import Sampling
-from keras_s2s.decoding.score import alignment, token_scores
-from keras_s2s.decoding.scoring import LengthPenalty, Scorer
+from keras_s2s.decoding.inputs import IDS
+from keras_s2s.decoding.length_penalties import LengthNormalization, LengthPenalty
+from keras_s2s.decoding.processors import EndIfNothingElse
+from keras_s2s.decoding.registry import features as FEATURE_ENTRIES
+from keras_s2s.decoding.registry import strategies as STRATEGY_ENTRIES
+from keras_s2s.decoding.scoring import Scorer
 from keras_s2s.decoding.search import Processor, Strategy
 from keras_s2s.decoding.shortlist import Shortlist
-from keras_s2s.decoding.step import as_step
-from keras_s2s.dynamic import crf, ctc, ctc_search
-from keras_s2s.dynamic.semiring import sum_in_order
+from keras_s2s.decoding.step import Step, as_step
 from keras_s2s.errors import UserError
-from keras_s2s.typing import Source, Tensor
+from keras_s2s.search_options import no_strategy
+from keras_s2s.typing import Decodable, Source, Tensor
 
-Options = Mapping[str, Tensor]
 Program = Any  # a `tf.function` whose input signature names its inputs
 
 GROUPS = 4
 
-SEARCHES = ("greedy", "beam", "diverse", "sample")
-_BEAMS = ("beam", "diverse")
 
-
-def available(model: Any) -> tuple[str, ...]:
+def available(model: Decodable) -> tuple[str, ...]:
     """The strategies that a model, or an ensemble or a fusion, can be decoded by."""
-    if not hasattr(model, "decoder"):
-        return (*SEARCHES, "score", "align")
-    if model.config.encoder is None:
-        return ("score",)
-    found: list[str] = [*SEARCHES, "score", "align"] if model.decoder is not None else []
-    found += ["ctc_greedy", "ctc_beam"] if model.ctc is not None else []
-    return (*found, "viterbi", "posterior") if model.crf is not None else tuple(found)
+    return tuple(name for name, entry in STRATEGY_ENTRIES.items() if entry.decodes(model))
 
 
-def problems(model: Any, strategy: str, features: Iterable[str] = ()) -> list[str]:
+def problems(model: Decodable, strategy: str, features: Iterable[str] = ()) -> list[str]:
     """What speaks against a program, a short phrase each; empty where it can be made."""
-    if strategy not in INPUTS:
-        return [f"no strategy '{strategy}'; there are {', '.join(INPUTS)}"]
+    if strategy not in STRATEGY_ENTRIES:
+        return [no_strategy(strategy, STRATEGY_ENTRIES)]
     if strategy not in available(model):
         return [f"this model has no '{strategy}'; it has {', '.join(available(model))}"]
-    found = []
-    is_model = hasattr(model, "decoder")
-    for feature in features:
-        if feature not in FEATURES:
-            found.append(f"no feature '{feature}'; there are {', '.join(FEATURES)}")
-        elif strategy not in SEARCHES:
-            found.append(f"'{strategy}' has no feature '{feature}'")
-        elif feature == "coverage" and strategy not in _BEAMS:
-            found.append(f"'coverage' ranks the hypotheses of a beam; '{strategy}' has none")
-        elif feature == "joint" and not (is_model and model.ctc is not None):
-            found.append("'joint' needs a model with a decoder and a CTC head")
-        elif feature == "shortlist" and (not is_model or "joint" in features):
-            found.append("'shortlist' works with a single model, and not with 'joint'")
-    return found
+    features = tuple(features)
+    found = [_problem(model, strategy, feature, features) for feature in features]
+    return [problem for problem in found if problem is not None]
 
 
-def make_program(model: Any, strategy: str, features: Iterable[str] = (), groups: int = GROUPS) -> Program:
+def _problem(model: Decodable, strategy: str, feature: str, features: Collection[str]) -> str | None:
+    """What speaks against one feature of a program."""
+    if feature not in FEATURE_ENTRIES:
+        return f"no feature '{feature}'; there are {', '.join(FEATURE_ENTRIES)}"
+    chosen, entry = STRATEGY_ENTRIES[strategy], FEATURE_ENTRIES[feature]
+    if not isinstance(chosen, SearchEntry):
+        return f"'{strategy}' has no feature '{feature}'"
+    if not entry.spec.goes_with(chosen.spec):
+        return f"'{feature}' ranks the hypotheses of a beam; '{strategy}' has none"
+    return entry.problem(model, features)
+
+
+def make_program(model: Decodable, strategy: str, features: Iterable[str] = (), groups: int = GROUPS) -> Program:
     """Makes a `tf.function` of tensors, given in the order of its `input_signature`, to tensors by name.
 
     Searches give the fields of `Hypotheses`; `score` gives `token_scores` (B, T), `align` gives `attention`
     (B, T, S); the strategies of CTC and CRF heads give `tokens` (B, N, T), `lengths` (B, N) and `scores` (B, N).
 
     Args:
-        model: a model, an `Ensemble` or a `Fusion`.
+        model: a model, an `Ensemble`, a `Fusion` or a step of your own.
         strategy: a name of `INPUTS`.
         features: names of `FEATURES`; each adds its inputs.
         groups: of a diverse beam search.
@@ -95,7 +73,8 @@ def make_program(model: Any, strategy: str, features: Iterable[str] = (), groups
         raise UserError(f"decoding: {'; '.join(found)}")
     sources = source_inputs(model)
     signature = {**sources, **option_inputs(strategy, features)}
-    run = _RUNS.get(strategy) or _searching(strategy, features, groups)
+    entry = STRATEGY_ENTRIES[strategy]
+    run = entry.run if isinstance(entry, ProgramEntry) else _searching(strategy, features, groups)
 
     def program(*values: Tensor) -> dict[str, Tensor]:
         given = dict(zip(signature, values, strict=True))
@@ -113,9 +92,9 @@ def as_program(name: str, run: Callable[..., dict[str, Tensor]], signature: Mapp
 
 def option_inputs(strategy: str, features: Iterable[str]) -> dict[str, tf.TensorSpec]:
     """The inputs of a program beside its source."""
-    signature = dict(INPUTS[strategy])
+    signature = dict(STRATEGY_ENTRIES[strategy].inputs)
     for feature in features:
-        signature |= FEATURES[feature]
+        signature |= FEATURE_ENTRIES[feature].inputs
     return signature
 
 
@@ -128,9 +107,9 @@ def length_limit(source: Source, factor: Tensor, extra: Tensor) -> Tensor:
     return tf.maximum(tf.cast(tf.floor(factor * length), tf.int32) + extra, 0)
 
 
-def source_inputs(model: Any) -> dict[str, tf.TensorSpec]:
+def source_inputs(model: Decodable) -> dict[str, tf.TensorSpec]:
     """The inputs that make up the source of a model, an `Ensemble` or a `Fusion`; none of a language model."""
-    config = (model if hasattr(model, "decoder") else model.models[0]).config
+    config = model.models[0].config
     if config.encoder is None:
         return {}
     if config.source_vocabulary is not None:
@@ -151,40 +130,57 @@ class Pieces(NamedTuple):
         shortlist: the step, if it narrows the vocabulary.
     """
 
-    step: Any
+    step: Step
     strategy: Strategy
     processors: tuple[Processor, ...]
     shortlist: Shortlist | None
 
 
-def pieces(model: Any, strategy: str, features: Collection[str], given: Options, groups: int = GROUPS) -> Pieces:
+def pieces(model: Decodable, strategy: str, features: Collection[str], given: Given, groups: int = GROUPS) -> Pieces:
     """Puts a search together.
 
     Args:
-        model: a model, an `Ensemble` or a `Fusion`.
-        strategy: one of `SEARCHES`.
+        model: a model, an `Ensemble`, a `Fusion` or a step of your own.
+        strategy: one that writes a token at a time.
         features: names of `FEATURES`.
         given: the inputs of both, by name.
         groups: of a diverse beam search.
     """
-    step: Any = JointCTC(model, given["ctc_weight"]) if "joint" in features else as_step(model)
-    options = dict(given)
-    shortlist = None
-    if "shortlist" in features:
-        step = shortlist = Shortlist(step, given["shortlist"])
-        for name in {"prefix", "suppressed"} & set(given):
-            options[name] = shortlist.places_of(given[name])
-        if "begins_word" in given:
-            options["begins_word"] = tf.gather(given["begins_word"], given["shortlist"])
-    if "coverage" in features:
-        step = Coverage(step)
-    processors: tuple[Processor, ...] = (NoPadding(),) if strategy == "sample" else ()
-    processors += _processors(options) if "constrained" in features else ()
-    return Pieces(step, _strategy(strategy, options, groups), processors, shortlist)
+    chosen = STRATEGY_ENTRIES[strategy]
+    assert isinstance(chosen, SearchEntry)
+    added = [entry for name, entry in FEATURE_ENTRIES.items() if name in features]
+    step, options, shortlist = as_step(model), {**given, "groups": groups}, None
+    for feature in added:
+        step = feature.step(step, given)
+        if isinstance(step, Shortlist):
+            shortlist = step
+    if shortlist is not None:
+        options |= _of_places(options, shortlist)
+    processors = chosen.processors
+    ends = [feature.processors(options) for feature in added]
+    if of_features := [one for end in ends for one in end.processors]:
+        processors = (*processors, *of_features, EndIfNothingElse(), *(one for end in ends for one in end.forced))
+    return Pieces(step, chosen.make(options, _scorer(options, added)), processors, shortlist)
+
+
+def _of_places(given: Given, shortlist: Shortlist) -> dict[str, Tensor]:
+    """What ids or tells of ids, for a search that works on places in a shortlist."""
+    found = {name: shortlist.places_of(given[name]) for name in ("prefix", "suppressed") if name in given}
+    if "begins_word" in given:
+        found["begins_word"] = tf.gather(given["begins_word"], shortlist.ids)
+    return found
+
+
+def _scorer(given: Given, features: Iterable[FeatureEntry]) -> Scorer:
+    """What ranks hypotheses."""
+    penalty: LengthNormalization = LengthPenalty(given["length_penalty"], given["length_penalty_base"])
+    for feature in features:
+        penalty = feature.length_penalty(penalty, given)
+    return Scorer(penalty, given["word_reward"], given.get("coverage_penalty", 0.0))
 
 
 def _searching(strategy: str, features: tuple[str, ...], groups: int) -> Callable[..., dict[str, Tensor]]:
-    def run(model: Any, source: Source, given: Options) -> dict[str, Tensor]:
+    def run(model: Decodable, source: Source, given: Given) -> dict[str, Tensor]:
         step, chooses, processors, shortlist = pieces(model, strategy, features, given, groups)
         limit = length_limit(source, given["max_length_factor"], given["max_length_extra"])
         found = generate(step, chooses, source, limit, processors)
@@ -193,77 +189,3 @@ def _searching(strategy: str, features: tuple[str, ...], groups: int) -> Callabl
         return found._asdict()
 
     return run
-
-
-def _strategy(name: str, options: Options, groups: int) -> Strategy:
-    penalty = LengthPenalty(options["length_penalty"], options["length_penalty_base"])
-    scorer = Scorer(penalty, options["word_reward"], options.get("coverage_penalty", 0.0))
-    if name == "greedy":
-        return Greedy(scorer=scorer)
-    if name == "sample":
-        return Sampling(scorer=scorer, **{key: options[key] for key in SAMPLE})
-    beam = BeamSearch(options["beam_size"], options["n_best"], scorer, options["patience"], options["exhaustive"])
-    return beam if name == "beam" else DiverseBeamSearch(beam, groups, options["diversity"])
-
-
-def _processors(options: Options) -> tuple[Processor, ...]:
-    return (
-        RepetitionPenalty(options["repetition_penalty"]),
-        Suppress(options["suppressed"]),
-        NoUnknown(options["allow_unknown"]),
-        MinimumLength(options["min_length"]),
-        NoRepeatNGram(options["no_repeat_ngram"]),
-        EndIfNothingElse(),
-        ForcedPrefix(options["prefix"], options["begins_word"]),
-    )
-
-
-def _score(model: Any, source: Source, given: Options) -> dict[str, Tensor]:
-    return {"token_scores": token_scores(model, source, given["target_ids"])}
-
-
-def _align(model: Any, source: Source, given: Options) -> dict[str, Tensor]:
-    return {"attention": alignment(model, source, given["target_ids"])}
-
-
-def _ctc_greedy(model: Any, source: Source, given: Options) -> dict[str, Tensor]:
-    tokens, lengths, scores = ctc.greedy(model.ctc(model.encoder(source)))
-    return {"tokens": tokens[:, None], "lengths": lengths[:, None], "scores": scores[:, None]}
-
-
-def _ctc_beam(model: Any, source: Source, given: Options) -> dict[str, Tensor]:
-    logits = model.ctc(model.encoder(source))
-    found = ctc_search.prefix_beam_search(logits, given["beam_size"], given["n_best"])
-    return dict(zip(("tokens", "lengths", "scores"), found, strict=True))
-
-
-def _viterbi(model: Any, source: Source, given: Options) -> dict[str, Tensor]:
-    encoded = model.encoder(source)
-    labels, scores = crf.viterbi(model.crf(encoded))
-    return _tagged(encoded, labels, scores)
-
-
-def _posterior(model: Any, source: Source, given: Options) -> dict[str, Tensor]:
-    encoded = model.encoder(source)
-    marginals = crf.marginals(model.crf(encoded))  # (B, S, V)
-    score = tf.math.log(tf.reduce_max(marginals, axis=2) + 1e-30)
-    score = sum_in_order(tf.where(encoded["mask"], score, 0.0))
-    return _tagged(encoded, tf.argmax(marginals, axis=2, output_type=tf.int32), score)
-
-
-def _tagged(encoded: Mapping[str, Tensor], labels: Tensor, scores: Tensor) -> dict[str, Tensor]:
-    """One label for each source token, but for that of the source's EOS."""
-    kept = tf.pad(encoded["mask"][:, 1:], [[0, 0], [0, 1]])
-    lengths = tf.reduce_sum(tf.cast(kept, tf.int32), axis=1)
-    tokens = tf.where(kept, labels, 0)
-    return {"tokens": tokens[:, None], "lengths": lengths[:, None], "scores": scores[:, None]}
-
-
-_RUNS: Mapping[str, Callable[..., dict[str, Tensor]]] = {
-    "score": _score,
-    "align": _align,
-    "ctc_greedy": _ctc_greedy,
-    "ctc_beam": _ctc_beam,
-    "viterbi": _viterbi,
-    "posterior": _posterior,
-}

@@ -4,28 +4,8 @@ from dataclasses import dataclass
 
 from keras import ops
 
+from keras_s2s.decoding.length_penalties import LengthNormalization, LengthPenalty
 from keras_s2s.typing import Tensor
-
-
-@dataclass(frozen=True)
-class LengthPenalty:
-    """Divides a log-probability by ((base + n) / (base + 1)) ** exponent, n the tokens with EOS.
-
-    Base 5 is the penalty of Wu et al. 2016 (GNMT, equation 14); base 0 with exponent 1 is the average over tokens;
-    exponent 0 is none. Both may be scalar tensors.
-    """
-
-    exponent: float | Tensor = 1.0
-    base: float | Tensor = 0.0
-
-    def __call__(self, log_probability: Tensor, length: Tensor) -> Tensor:
-        """Normalised scores, of the shape of both arguments broadcast."""
-        return log_probability / self.divisor(length)
-
-    def divisor(self, length: Tensor) -> Tensor:
-        """What a log-probability of n tokens is divided by."""
-        n = ops.cast(length, "float32")
-        return ops.power((self.base + n) / (self.base + 1.0), self.exponent)
 
 
 @dataclass(frozen=True)
@@ -41,7 +21,7 @@ class Scorer:
         coverage: at least 0; needs a `Coverage` step.
     """
 
-    length: LengthPenalty = LengthPenalty()
+    length: LengthNormalization = LengthPenalty()
     reward: float | Tensor = 0.0
     coverage: float | Tensor = 0.0
 
@@ -56,7 +36,7 @@ class Scorer:
         Returns:
             (...).
         """
-        score = self.length(log_probability, length) + self.reward * ops.cast(length, "float32")
+        score = log_probability / self.length.divisor(length) + self.reward * ops.cast(length, "float32")
         if covered is None:
             return score
         # Attention of exactly zero would make a hypothesis impossible.

@@ -11,7 +11,7 @@ from keras import ops
 
 from keras_s2s.errors import UserError
 from keras_s2s.layers import fused
-from keras_s2s.typing import Source, State, Tensor
+from keras_s2s.typing import Decodable, Source, State, Tensor
 
 
 class StepOutput(NamedTuple):
@@ -86,6 +86,11 @@ class ModelStep:
 def as_step(model: Any) -> Step:
     """The step of a model; a step stays what it is."""
     return ModelStep(model) if hasattr(model, "decoder") else model
+
+
+def single_model(model: Decodable) -> Any:
+    """The model, if it is one; None if it is a step, such as an ensemble."""
+    return model if model.models[0] is model else None
 
 
 def sentences_of(state: State) -> Tensor:

@@ -17,13 +17,15 @@ by a whole step, and then a score in its third or fourth digit.
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import tensorflow as tf
 
+from keras_s2s.decoding.entries import Given, SearchEntry
 from keras_s2s.decoding.inputs import LIMIT
 from keras_s2s.decoding.programs import (
-    Options,
+    FEATURE_ENTRIES,
+    STRATEGY_ENTRIES,
     Program,
     as_program,
     length_limit,
@@ -35,34 +37,19 @@ from keras_s2s.decoding.programs import (
 from keras_s2s.decoding.search import Hypotheses, Search, advance, finish, start
 from keras_s2s.errors import UserError
 from keras_s2s.layers.fused import select
+from keras_s2s.layout import Axis, Layout
 from keras_s2s.special_ids import BOS
-from keras_s2s.typing import Tensor
+from keras_s2s.typing import Decodable, Tensor
 
-_STEPWISE = ("greedy", "beam")
-_TOGETHER = ("joint", "shortlist")
 _NEXT = "next/"
 # By the last part of a name; all others are padded with 0.
 _PADDING = {"tokens": BOS, "finished_tokens": BOS, "coverage": 1}
 # What the features add to each sentence.
-_OF_SENTENCES = {"prefix": ("sentences", "prefix")}
-
-
-class Layout(NamedTuple):
-    """How batches are merged along a tensor.
-
-    Attributes:
-        axes: what each axis is: "sentences", B; "rows", R = B·K, the K of a sentence next to each other; "time", padded
-            in front; "past", time with the newest first, "source" or "prefix", padded behind; "" has one size in all
-            batches of the same options.
-        padding: the neutral value.
-    """
-
-    axes: tuple[str, ...]
-    padding: int
+_OF_SENTENCES: Mapping[str, tuple[Axis, ...]] = {"prefix": ("sentences", "prefix")}
 
 
 @dataclass(frozen=True)
-class Steps:
+class StepPrograms:
     """A search a step at a time.
 
     Attributes:
@@ -79,18 +66,20 @@ class Steps:
 
 def step_problems(strategy: str, features: Iterable[str] = ()) -> list[str]:
     """What speaks against steps of a program that can be made, a short phrase each; empty where they can be made."""
-    if strategy not in _STEPWISE:
-        return [f"'{strategy}' has no steps; {' and '.join(_STEPWISE)} have"]
-    return [f"'{name}' has no steps, as its sentences begin and end together" for name in features if name in _TOGETHER]
+    stepwise = [name for name, entry in STRATEGY_ENTRIES.items() if isinstance(entry, SearchEntry) and entry.has_steps]
+    if strategy not in stepwise:
+        return [f"'{strategy}' has no steps; {', '.join(stepwise[:-1])} and {stepwise[-1]} have"]
+    together = [name for name in features if name in FEATURE_ENTRIES and not FEATURE_ENTRIES[name].has_steps]
+    return [f"'{name}' has no steps, as its sentences begin and end together" for name in together]
 
 
-def make_steps(model: Any, strategy: str, features: Iterable[str] = ()) -> Steps:
+def make_steps(model: Decodable, strategy: str, features: Iterable[str] = ()) -> StepPrograms:
     """Makes the programs of a search a step at a time, of the same pieces as `make_program`'s.
 
     Args:
-        model: a model, an `Ensemble` or a `Fusion`.
-        strategy: "greedy" or "beam".
-        features: names of `FEATURES`, but for "joint" and "shortlist".
+        model: a model, an `Ensemble`, a `Fusion` or a step of your own.
+        strategy: one that has steps, such as "greedy" or "beam".
+        features: names of `FEATURES` that have steps; "joint" and "shortlist" have none.
 
     Raises:
         UserError: the model cannot be decoded so.
@@ -100,20 +89,20 @@ def make_steps(model: Any, strategy: str, features: Iterable[str] = ()) -> Steps
         raise UserError(f"decoding: {'; '.join(found)}")
     sources, options = source_inputs(model), option_inputs(strategy, features)
 
-    def begin(given: Options) -> dict[str, Tensor]:
+    def begin(given: Given) -> dict[str, Tensor]:
         made = pieces(model, strategy, features, given)
         source = {name: given[name] for name in sources}
         limit = length_limit(source, given["max_length_factor"], given["max_length_extra"])
         return _flat(start(made.strategy, made.step.start(source), limit))
 
-    def go_on(given: Options) -> dict[str, Tensor]:
+    def go_on(given: Given) -> dict[str, Tensor]:
         made = pieces(model, strategy, features, given)
         return _flat(advance(made.step, made.strategy, _nested(given), made.processors))
 
-    def changed(given: Options) -> dict[str, Tensor]:
+    def changed(given: Given) -> dict[str, Tensor]:
         return {_NEXT + name: value for name, value in go_on(given).items() if _changes(name)}
 
-    def end(given: Options) -> dict[str, Tensor]:
+    def end(given: Given) -> dict[str, Tensor]:
         search = _nested(given)
         found = finish(pieces(model, strategy, features, given).strategy, search)
         return _from_the_first_token(found, search.length)._asdict()
@@ -129,7 +118,8 @@ def make_steps(model: Any, strategy: str, features: Iterable[str] = ()) -> Steps
         "finish": _program(f"{name}_finish", end, {**search, **later}),
     }
     layouts = {key: _layout(key, begun[key], spec) for key, spec in search.items()}
-    return Steps(programs, layouts | {key: Layout(_OF_SENTENCES[key], 0) for key in options if key in _OF_SENTENCES})
+    given = {key: Layout(axes=_OF_SENTENCES[key], padding=0) for key in options if key in _OF_SENTENCES}
+    return StepPrograms(programs, layouts | given)
 
 
 def _flat(search: Search) -> dict[str, Tensor]:
@@ -171,7 +161,7 @@ def _from_the_first_token(found: Hypotheses, length: Tensor) -> Hypotheses:
     return found._replace(tokens=moved(found.tokens), token_scores=moved(found.token_scores))
 
 
-def _program(name: str, run: Callable[[Options], dict[str, Tensor]], signature: Mapping[str, tf.TensorSpec]) -> Program:
+def _program(name: str, run: Callable[[Given], dict[str, Tensor]], signature: Mapping[str, tf.TensorSpec]) -> Program:
     def program(*values: Tensor) -> dict[str, Tensor]:
         return run(dict(zip(signature, values, strict=True)))
 
@@ -179,7 +169,7 @@ def _program(name: str, run: Callable[[Options], dict[str, Tensor]], signature: 
 
 
 def _between_steps(
-    run: Callable[[Options], dict[str, Tensor]],
+    run: Callable[[Given], dict[str, Tensor]],
     begun: Mapping[str, tf.TensorSpec],
     options: Mapping[str, tf.TensorSpec],
 ) -> dict[str, tf.TensorSpec]:
@@ -205,7 +195,9 @@ def _spec(tensor: Tensor) -> tf.TensorSpec:
 def _layout(name: str, begun: tf.TensorSpec, later: tf.TensorSpec) -> Layout:
     """What the axes of a search's tensor are: an axis that a step makes longer is time, in a state newest first."""
     of_rows = name == "ids" or name.startswith(("state/rows/", "history/"))
-    grows, other = ("past", "source") if name.startswith("state/") else ("time", "")
+    in_state = name.startswith("state/")
+    grows: Axis = "past" if in_state else "time"
+    other: Axis = "source" if in_state else ""
     sizes = zip(begun.shape[1:], later.shape[1:], strict=True)
-    rest = (grows if then != now else other if now is None else "" for then, now in sizes)
-    return Layout(("rows" if of_rows else "sentences", *rest), _PADDING.get(name.rpartition("/")[2], 0))
+    rest: Iterator[Axis] = (grows if then != now else other if now is None else "" for then, now in sizes)
+    return Layout(axes=("rows" if of_rows else "sentences", *rest), padding=_PADDING.get(name.rpartition("/")[2], 0))

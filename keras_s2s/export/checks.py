@@ -7,18 +7,14 @@ from typing import Any
 import numpy as np
 
 from keras_s2s.bundle import Decoding, strategy_and_features
+from keras_s2s.decoding.registry import own_options, own_strategies
+from keras_s2s.option import OwnOption
 from keras_s2s.runtime.feeds import Sentence
+from keras_s2s.search_options import OPTIONS, STRATEGIES, StrategySpec
 from keras_s2s.special_ids import UNKNOWN
 
 ALL, SOME = 1000, 200
-_NUMBERS = ("score", "align")
-# Samples from all of a vocabulary would meet a boundary between two rare tokens again and again.
-_SIZES: dict[str, dict[str, int]] = {
-    "sample": {"top_k": 10},
-    "beam": {"beam_size": 4},
-    "diverse": {"beam_size": 2},
-    "ctc_beam": {"beam_size": 4},
-}
+_PLAIN = ("greedy", "beam", "ctc_greedy", "viterbi")
 
 
 @dataclass(frozen=True)
@@ -52,8 +48,8 @@ def checks(
 ) -> Iterator[Check]:
     """A check of each graph that searches.
 
-    Graphs with features are decoded with all of them at work: a least length, a repetition that costs, a forbidden
-    3-gram, two suppressed sequences, no unknown token, and a prefix for every third sentence.
+    Graphs with features are decoded with all of them at work, each option at its example, and with two suppressed
+    sequences and a prefix for every third sentence.
 
     Args:
         graphs: names.
@@ -61,41 +57,43 @@ def checks(
         decoding: the bundle's defaults.
         vocabulary: V, of the target.
     """
+    strategies = {**STRATEGIES, **own_strategies()}
     for graph in graphs:
         strategy, features = strategy_and_features(graph)
-        if strategy in _NUMBERS:
+        if strategy not in strategies:
             continue
-        count = ALL if graph in ("greedy", "beam", "ctc_greedy", "viterbi") else SOME
-        options: dict[str, Any] = {
-            "strategy": strategy,
-            "beam_size": 1,
-            "n_best": 1,
-            **_SIZES.get(strategy, {}),
-            **_of_features(features),
-        }
+        options = {"strategy": strategy, **_at_work(strategies[strategy], features)}
+        own = {name: _example(one) for name, one in own_options(strategy, features).items()}
         ids = np.arange(vocabulary, dtype="int32")
         constrained = "constrained" in features
         yield Check(
             graph,
             search_name(strategy, options["beam_size"], features),
-            decoding.replace(**options),
+            decoding.replace(**options, own=own),
             [
                 Sentence(row, number, [UNKNOWN + 1] if constrained and number % 3 == 0 else [])
-                for number, row in enumerate(rows[:count])
+                for number, row in enumerate(rows[: ALL if graph in _PLAIN else SOME])
             ],
             [[UNKNOWN + 2], [UNKNOWN + 1, UNKNOWN + 3]] if constrained and vocabulary > 9 else [],
             ids[(ids <= UNKNOWN + 1) | (ids % 3 > 0)] if "shortlist" in features else None,
         )
 
 
-def _of_features(features: frozenset[str]) -> dict[str, Any]:
-    plain = {"min_length": 0, "no_repeat_ngram": 0, "repetition_penalty": 1.0, "allow_unknown": True, "suppress": ()}
-    working = {**plain, "min_length": 2, "no_repeat_ngram": 3, "repetition_penalty": 1.1, "allow_unknown": False}
-    return {
-        **(working if "constrained" in features else plain),
-        "coverage_penalty": 0.2 if "coverage" in features else 0.0,
-        "ctc_weight": 0.3 if "joint" in features else 0.0,
-    }
+def _at_work(strategy: StrategySpec, features: frozenset[str]) -> dict[str, Any]:
+    """The options of a strategy with features: examples of what it looks at, and the others of features at rest."""
+    found: dict[str, Any] = {"beam_size": strategy.example_beam if strategy.keeps_beam else 1, "n_best": 1}
+    for name, one in OPTIONS.items():
+        if one.feature is not None and one.feature not in features:
+            found[name] = one.default
+        elif one.example is not None and (one.feature is not None or name in strategy.options):
+            found[name] = one.example
+        elif one.feature is not None:
+            found[name] = one.default
+    return found
+
+
+def _example(option: OwnOption) -> Any:
+    return option.default if option.example is None else option.example
 
 
 def search_name(strategy: str, beam_size: int, features: frozenset[str] = frozenset()) -> str:

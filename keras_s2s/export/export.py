@@ -6,14 +6,15 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 from onnx import ModelProto
 
 from keras_s2s import bundle
-from keras_s2s.bundle import Decoding, Strategy, graph_name, strategy_and_features, without_steps
+from keras_s2s.bundle import Decoding, strategy_and_features, without_steps
 from keras_s2s.config import parse
+from keras_s2s.decoding.registry import features_of, own_options, own_strategies
 from keras_s2s.evaluation import evaluate
 from keras_s2s.export import onnx_graph, saved_model
 from keras_s2s.export.calibrate import calibrate, calibration_batches
@@ -33,14 +34,16 @@ from keras_s2s.export.measure import Measured, ParallelText, bytes_of, bytes_of_
 from keras_s2s.export.near_ties import Margins
 from keras_s2s.export.quantize import int8
 from keras_s2s.export.report import draw_attention, write_report
-from keras_s2s.export.request import Lexicon, Request, check_request, default_graphs, default_steps
+from keras_s2s.export.request import Lexicon, Request, check_request, default_graph, default_graphs, default_steps
 from keras_s2s.export.standard import OPERATORS, OperatorSet, only_in_onnxruntime
 from keras_s2s.export.verify import BATCH, Comparing, Quality, verify, verify_numbers, verify_steps, verify_texts
 from keras_s2s.models import describe
 from keras_s2s.models.float32 import float32_policy, in_float32
+from keras_s2s.option import OwnOption, config_of_own
 from keras_s2s.runtime.feeds import Sentence, source_rows
 from keras_s2s.runtime.graph import Candidate
 from keras_s2s.runtime.prefixes import suppressed_ids
+from keras_s2s.search_options import STRATEGIES, USUAL_BEAM, StrategySpec
 from keras_s2s.special_ids import EOS
 from keras_s2s.text import Tokenizer
 
@@ -115,9 +118,10 @@ def export_bundle(
         metrics: names of `evaluation.METRICS`.
         decoding: the defaults of the bundle; a beam of 4, or what the model's head can do, if None.
         graphs: what can be asked of the bundle: strategies of `decoding.INPUTS`, each with features of
-            `decoding.FEATURES` behind hyphens, such as "greedy", "beam-constrained", "align"; and ".steps" behind one
-            of them, such as "beam.steps", for its search a step at a time. By default "greedy" and "beam", or the
-            strategies of a CTC or CRF head, and the one that `decoding` needs, that one with steps if it can have some.
+            `decoding.FEATURES` behind hyphens, such as "greedy", "beam-constrained", "align", and those that you have
+            registered; and ".steps" behind one of them, such as "beam.steps", for its search a step at a time. By
+            default "greedy" and "beam", or the strategies of a CTC or CRF head, and the one that `decoding` needs, that
+            one with steps if it can have some.
         groups: of the graphs of diverse beam search.
         shortlist: the target ids that each source id may need, for graphs with the feature "shortlist".
         task: a word for what the model does.
@@ -139,7 +143,8 @@ def export_bundle(
     both = source_tokenizer, target_tokenizer
     check_request(Request(model, *both, dev, test, metrics, decoding, graphs, with_steps, shortlist))
     limits = parse(bundle.Limits, {"max_source_tokens": max_source_tokens}, "export")
-    default = graph_name(decoding.strategy, decoding.features)
+    default = default_graph(decoding)
+    decoding = _with_own(decoding, graphs)
     with float32_policy(), bundle.building(path) as folder:
         if hasattr(model, "config"):
             model = in_float32(model)
@@ -177,7 +182,7 @@ def export_bundle(
 
         split, text = ("dev", dev) if test is None else ("test", test)
         sentences = [Sentence(row) for row in source_rows(source_tokenizer, text.sources, max_source_tokens)]
-        search = search_name(decoding.strategy, decoding.beam_size, decoding.features)
+        search = search_name(decoding.strategy, decoding.beam_size, features_of(decoding))
         check = Check(default, search, decoding, sentences, suppressed_ids(target_tokenizer, decoding))
         measured = _measure(model, forms, folder, check, text.targets, target_tokenizer, metrics, progress)
 
@@ -201,6 +206,7 @@ def export_bundle(
             "limits": limits,
             "model": _configuration(model),
             "parts": _parts(model),
+            "strategies": _own_strategies(graphs),
             "diverse_groups": groups,
             "new_word_prefixes": True,
             "metrics": {"split": split, **{m.form: m.metrics for m in measured}},
@@ -218,10 +224,29 @@ def export_bundle(
 def _default_decoding(graphs: Sequence[str]) -> Decoding:
     """A beam where there is one, else the first search."""
     strategies = [strategy_and_features(name)[0] for name in graphs]
-    searches = [*(strategy for strategy in strategies if strategy in get_args(Strategy)), "greedy"]
+    known = {**STRATEGIES, **own_strategies()}
+    searches = [*(strategy for strategy in strategies if strategy in known), "greedy"]
     strategy = next((name for name in ("beam", "ctc_beam") if name in searches), searches[0])
-    size = 4 if strategy in ("beam", "ctc_beam", "diverse") else 1
+    size = USUAL_BEAM if known[strategy].keeps_beam else 1
     return parse(Decoding, {**DEFAULT_DECODING.model_dump(), "strategy": strategy, "beam_size": size}, "export")
+
+
+def _own_options(graph: str) -> dict[str, OwnOption]:
+    """The options of a graph that are not of this package; those of a step are its search's."""
+    return own_options(*strategy_and_features(graph.partition(".")[0]))
+
+
+def _own_strategies(graphs: Sequence[str]) -> dict[str, StrategySpec]:
+    """The strategies of graphs that are not of this package."""
+    there = {strategy_and_features(graph)[0] for graph in graphs}
+    return {name: spec for name, spec in own_strategies().items() if name in there}
+
+
+def _with_own(decoding: Decoding, graphs: Sequence[str]) -> Decoding:
+    """The decoding, with a value for each option of the graphs that is not of this package."""
+    options = {name: one for graph in graphs for name, one in _own_options(graph).items()}
+    given = {name: value for name, value in decoding.own.items() if name in options}
+    return decoding.replace(own=parse(config_of_own(options), given, "export").model_dump())
 
 
 def _quality(metric: str, target: Tokenizer, text: ParallelText) -> Quality:
@@ -336,7 +361,10 @@ def _sizes(model: Any, folder: Path) -> dict[str, tuple[str, int]]:
 
 def _contents(folder: Path, own_operators: Mapping[str, Mapping[str, Sequence[str]]]) -> dict[str, Any]:
     """The graphs, the shortlist, and the other files that are loaded, for the manifest."""
-    graphs = {precision: bundle.graph_files(folder, precision, own) for precision, own in own_operators.items()}
+    graphs = {
+        precision: bundle.graph_files(folder, precision, own, {graph: _own_options(graph) for graph in own})
+        for precision, own in own_operators.items()
+    }
     shortlist = None
     if (folder / SHORTLIST).exists():
         shortlist = bundle.File(path=SHORTLIST, sha256=bundle.sha256(folder / SHORTLIST))

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from keras_s2s.bundle import Decoding, Layout, step_graphs, strategy_and_features
+from keras_s2s.bundle import Decoding, step_graphs, strategy_and_features
 from keras_s2s.decoding import make_program, make_steps, step_problems
+from keras_s2s.layout import Layout
 from keras_s2s.runtime.feeds import Sentence, feeds
 from keras_s2s.runtime.graph import Candidates, Graph, candidates
 from keras_s2s.runtime.steps import Steps
@@ -53,11 +54,7 @@ def steps_of(model: Any, graphs: Sequence[str]) -> tuple[dict[str, Any], dict[st
     """The programs of the steps of each graph, by the names of their own graphs, and the layouts of what they keep."""
     made = {name: make_steps(model, *strategy_and_features(name)) for name in graphs}
     programs = {own: steps.programs[part] for name, steps in made.items() for part, own in step_graphs(name).items()}
-    layouts = {
-        name: {tensor: Layout(**layout._asdict()) for tensor, layout in steps.layouts.items()}
-        for name, steps in made.items()
-    }
-    return programs, layouts
+    return programs, {name: dict(steps.layouts) for name, steps in made.items()}
 
 
 def variables_of(model: Any) -> list[Any]:
@@ -100,8 +97,7 @@ def onnx_form(folder: Path, graphs: Sequence[str], vocabulary: int) -> Form:
 def keras_steps(model: Any, graph: str, vocabulary: int) -> Steps:
     """The search of a graph a step at a time by the Keras model itself."""
     made = make_steps(model, *strategy_and_features(graph))
-    layouts = {name: Layout(**layout._asdict()) for name, layout in made.layouts.items()}
-    return Steps({part: KerasGraph(program) for part, program in made.programs.items()}, layouts, vocabulary)
+    return Steps({part: KerasGraph(program) for part, program in made.programs.items()}, made.layouts, vocabulary)
 
 
 class KerasGraph:

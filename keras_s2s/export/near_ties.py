@@ -12,9 +12,11 @@ from keras_s2s.export.replay import Replay
 from keras_s2s.runtime.feeds import feeds
 from keras_s2s.runtime.graph import Candidate
 from keras_s2s.runtime.steps import Steps
+from keras_s2s.search_options import STRATEGIES
 from keras_s2s.special_ids import BOS, EOS
 
 _STEPWISE = ("greedy", "sample")
+_WHOLE = tuple(name for name, strategy in STRATEGIES.items() if not strategy.is_search)
 # By how much a form may think otherwise of a token than the model: one that says more of it says something else.
 _OTHERWISE = {"fp32": 0.01, "int8": 1.0}
 
@@ -52,7 +54,7 @@ class Margins:
         one, other = _token(a, place), _token(b, place)
         where = f"{place + 1} ({one} and {other})"
         of_scores = abs(a.score - b.score)
-        if check.strategy not in (*_STEPWISE, "beam", "diverse") or check.decoding.ctc_weight:
+        if check.strategy in _WHOLE or check.decoding.ctc_weight:
             return of_scores, where
         log_p = self._after(check, number, a.tokens[:place])[-1]
         margin = abs(float(log_p[one] - log_p[other]))

@@ -8,13 +8,15 @@ import numpy as np
 
 from keras_s2s.bundle import Decoding, graph_name, steps_name, strategy_and_features
 from keras_s2s.decoding import available, problems, step_problems
+from keras_s2s.decoding.registry import features_of
+from keras_s2s.decoding.step import single_model
 from keras_s2s.errors import UserError
 from keras_s2s.evaluation import find_metric
 from keras_s2s.export.measure import ParallelText
 from keras_s2s.models.float32 import is_float32
 from keras_s2s.text import Tokenizer
 
-_DEFAULTS = ("greedy", "beam", "ctc_greedy", "ctc_beam", "viterbi")
+_DEFAULTS = ("greedy", "beam", "ctc_greedy", "ctc_beam", "viterbi")  # of all strategies, where they can be
 
 
 class Lexicon(Protocol):
@@ -45,19 +47,28 @@ class Request:
     shortlist: Lexicon | None
 
 
+def default_graph(decoding: Decoding) -> str:
+    """The name of the smallest graph that can do what `decoding` asks.
+
+    Raises:
+        UserError: a wrong value of an option that is not of this package.
+    """
+    return graph_name(decoding.strategy, features_of(decoding))
+
+
 def default_graphs(model: Any, decoding: Decoding | None = None) -> list[str]:
     """The graphs if none are named: the plain searches of a decoder, else those of heads, and what `decoding` needs."""
     strategies = [name for name in _DEFAULTS if name in available(model)]
     graphs = [name for name in strategies if name in ("greedy", "beam")] or strategies
     if decoding is not None:
-        graphs.append(graph_name(decoding.strategy, decoding.features))
+        graphs.append(default_graph(decoding))
     return graphs
 
 
 def default_steps(decoding: Decoding) -> list[str]:
     """The graphs that have steps if no graphs are named: that of the default search, where its search can have some."""
-    has_none = step_problems(decoding.strategy, decoding.features)
-    return [] if has_none else [graph_name(decoding.strategy, decoding.features)]
+    default = default_graph(decoding)
+    return [] if step_problems(*strategy_and_features(default)) else [default]
 
 
 def check_request(request: Request) -> None:
@@ -75,14 +86,14 @@ def _of_texts(request: Request) -> Iterator[str]:
 
 
 def _of_model(request: Request) -> Iterator[str]:
-    config = (request.model if hasattr(request.model, "config") else request.model.models[0]).config
+    config = request.model.models[0].config
     if config.encoder is None:
         yield "a language model has no sources to decode; export the model that it is fused with"
         return
     if config.source_vocabulary is None:
         yield "the model reads features, and a bundle of today holds models that read text"
         return
-    if not hasattr(request.model, "config") and not all(map(is_float32, request.model.models)):
+    if single_model(request.model) is None and not all(map(is_float32, request.model.models)):
         yield "models that decode together must be of float32; save them and load them under that policy of Keras's"
     for side, tokenizer in (("source", request.source), ("target", request.target)):
         expected = getattr(config, f"{side}_vocabulary")
@@ -106,7 +117,7 @@ def _of_graphs(request: Request) -> Iterator[str]:
         yield from (f"graph '{steps_name(name)}': {what}" for what in step_problems(*strategy_and_features(name)))
         if name not in request.graphs:
             yield f"graph '{steps_name(name)}': needs the graph '{name}' beside it; name it, too"
-    default = graph_name(request.decoding.strategy, request.decoding.features)
+    default = default_graph(request.decoding)
     if request.decoding.strategy == "sample":
         yield "decoding: strategy 'sample': a bundle's default must always give the same; sample in the call"
     elif default not in request.graphs:

@@ -240,10 +240,11 @@ def with_precision(
         formats: the number formats in them.
     """
     manifest, weights = made.manifest, f"onnx/{name}/{onnx_graph.WEIGHTS_FILE}"
+    own_options = {graph: file.options for graphs in manifest.graphs.values() for graph, file in graphs.items()}
     releases = [manifest.minimum_onnxruntime, *(_NEEDS[form] for form in formats if form in _NEEDS)]
     return manifest.model_copy(
         update={
-            "graphs": {**manifest.graphs, name: bundle.graph_files(made.path, name, own_operators)},
+            "graphs": {**manifest.graphs, name: bundle.graph_files(made.path, name, own_operators, own_options)},
             "files": {**manifest.files, weights: bundle.sha256(made.path / weights)},
             "metrics": {form: value for form, value in manifest.metrics.items() if form != onnx_title(name)},
             "minimum_onnxruntime": max(releases, key=lambda release: [*map(int, release.split("."))]),
@@ -291,7 +292,7 @@ def _steps(made: Bundle, graphs: Mapping[str, ModelProto], text: ParallelText, w
     source, target = (Tokenizer.load(made.file(file.path)) for file in (tokenizers.source, tokenizers.target))
     rows = source_rows(source, text.sources, manifest.limits.max_source_tokens)
     targets = [[*ids, EOS] for ids in target.encode(list(text.targets))]
-    default = bundle.graph_name(manifest.decoding.strategy, manifest.decoding.features)
+    default = manifest.default_graph
     batches = calibration_batches(rows, targets, manifest.decoding, tokenizers.target.vocabulary_size)
     return calibrate([graphs[default], *graphs.values()], batches, CALIBRATIONS[wanted.calibration])
 

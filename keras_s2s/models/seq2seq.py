@@ -70,6 +70,11 @@ class Seq2Seq(keras.Model):
         self.head, self.ctc, self.crf = parts.head, parts.ctc, parts.crf
         self.scheduled_sampling = sampling
 
+    @property
+    def models(self) -> "list[Seq2Seq]":
+        """Itself; an ensemble has several. See `Decodable`."""
+        return [self]
+
     def summary(self, print_fn: Callable[[str], None] = print) -> None:
         """Prints the parts and their parameters; what parts share is counted once."""
         for line in table(describe(self)):

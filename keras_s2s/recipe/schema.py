@@ -14,6 +14,7 @@ from keras_s2s.export import OperatorSet
 from keras_s2s.models import Architecture
 from keras_s2s.recipe.data_schema import SPLITS, DataConfig, TokenizerConfig
 from keras_s2s.recipe.tuning_schema import TuningConfig
+from keras_s2s.search_options import STRATEGIES, no_strategy
 from keras_s2s.training import TrainingConfig
 
 
@@ -99,6 +100,8 @@ class BundleConfig(Config):
     @model_validator(mode="after")
     def _decodes(self) -> Self:
         graphs = self.export.graphs
+        if self.decoding is not None and self.decoding.strategy not in STRATEGIES:
+            raise ValueError(f"decoding.strategy: {no_strategy(self.decoding.strategy, STRATEGIES)}")
         if self.decoding is not None and graphs and self.graph not in graphs:
             raise ValueError(f"export.graphs: decoding needs '{self.graph}', which is not among {', '.join(graphs)}")
         return self

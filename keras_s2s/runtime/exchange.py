@@ -6,7 +6,7 @@ from typing import Any, NamedTuple, Self
 
 import numpy as np
 
-from keras_s2s.bundle import Layout
+from keras_s2s.layout import Layout
 
 
 class Exchange:

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from keras_s2s.bundle import Decoding
+from keras_s2s.option import DTYPES
 from keras_s2s.runtime.prefixes import suppressed_ids
+from keras_s2s.search_options import STRATEGIES
 from keras_s2s.special_ids import EOS, UNKNOWN
 from keras_s2s.text.padding import pad
 from keras_s2s.text.tokenizer import Tokenizer
-
-_KINDS = {bool: "bool", int: "int32", float: "float32"}
 
 
 @dataclass(frozen=True)
@@ -73,11 +73,11 @@ def feeds(
     """
     return {
         "source_ids": pad([sentence.ids for sentence in sentences]),
-        **{name: np.array(x, _KINDS[type(x)]) for name, x in decoding if type(x) in _KINDS},
+        **{name: np.array(x, DTYPES[type(x)]) for name, x in (*decoding, *decoding.own.items()) if type(x) in DTYPES},
         "begins_word": np.arange(vocabulary) > UNKNOWN if begins_word is None else begins_word,
         "prefix": _matrix([sentence.prefix for sentence in sentences]),
         "suppressed": _matrix([ids[::-1] for ids in suppressed] or [()])[:, ::-1],
-        "uniforms": _uniforms(sentences, decoding) if decoding.strategy == "sample" else np.zeros((1, 1, 1), "float32"),
+        "uniforms": _uniforms(sentences, decoding) if _draws(decoding) else np.zeros((1, 1, 1), "float32"),
         "shortlist": np.arange(vocabulary, dtype="int32") if shortlist is None else shortlist,
     }
 
@@ -88,6 +88,11 @@ def _matrix(rows: Sequence[Sequence[int]]) -> np.ndarray:
     for padded, ids in zip(matrix, rows, strict=True):
         padded[: len(ids)] = ids
     return matrix
+
+
+def _draws(decoding: Decoding) -> bool:
+    """Whether the strategy draws by uniform numbers. One that is the bundle's own may."""
+    return decoding.strategy not in STRATEGIES or "seed" in STRATEGIES[decoding.strategy].options
 
 
 def _uniforms(sentences: Sequence[Sentence], decoding: Decoding) -> np.ndarray:

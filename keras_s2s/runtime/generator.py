@@ -17,7 +17,7 @@ from keras_s2s.runtime.feeds import Sentence, feeds, length_limit
 from keras_s2s.runtime.graph import Candidates, Graph, candidates
 from keras_s2s.runtime.in_order import in_order
 from keras_s2s.runtime.loading import load_graph, open_bundle
-from keras_s2s.runtime.options import Options, choose_graph, find_graph, is_limited, options_of
+from keras_s2s.runtime.options import Options, choose_graph, find_graph, options_of
 from keras_s2s.runtime.prefixes import check_suppressed, named, prefix_ids, suppressed_ids
 from keras_s2s.runtime.scoring import Scored
 from keras_s2s.runtime.shortlist import ShortlistTable
@@ -135,7 +135,8 @@ class Generator:
             prefix: what the output of each text begins with, exactly; "" for nothing. A space at its end lets a new
                 word follow.
             options: fields of `keras_s2s.bundle.Decoding` and `keras_s2s.runtime.Options`, such as `beam_size`,
-                `n_best`, `strategy`, `suppress`. A missing one, or None, stands for the bundle's default.
+                `n_best`, `strategy`, `suppress`; `own={"alpha": 0.7}` holds those that the bundle brings along. A
+                missing one, or None, stands for the bundle's default.
 
         Returns:
             For each text its hypotheses, best first. A blank text has one, which is empty and has score 0.
@@ -224,7 +225,7 @@ class Generator:
                 vocabulary cannot write.
         """
         manifest, where = self.bundle.manifest, str(self.bundle.path)
-        options = options_of(manifest.decoding, given)
+        options = options_of(manifest, given)
         if given.get("suppress"):
             check_suppressed(self._target, options.suppress)
         if options.replace_unknown or options.alignment:
@@ -266,7 +267,8 @@ class Generator:
         inputs = feeds(batch, plan.options, vocabulary, plan.suppressed, shortlist, self._target.begins_word)
         limits = [length_limit(len(sentence), plan.options) for sentence in batch]
         found = self._graph(plan.graph, place)(inputs, place.stop)
-        return candidates(found, limits if is_limited(plan.options) else None)
+        strategy = self.bundle.manifest.all_strategies[plan.options.strategy]
+        return candidates(found, limits if strategy.is_search else None)
 
     def hypotheses(
         self, text: str, sentence: Sentence, found: Candidates, options: Options, place: Place = _EVERYWHERE

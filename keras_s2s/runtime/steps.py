@@ -7,8 +7,9 @@ from typing import Protocol, Self
 
 import numpy as np
 
-from keras_s2s.bundle import Bundle, Decoding, Layout, step_graphs, steps_name
+from keras_s2s.bundle import Bundle, Decoding, step_graphs, steps_name
 from keras_s2s.errors import UserError
+from keras_s2s.layout import Layout
 from keras_s2s.runtime.exchange import Exchange
 from keras_s2s.runtime.feeds import Sentence, feeds
 from keras_s2s.runtime.graph import Candidates, candidates
@@ -126,7 +127,8 @@ class Steps:
 
     def shared(self, decoding: Decoding, suppressed: Sequence[Sequence[int]] = ()) -> tuple[object, ...]:
         """What is the same for all sentences of a batch: those whose options agree in this can be merged."""
-        options = [getattr(decoding, name) for name in self._options if name in Decoding.model_fields]
+        values = {**dict(decoding), **decoding.own}
+        options = [values[name] for name in self._options if name in values]
         return (*options, tuple(map(tuple, suppressed)) if "suppressed" in self._options else ())
 
     def start(

@@ -15,7 +15,7 @@ import onnxruntime
 import onnxruntime_extensions
 from onnx import GraphProto, ModelProto, helper, numpy_helper, parser
 
-from keras_s2s.bundle import Bundle, graph_name
+from keras_s2s.bundle import Bundle
 from keras_s2s.errors import UserError
 from keras_s2s.runtime.feeds import default_feeds
 from keras_s2s.runtime.generator import Generator
@@ -128,8 +128,7 @@ def write_text_graph(bundle: str | os.PathLike[str], folder: str | os.PathLike[s
 
 
 def _write(opened: Bundle, precision: str, folder: Path) -> None:
-    decoding = opened.manifest.decoding
-    name = find_graph(opened, precision, graph_name(decoding.strategy, decoding.features))
+    name = find_graph(opened, precision, opened.manifest.default_graph)
     search = onnx.load(opened.file(opened.manifest.graphs[precision][name].path), load_external_data=False)
     folder.mkdir(parents=True)
     (folder / MODEL).write_bytes(text_graph(search, opened).SerializeToString())

@@ -9,7 +9,7 @@ from typing import Any
 
 import onnxruntime
 
-from keras_s2s.bundle import Bundle, Decoding, graph_name, read, verify
+from keras_s2s.bundle import Bundle, Decoding, read, verify
 from keras_s2s.errors import UserError
 from keras_s2s.runtime.graph import session_options
 from keras_s2s.runtime.options import find_graph
@@ -51,7 +51,7 @@ def write_triton_model(
     """
     opened = read(bundle)
     manifest = opened.manifest
-    default = graph_name(manifest.decoding.strategy, manifest.decoding.features)
+    default = manifest.default_graph
     graph = find_graph(opened, precision, graph or default)
     name = f"{opened.path.resolve().name}-{graph}"
     folder = Path(repository) / name
@@ -95,5 +95,6 @@ def _config(name: str, session: onnxruntime.InferenceSession, decoding: Decoding
 def _tensor(kind: str, tensor: Any, decoding: Decoding) -> str:
     """An input or output: sizes that only a call knows are -1, and a scalar is a vector of one number."""
     sizes = ", ".join(str(size) if isinstance(size, int) else "-1" for size in tensor.shape) or "1"
-    default = f"  # in the bundle {getattr(decoding, tensor.name)}" if hasattr(decoding, tensor.name) else ""
+    defaults = {**dict(decoding), **decoding.own}
+    default = f"  # in the bundle {defaults[tensor.name]}" if tensor.name in defaults else ""
     return f'{kind} {{ name: "{tensor.name}" data_type: {_TYPES[tensor.type]} dims: [{sizes}] }}{default}'

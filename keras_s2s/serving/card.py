@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from keras_s2s.serving.form import form_options
 from keras_s2s.serving.loaded import Loaded
 
 _LEFT_OUT = {"tokenizers", "graphs", "files", "steps", "shortlist", "schema_revision", "minimum_onnxruntime"}
@@ -22,6 +23,7 @@ def entry(loaded: Loaded) -> dict[str, Any]:
         },
         "decoding": manifest.decoding.model_dump(mode="json"),
         "limits": manifest.limits.model_dump(),
+        "options": form_options(manifest, loaded.generator.precision),
     }
 
 

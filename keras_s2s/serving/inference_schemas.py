@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, create_model
 
-from keras_s2s.bundle import Decoding
+from keras_s2s.search_options import OPTIONS as SEARCH_OPTIONS
 from keras_s2s.serving.schemas import WHOLE, Body, options
 
 VERSION = "1"
@@ -74,7 +74,7 @@ class _Parameters(Body):
 
 
 InferParameters: Any = create_model("InferParameters", __base__=_Parameters, **options())
-OPTIONS = ("replace_unknown", *Decoding.model_fields)
+OPTIONS = ("replace_unknown", *SEARCH_OPTIONS)
 
 
 class InferRequest(Body):

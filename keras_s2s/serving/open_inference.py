@@ -163,7 +163,7 @@ async def _infer(request: Request, loaded: Loaded) -> Response:
     note(request, service.settings, loaded, given["text"], pending)
     seconds = service.seconds(parameters.timeout / 1e6 if parameters.timeout else None)
     found = await hypotheses_of(pending, request, seconds)
-    width = options_of(loaded.manifest.decoding, options).n_best
+    width = options_of(loaded.manifest, options).n_best
     rows = [_row(some, width) for some in found]
     return _answer(asked, loaded, wanted, rows, request.headers.get("accept-encoding", ""))
 

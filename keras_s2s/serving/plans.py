@@ -1,11 +1,14 @@
 """What the options of requests mean, remembered: most requests ask for the same."""
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from keras_s2s.runtime import Generator
 from keras_s2s.runtime.generator import Plan
+from keras_s2s.search_options import OwnValues
+
+_HASHABLE: Mapping[type, Callable[[Any], Any]] = {list: tuple, dict: OwnValues}
 
 
 class Plans:
@@ -18,13 +21,13 @@ class Plans:
         """The plan.
 
         Args:
-            options: of a call of a `Generator`; lists may stand for tuples.
+            options: of a call of a `Generator`; lists may stand for tuples, and dicts for values of a model's own.
             prefixed: as `Generator.plan`.
 
         Raises:
             UserError: as `Generator.plan`.
         """
-        hashable = {name: tuple(value) if isinstance(value, list) else value for name, value in options.items()}
+        hashable = {name: _HASHABLE.get(type(value), lambda same: same)(value) for name, value in options.items()}
         return self._plan(tuple(sorted({**hashable, "strict": True}.items())), prefixed)
 
 

@@ -1,12 +1,10 @@
 """What clients send and get, as JSON."""
 
-import inspect
-import re
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, create_model
 
-from keras_s2s.bundle import Decoding
+from keras_s2s.search_options import OPTIONS as SEARCH_OPTIONS
 
 REFERENCES = "#/components/schemas/{model}"
 """Where the OpenAPI document has schemas."""
@@ -32,30 +30,26 @@ def reference(schema: type[BaseModel]) -> dict[str, str]:
     return {"$ref": REFERENCES.format(model=schema.__name__)}
 
 
-def _explained(schema: type[BaseModel]) -> dict[str, str]:
-    """What a config's docstring says of its fields."""
-    documented = inspect.cleandoc(schema.__doc__ or "").partition("Args:\n")[2]
-    return {
-        name: " ".join(text.split())
-        for name, text in re.findall(r"^ {4}(\w+): ((?:.+\n?(?:^ {8}.*\n?)*))", documented, re.M)
-    }
-
-
 def options() -> dict[str, Any]:
     """The fields of `Decoding`, all of which may be left out."""
-    explained = _explained(Decoding)
     fields: dict[str, Any] = {}
-    for name, field in Decoding.model_fields.items():
-        kind: Any = field.annotation
-        if name == "suppress":
-            # Plans remember them.
-            kind = Annotated[list[Annotated[str, Field(max_length=200)]], Field(max_length=100)]
-        for rule in field.metadata:
+    for name, one in SEARCH_OPTIONS.items():
+        kind: Any = one.kind
+        if name in _LIMITED:
+            kind = _LIMITED[name]
+        for rule in one.field.metadata:
             kind = Annotated[kind, rule]
-        if field.annotation is int:
+        if one.kind is int:
             kind = Annotated[kind, WHOLE]
-        fields[name] = (kind | None, Field(default=None, description=explained[name]))
+        fields[name] = (kind | None, Field(default=None, description=one.help))
     return fields
+
+
+_LIMITED = {
+    "suppress": Annotated[list[Annotated[str, Field(max_length=200)]], Field(max_length=100)],
+    "own": Annotated[dict[Annotated[str, Field(max_length=100)], bool | int | float], Field(max_length=100)],
+}
+"""Options of any size; plans remember them."""
 
 
 Text = Annotated[str, Field(description="A text.")]
@@ -83,7 +77,7 @@ class _Generate(Body):
 
 
 GenerateRequest: Any = create_model("GenerateRequest", __base__=_Generate, **options())
-OPTIONS = ("replace_unknown", "alignment", *Decoding.model_fields)
+OPTIONS = ("replace_unknown", "alignment", *SEARCH_OPTIONS)
 
 
 class Alignment(BaseModel):
@@ -159,6 +153,23 @@ class Problem(BaseModel):
     error: str
 
 
+class OptionOut(BaseModel):
+    """An option of the search, as a form needs to know it."""
+
+    name: str
+    label: str
+    help: str
+    type: Literal["bool", "int", "float", "text", "texts"]
+    default: bool | int | float | str | list[str]
+    minimum: float | None = None
+    exclusive_minimum: float | None = None
+    maximum: float | None = None
+    exclusive_maximum: float | None = None
+    strategies: list[str] = Field(description="Those of the model that look at it.")
+    stands_first: bool = Field(description="Whether it is among those that are asked for most.")
+    own: bool = Field(description="Whether the model brings it along; a request gives it in `own`.")
+
+
 class ModelEntry(BaseModel):
     """A model of the server."""
 
@@ -169,6 +180,7 @@ class ModelEntry(BaseModel):
     graphs: dict[str, str] = Field(description="Each graph, and how the texts of several requests share its batches.")
     decoding: dict[str, Any] = Field(description="The defaults.")
     limits: dict[str, int]
+    options: list[OptionOut] = Field(description="The options of a request that the model's graphs can do.")
 
 
 class ModelList(BaseModel):

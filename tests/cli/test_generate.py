@@ -10,11 +10,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-import typer
 
-from keras_s2s import text
-from keras_s2s.cli.length_penalty import parse_length_penalty
+from keras_s2s import UserError, text
 from keras_s2s.cli.search import SearchOptions
+from keras_s2s.length_penalty_words import length_penalty_options
 from keras_s2s.runtime import Options
 
 COMMAND = [sys.executable, "-m", "keras_s2s.cli", "generate", "--precision", "fp32"]
@@ -213,8 +212,8 @@ def test_a_bundle_s_n_best_does_not_change_the_format(command: Callable, edited_
 
 @pytest.mark.parametrize("word", ["gnmt", "gnmt:", "gnmt:x", "x", "", "average:1"])
 def test_a_length_penalty_that_says_nothing(word: str) -> None:
-    with pytest.raises(typer.BadParameter, match=r"expected a number such as 0\.6, gnmt:0\.6, average or none"):
-        parse_length_penalty(word)
+    with pytest.raises(UserError, match=r"expected a number such as 0\.6, gnmt:0\.6, average or none"):
+        length_penalty_options(word)
 
 
 @pytest.mark.parametrize(
@@ -226,7 +225,9 @@ def test_a_length_penalty_that_says_nothing(word: str) -> None:
         (["--threads", "0"], "'--threads': "),
         (["--length-penalty", "long"], "'--length-penalty': expected a number such as"),
         (["--length-penalty", "nan"], "generate: length_penalty: .*finite"),
-        (["--strategy", "hot"], "'--strategy': 'hot' is not one of 'greedy', 'beam', 'diverse', 'sample', "),
+        (["--strategy", "hot"], "generate: strategy: no strategy 'hot'; there are greedy, beam, diverse, sample, "),
+        (["--own", "alpha=0.7"], "generate: own: the bundle has no options of its own; leave it out"),
+        (["--own", "alpha"], "'--own': expected NAME=VALUE, the value a number, true or false, got 'alpha'"),
         (["--strategy", "viterbi"], "no graph 'viterbi' in fp32, which has greedy, beam; export the bundle with"),
         (["--strategy", "greedy", "--n-best", "2"], "n_best: expected 1 with strategy 'greedy'"),
         (["--min-length", "2"], "no graph 'beam-constrained' in fp32"),

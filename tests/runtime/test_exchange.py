@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from keras_s2s.bundle import Layout
+from keras_s2s.layout import Layout
 from keras_s2s.runtime.exchange import Exchange
 
 LAYOUTS = {

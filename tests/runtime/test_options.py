@@ -5,15 +5,17 @@ from typing import Any
 import pytest
 
 from keras_s2s import UserError
-from keras_s2s.bundle import Decoding, File, Manifest
+from keras_s2s.bundle import Decoding, GraphFile, Manifest
 from keras_s2s.runtime.options import choose_graph, options_of
 
 DEFAULTS = Decoding(strategy="beam", beam_size=5, n_best=2)
-FILE = File(path="x", sha256="0" * 64)
+FILE = GraphFile(path="x", sha256="0" * 64)
 
 
 def manifest(*graphs: str, shortlist: bool = False) -> Manifest:
-    return Manifest.model_construct(graphs={"fp32": dict.fromkeys(graphs, FILE)}, shortlist=FILE if shortlist else None)
+    return Manifest.model_construct(
+        decoding=DEFAULTS, graphs={"fp32": dict.fromkeys(graphs, FILE)}, shortlist=FILE if shortlist else None
+    )
 
 
 @pytest.mark.parametrize(
@@ -29,7 +31,7 @@ def manifest(*graphs: str, shortlist: bool = False) -> Manifest:
     ],
 )
 def test_what_is_given_and_what_follows(given: dict, strategy: str, beam_size: int, n_best: int) -> None:
-    options = options_of(DEFAULTS, given)
+    options = options_of(manifest(), given)
     assert (options.strategy, options.beam_size, options.n_best) == (strategy, beam_size, n_best)
 
 
@@ -48,7 +50,9 @@ def test_what_is_given_and_what_follows(given: dict, strategy: str, beam_size: i
         ({"length_penalty": -1e3}, "generate: length_penalty: "),
         ({"strategy": "sample", "seed": 2**31}, "generate: seed: "),
         ({"min_length": 11, "max_length_factor": 0}, "min_length: expected at most the maximum length, 10, got 11"),
-        ({"strategy": "beem"}, "generate: strategy: "),
+        ({"strategy": "beem"}, "generate: strategy: no strategy 'beem'; there are greedy, beam, diverse, sample, ctc_"),
+        ({"own": {"alpha": 0.7}}, "generate: own: the bundle has no options of its own; leave it out"),
+        ({"own": {"alpha": "0.7"}}, "generate: own"),
         ({"temperature": 2.0}, "generate: temperature: strategy 'beam' does not look at it; .* or choose sample$"),
         ({"strategy": "diverse", "seed": 3}, "generate: seed: strategy 'diverse' does not"),
         ({"beam_size": 1, "coverage_penalty": 0.2}, "generate: coverage_penalty: .* choose beam or diverse$"),
@@ -58,17 +62,17 @@ def test_what_is_given_and_what_follows(given: dict, strategy: str, beam_size: i
 )
 def test_a_wrong_option_is_one_line(given: dict, message: str) -> None:
     with pytest.raises(UserError, match=message) as error:
-        options_of(DEFAULTS, given)
+        options_of(manifest(), given)
     assert "\n" not in str(error.value)
 
 
 def test_an_option_at_rest_says_nothing() -> None:
-    options_of(DEFAULTS, {"temperature": 1.0, "seed": 1, "diversity": 0.5})
-    options_of(DEFAULTS, {"strategy": "sample", "temperature": 2.0, "seed": 3})
+    options_of(manifest(), {"temperature": 1.0, "seed": 1, "diversity": 0.5})
+    options_of(manifest(), {"strategy": "sample", "temperature": 2.0, "seed": 3})
 
 
 def choose(there: Manifest, prefixed: bool = False, **given: Any) -> str:
-    return choose_graph(there, "fp32", options_of(DEFAULTS, given), prefixed, "b")
+    return choose_graph(there, "fp32", options_of(there, given), prefixed, "b")
 
 
 def test_the_smallest_graph_that_can_is_chosen() -> None:

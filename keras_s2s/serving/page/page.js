@@ -3,40 +3,9 @@
 const byId = (id) => document.getElementById(id);
 const form = byId("form"), text = byId("text"), output = byId("output"), cancel = byId("cancel");
 
-const BEAMS = ["beam", "diverse"];
-const RANKED = ["greedy", ...BEAMS, "sample"];
 const NO_STRATEGIES = ["score", "align"];
 const MOST_CELLS = 20000;
 const BROKEN = "The connection broke off; try again.";
-
-// Options of a search: which strategies look at one, which feature a graph must have for it, and how it is typed.
-// The first ones stand in the form, the rest behind "Further options".
-const OPTIONS = {
-  beam_size: { label: "Beam size", of: [...BEAMS, "ctc_beam"], min: 1, step: 1 },
-  n_best: { label: "N-best", of: [...BEAMS, "sample", "ctc_beam"], min: 1, step: 1 },
-  prefix: { label: "Output begins with", of: RANKED, feature: "constrained" },
-  suppress: { label: "Never write, one a line", of: RANKED, feature: "constrained" },
-  length_penalty: { of: RANKED },
-  length_penalty_base: { of: RANKED, min: 0 },
-  word_reward: { of: RANKED },
-  coverage_penalty: { of: BEAMS, feature: "coverage", min: 0 },
-  min_length: { label: "Fewest tokens", of: RANKED, feature: "constrained", min: 0, step: 1 },
-  max_length_factor: { label: "Most tokens, per source token", of: RANKED, min: 0 },
-  max_length_extra: { label: "… and so many more", of: RANKED, min: 0, step: 1 },
-  no_repeat_ngram: { label: "No repeated n-gram", of: RANKED, feature: "constrained", min: 0, step: 1 },
-  repetition_penalty: { of: RANKED, feature: "constrained", min: 0 },
-  patience: { of: BEAMS, min: 0 },
-  diversity: { of: ["diverse"], min: 0 },
-  temperature: { of: ["sample"], min: 0 },
-  top_k: { of: ["sample"], min: 0, step: 1 },
-  top_p: { of: ["sample"], min: 0, max: 1 },
-  min_p: { of: ["sample"], min: 0, max: 1 },
-  seed: { of: ["sample"], min: 0, step: 1 },
-  ctc_weight: { label: "CTC's share", of: RANKED, feature: "joint", min: 0, max: 1 },
-  allow_unknown: { label: "Unknown token allowed", of: RANKED, feature: "constrained" },
-  exhaustive: { label: "Exhaustive search", of: BEAMS },
-};
-const FIRST = ["beam_size", "n_best"];
 
 let models = [];
 let model = null;
@@ -158,19 +127,17 @@ async function choose(chosen) {
   }
 }
 
+// The form of a strategy: the server says which options it has, what they are, and what the model's defaults are.
 function offer(select) {
-  const strategy = select.value, defaults = model.decoding, focused = document.activeElement === select;
-  const graphs = Object.keys(model.graphs).map((graph) => graph.split("-")).filter(([name]) => name === strategy);
+  const strategy = select.value, others = strategy !== model.decoding.strategy, focused = document.activeElement === select;
   const fields = { first: [make("label", {}, "Strategy", select)], further: [] };
   fields.first[0].hidden = select.length < 2;
-  for (const [name, { of, feature }] of Object.entries(OPTIONS)) {
-    if (!of.includes(strategy) || (feature && !graphs.some((graph) => graph.includes(feature)))) continue;
-    let value = name === "prefix" ? "" : defaults[name];
-    if (value === undefined) continue;
+  for (const option of model.options.filter(({ strategies }) => strategies.includes(strategy))) {
+    let value = option.default;
     // As the server: a beam size and a number of outputs fit their strategy.
-    if (name === "beam_size" && strategy !== defaults.strategy && value === 1) value = 4;
-    if (name === "n_best" && strategy !== defaults.strategy) value = 1;
-    fields[FIRST.includes(name) ? "first" : "further"].push(field(name, value));
+    if (option.name === "beam_size" && others && value === 1) value = 4;
+    if (option.name === "n_best" && others) value = 1;
+    fields[option.stands_first ? "first" : "further"].push(field(option, value));
   }
   byId("options").replaceChildren(...fields.first);
   byId("further-options").replaceChildren(...fields.further);
@@ -178,36 +145,50 @@ function offer(select) {
   if (focused) select.focus();
 }
 
-function field(name, value) {
-  const { label = title(name), min = "", max = "", step = "any" } = OPTIONS[name];
-  if (typeof value === "boolean") {
-    return make("label", { className: "check" }, make("input", { type: "checkbox", name, checked: value }), label);
+function field(option, value) {
+  const { name, label, help, type } = option;
+  if (type === "bool") {
+    const input = make("input", { type: "checkbox", name, checked: value });
+    return make("label", { className: "check", title: help }, input, label);
   }
-  if (typeof value === "number") {
-    return make("label", {}, label, make("input", { type: "number", name, min, max, step, value: String(value) }));
-  }
-  const input = name === "prefix" ? make("input") : make("textarea", { rows: 2, value: value.join("\n") });
-  return make("label", { className: "broad" }, label, Object.assign(input, { name, dir: "auto" }));
+  if (type === "int" || type === "float") return make("label", { title: help }, label, numberInput(option, value));
+  const input = type === "text" ? make("input") : make("textarea", { rows: 2, value: value.join("\n") });
+  return make("label", { className: "broad", title: help }, label, Object.assign(input, { name, dir: "auto" }));
+}
+
+// A number within the server's bounds. A browser knows none that a value must not reach, but for whole numbers.
+function numberInput({ name, type, minimum, maximum, ...bounds }, value) {
+  const { exclusive_minimum: above = -Infinity, exclusive_maximum: below = Infinity } = bounds, whole = type === "int";
+  const min = minimum ?? (whole && isFinite(above) ? above + 1 : ""), max = maximum ?? (whole && isFinite(below) ? below - 1 : "");
+  const input = make("input", { type: "number", name, min, max, step: whole ? 1 : "any", value: String(value) });
+  input.addEventListener("input", () => {
+    const number = input.valueAsNumber;
+    const problem = number <= above ? `Expected more than ${above}.` : number >= below ? `Expected less than ${below}.` : "";
+    input.setCustomValidity(problem);
+  });
+  return input;
 }
 
 // What differs from the model's defaults; the server knows those.
 function chosenOptions() {
-  const strategy = byId("strategy").value, defaults = model.decoding;
-  const chosen = strategy === defaults.strategy ? {} : { strategy };
+  const strategy = byId("strategy").value;
+  const chosen = strategy === model.decoding.strategy ? {} : { strategy };
   for (const input of form.querySelectorAll("[name]")) {
-    const { name } = input;
-    if (name === "prefix") {
-      if (input.value) chosen.prefix = input.value;
-    } else if (input.type === "checkbox") {
-      if (input.checked !== defaults[name]) chosen[name] = input.checked;
-    } else if (name === "suppress") {
-      const lines = input.value.split("\n").filter(Boolean);
-      if (lines.join("\n") !== defaults[name].join("\n")) chosen[name] = lines;
-    } else if (input.value !== "" && (FIRST.includes(name) || Number(input.value) !== defaults[name])) {
-      chosen[name] = Number(input.value);
-    }
+    const option = model.options.find(({ name }) => name === input.name), value = valueOf(input, option);
+    const same = value === null || JSON.stringify(value) === JSON.stringify(option.default);
+    if (same && !(option.stands_first && value !== null)) continue;
+    if (option.own) chosen.own = { ...chosen.own, [option.name]: value };
+    else chosen[option.name] = value;
   }
   return chosen;
+}
+
+// The value of a field; null where a number is missing.
+function valueOf(input, { type }) {
+  if (type === "bool") return input.checked;
+  if (type === "text") return input.value;
+  if (type === "texts") return input.value.split("\n").filter(Boolean);
+  return input.value === "" ? null : Number(input.value);
 }
 
 // An answer, while it is written.
@@ -329,7 +310,7 @@ function draw({ alignment }) {
 // The card.
 
 function showCard(card) {
-  const { name, task, created, precision, metrics, limits, parts = [], decoding, graphs, ...others } = card;
+  const { name, task, created, precision, metrics, limits, parts = [], decoding, graphs, options, ...others } = card;
   const { model: configuration, verification, versions, ...rest } = others;
   const date = new Date(created);
   const first = {

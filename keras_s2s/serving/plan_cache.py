@@ -1,4 +1,4 @@
-"""What the options of requests mean, remembered: most requests ask for the same."""
+"""A cache of plans: most requests have the same options."""
 
 import functools
 from collections.abc import Mapping
@@ -8,8 +8,8 @@ from keras_s2s.runtime import Generator
 from keras_s2s.runtime.generator import Plan
 
 
-class Plans:
-    """`Generator.plan` of the options of requests, which never cut a text that is too long."""
+class PlanCache:
+    """A cache of `Generator.plan` for the options of requests, which never cut a text that is too long."""
 
     def __init__(self, generator: Generator) -> None:
         self._plan = functools.lru_cache(maxsize=256)(functools.partial(_plan, generator))

@@ -33,7 +33,7 @@ EVERYTHING = {
 }
 # Everybody may also import `errors`, `config`, `special_ids` and `typing`.
 ALLOWED = {
-    "keras_s2s": {"environment"},
+    "keras_s2s": EVERYTHING | {"environment"},  # All but `environment` for types alone.
     "environment": {"cores"},
     "errors": set(),
     "config": set(),
@@ -94,7 +94,7 @@ QUICK = {"recipe", "cli"}
 
 
 class Import(NamedTuple):
-    """One import: `module` is a dotted name; `deferred` says that it stands inside a function."""
+    """One import: `module` is a dotted name; `deferred` says that it stands inside a function, or is for types."""
 
     module: str
     deferred: bool
@@ -108,7 +108,10 @@ def imports(path: Path, package: str) -> list[Import]:
     """
     tree = ast.parse(path.read_text(encoding="utf-8"), path.name)
     functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
-    inside = {id(node) for function in functions for node in ast.walk(function)}
+    for_types = [
+        node for node in ast.walk(tree) if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+    ]
+    inside = {id(node) for block in (*functions, *for_types) for node in ast.walk(block)}
     found = []
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):

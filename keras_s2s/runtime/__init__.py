@@ -2,7 +2,7 @@
 
 from keras_s2s.runtime.generator import Generator, Hypothesis
 from keras_s2s.runtime.options import Options
-from keras_s2s.runtime.providers import PROVIDERS, Provider
+from keras_s2s.runtime.providers import PROVIDERS, Provider, check_providers
 from keras_s2s.runtime.scoring import Scored, perplexity
 from keras_s2s.runtime.steps import Batch, Steps
 
@@ -15,5 +15,6 @@ __all__ = [
     "Provider",
     "Scored",
     "Steps",
+    "check_providers",
     "perplexity",
 ]

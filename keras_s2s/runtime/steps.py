@@ -238,7 +238,7 @@ class Steps:
         needed = pad([sentence.ids for sentence in sentences]).shape[1]
         for name, layout in self._layouts.items():
             if "source" in layout.axes:
-                there = batch.state[name].shape[layout.axes.index("source")]
+                there = int(batch.state[name].shape[layout.axes.index("source")])
                 return min(needed, there) if there > _SPARE * needed else there
         return 0
 
@@ -260,4 +260,5 @@ class Steps:
         if layout.axes[0] == "rows":
             each = len(values) // len(batch)
             places = (places[:, None] * each + np.arange(each)).ravel()
-        return values[places]
+        rows: np.ndarray = values[places]
+        return rows

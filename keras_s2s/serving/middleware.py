@@ -16,6 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from keras_s2s.serving.http_problem import HTTPProblem
 from keras_s2s.serving.metrics import Metrics
+from keras_s2s.serving.service import Service
 
 logger = logging.getLogger("keras_s2s.serving")
 
@@ -92,7 +93,7 @@ class RequestMiddleware:
 
     def _overload(self, scope: Scope) -> HTTPProblem | None:
         """Why a request is refused unread because too much waits, if it is."""
-        service = scope["app"].state.service
+        service: Service = scope["app"].state.service
         if not (problem := service.overload()) or (parts := self._costly_parts(scope)) is None:
             return None
         if "name" in parts:
@@ -108,7 +109,8 @@ class RequestMiddleware:
             match, found = route.matches(scope)
             if match is Match.FULL:
                 scope["route"] = route
-                return found["path_params"]
+                parts: dict[str, Any] = found["path_params"]
+                return parts
         return None
 
     def _is_refused(self, path: str, headers: Headers) -> bool:

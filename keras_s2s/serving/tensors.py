@@ -2,7 +2,7 @@
 
 import struct
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -76,7 +76,7 @@ def write_numbers(name: str, rows: Sequence[Sequence[float]], binary: bool) -> O
     return _output(name, "FP32", list(numbers.shape), numbers.ravel().tolist(), numbers.tobytes() if binary else None)
 
 
-def _output(name: str, datatype: str, shape: list[int], values: list, raw: bytes | None) -> Output:
+def _output(name: str, datatype: str, shape: list[int], values: list[Any], raw: bytes | None) -> Output:
     if raw is None:
         return Output(OutputTensor(name=name, datatype=datatype, shape=shape, data=values), b"")
     size = TensorParameters(binary_data_size=len(raw))

@@ -4,9 +4,26 @@ Names are loaded when first used (PEP 562): a serving process that takes `Genera
 """
 
 import importlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from keras_s2s import environment
+
+if TYPE_CHECKING:
+    from keras_s2s import data as data
+    from keras_s2s import decoding as decoding
+    from keras_s2s import evaluation as evaluation
+    from keras_s2s import layers as layers
+    from keras_s2s import losses as losses
+    from keras_s2s import models as models
+    from keras_s2s import runtime as runtime
+    from keras_s2s import text as text
+    from keras_s2s import training as training
+    from keras_s2s.decoding.generate import generate as generate
+    from keras_s2s.errors import UserError as UserError
+    from keras_s2s.export import export_bundle as export_bundle
+    from keras_s2s.models import ModelConfig as ModelConfig
+    from keras_s2s.models import build as build
+    from keras_s2s.runtime import Generator as Generator
 
 __version__ = "0.1.0"
 
@@ -25,12 +42,14 @@ _PACKAGES = ("data", "decoding", "evaluation", "layers", "losses", "models", "ru
 __all__ = ["__version__", *_HOMES, *_PACKAGES]
 
 
-def __getattr__(name: str) -> Any:
-    if name in _HOMES:
-        return getattr(importlib.import_module(_HOMES[name]), name)
-    if name in _PACKAGES:
-        return importlib.import_module(f"keras_s2s.{name}")
-    raise AttributeError(f"module 'keras_s2s' has no attribute '{name}'")
+if not TYPE_CHECKING:  # A type checker would take every name for one of the package's.
+
+    def __getattr__(name: str) -> Any:
+        if name in _HOMES:
+            return getattr(importlib.import_module(_HOMES[name]), name)
+        if name in _PACKAGES:
+            return importlib.import_module(f"keras_s2s.{name}")
+        raise AttributeError(f"module 'keras_s2s' has no attribute '{name}'")
 
 
 def __dir__() -> list[str]:

@@ -33,7 +33,7 @@ EVERYTHING = {
 }
 # Everybody may also import the leaves: those of `COMMON`.
 ALLOWED = {
-    "keras_s2s": {"environment"},
+    "keras_s2s": EVERYTHING | {"environment"},  # All but `environment` for types alone.
     "environment": {"cores"},
     "errors": set(),
     "config": set(),
@@ -114,7 +114,7 @@ QUICK = {"recipe", "cli"}
 
 
 class Import(NamedTuple):
-    """One import: `module` is a dotted name; `deferred` says that it stands inside a function."""
+    """One import: `module` is a dotted name; `deferred` says that it stands inside a function, or is for types."""
 
     module: str
     deferred: bool
@@ -128,7 +128,10 @@ def imports(path: Path, package: str) -> list[Import]:
     """
     tree = ast.parse(path.read_text(encoding="utf-8"), path.name)
     functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
-    inside = {id(node) for function in functions for node in ast.walk(function)}
+    for_types = [
+        node for node in ast.walk(tree) if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+    ]
+    inside = {id(node) for block in (*functions, *for_types) for node in ast.walk(block)}
     found = []
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):

@@ -45,6 +45,14 @@ def bench(
             help="1 is greedy; may be repeated. By default greedy and the bundle's own, of what it has graphs for.",
         ),
     ] = None,
+    provider: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            show_default=False,
+            help="The hardware that computes: cpu, or cuda for an NVIDIA GPU; may be repeated. By default cpu.",
+        ),
+    ] = None,
     seconds: Annotated[float, typer.Option(min=0.0, help="How long each combination is measured.")] = 2.0,
     as_json: Json = False,
     debug: Debug = False,
@@ -80,6 +88,7 @@ def bench(
             threads or dict.fromkeys((1, available_cores())),
             batch_size or (1, 32),
             beams,
+            provider or ("cpu",),
         )
     ]
     console = Console(stderr=True)
@@ -108,15 +117,21 @@ def _flat(timing: "Timing") -> dict[str, str | int | float]:
 def _show(name: str, found: "Sequence[Timing]") -> None:
     console = Console(highlight=False, soft_wrap=True)
     table = Table(box=None, padding=(0, 1, 0, 0))
-    for column in ("precision", "threads", "batch", "beam"):
-        table.add_column(column, justify="left" if column == "precision" else "right")
+    for column in ("precision", "threads", "batch", "beam", "provider"):
+        table.add_column(column, justify="left" if column in ("precision", "provider") else "right")
     for column in ("p50 ms", "p95 ms", "p99 ms", "tokens/s", "texts/s", "load s", "MB"):
         table.add_column(column, justify="right")
     for timing in found:
         setting = timing.setting
         latencies = (f"{value:.1f}" for value in (timing.p50, timing.p95, timing.p99))
         speeds = (f"{value:,.0f}" for value in (timing.tokens_per_second, timing.texts_per_second))
-        cells = [setting.precision, str(setting.threads), str(setting.batch_size), str(setting.beam_size)]
+        cells = [
+            setting.precision,
+            str(setting.threads),
+            str(setting.batch_size),
+            str(setting.beam_size),
+            setting.provider,
+        ]
         megabytes = "-" if timing.megabytes is None else f"{timing.megabytes:.0f}"
         table.add_row(*cells, *latencies, *speeds, f"{timing.load_seconds:.2f}", megabytes)
     console.print(f"{name}\n", markup=False)

@@ -10,7 +10,7 @@ import typer
 
 from keras_s2s.cli.files import check_plain, open_to_read, open_to_write
 from keras_s2s.cli.lines_done import lines_done
-from keras_s2s.cli.options import BundleFolder, Debug, Precision, Threads
+from keras_s2s.cli.options import BundleFolder, Debug, PrecisionOfProvider, Provider, Threads
 from keras_s2s.cli.output_form import Form, Tally
 from keras_s2s.cli.search import SearchOptions
 from keras_s2s.cli.spread import spread
@@ -56,8 +56,9 @@ def generate(
         bool,
         typer.Option("--fresh", rich_help_panel="Output", help="Forget an unfinished output, and begin anew."),
     ] = False,
-    precision: Precision = "int8",
+    precision: PrecisionOfProvider = None,
     threads: Threads = None,
+    provider: Provider = "cpu",
     ray: Annotated[
         bool,
         typer.Option(
@@ -95,8 +96,11 @@ def generate(
     _check_files((input, prefix), output)
     options = search.of_generator() | {"strict": strict}
     window = max(WINDOW, 4 * (search.batch_size or 0))
-    work = Work(bundle, precision, options, Form(search, scores, token_scores), input, prefix, window)
-    generator = Generator.load(bundle, precision, threads)
+    if ray and provider != "cpu":
+        raise UserError(f"generate: --ray computes on the cores of a cluster; leave out --provider {provider} or --ray")
+    generator = Generator.load(bundle, precision, threads, [provider])
+    form = Form(search, scores, token_scores)
+    work = Work(bundle, generator.precision, provider, options, form, input, prefix, window)
     generator.plan(options, prefix is not None)  # A wrong option leaves the output alone.
     if ray:
         from keras_s2s.cli import on_ray

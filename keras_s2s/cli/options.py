@@ -43,6 +43,25 @@ Precision = Annotated[
         help="Which of the bundle's graphs: int8, fp32, or what `quantize` added. By default int8.",
     ),
 ]
+PrecisionOfProvider = Annotated[
+    str | None,
+    typer.Option(
+        "--precision",
+        metavar="NAME",
+        rich_help_panel="Speed",
+        show_default=False,
+        help="Which of the bundle's graphs: int8, fp32, or what `quantize` added. By default int8; with cuda fp16 if "
+        "there is that, or else fp32.",
+    ),
+]
+Provider = Annotated[
+    str,
+    typer.Option(
+        metavar="NAME",
+        rich_help_panel="Speed",
+        help="The hardware that computes: cpu, or cuda for an NVIDIA GPU.",
+    ),
+]
 Threads = Annotated[
     int | None,
     typer.Option(min=1, metavar="N", rich_help_panel="Speed", help="Cores to use. By default all."),

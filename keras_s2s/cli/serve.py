@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from keras_s2s.cli.files import open_to_read
-from keras_s2s.cli.options import Debug, Precision
+from keras_s2s.cli.options import Debug, PrecisionOfProvider, Provider
 from keras_s2s.cli.packages import needed_packages
 from keras_s2s.errors import UserError
 
@@ -39,7 +39,8 @@ def serve(
             help=f"Refuse requests without the bearer token in this file; or set {TOKEN}.",
         ),
     ] = None,
-    precision: Precision = "int8",
+    precision: PrecisionOfProvider = None,
+    provider: Provider = "cpu",
     workers: Annotated[int | None, _speed("Processes, each with a batch of its own. By default all cores.")] = None,
     threads: Annotated[int | None, _speed("Threads of an operator. By default 1.")] = None,
     batch_size: Annotated[int | None, _speed("The most texts of a batch. By default 16.")] = None,
@@ -90,7 +91,7 @@ def serve(
         "token": _token(token_file),
     }
     chosen: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
-    settings = Settings(precision=precision, log_text=log_text, **chosen)
+    settings = Settings(precision=precision, provider=provider, log_text=log_text, **chosen)
     run(bundles, settings, host, port, lambda line: typer.echo(line, err=True))
 
 

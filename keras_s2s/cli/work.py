@@ -28,6 +28,7 @@ class Work:
     Attributes:
         bundle: its folder.
         precision: of its graphs.
+        provider: that computes them.
         options: of a call of a `Generator`.
         form: of the output.
         input: the lines.
@@ -37,6 +38,7 @@ class Work:
 
     bundle: Path
     precision: str
+    provider: str
     options: Mapping[str, Any]
     form: Form
     input: Path
@@ -77,6 +79,7 @@ class Work:
         return {
             **{name: None if of is None else dataclasses.asdict(of) for name, of in files.items()},
             "precision": self.precision,
+            "--provider": self.provider,
             **{f"--{name.replace('_', '-')}": value for name, value in given.items()},
         }
 

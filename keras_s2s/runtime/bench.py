@@ -1,4 +1,4 @@
-"""How quick a bundle is, and how much memory it takes, on a user's texts."""
+"""Speed and memory of a bundle on a user's texts."""
 
 import itertools
 import multiprocessing
@@ -13,6 +13,7 @@ import numpy as np
 
 from keras_s2s.memory import most_held
 from keras_s2s.runtime.generator import Generator
+from keras_s2s.runtime.providers import CPU
 
 _PERCENTILES = (50, 95, 99)
 _LEAST = 3  # batches, however long each takes
@@ -20,27 +21,29 @@ _LEAST = 3  # batches, however long each takes
 
 @dataclass(frozen=True)
 class Setting:
-    """What is measured.
+    """A configuration to measure.
 
     Attributes:
         precision: which of the bundle's graphs.
         threads: of an operator.
         batch_size: texts of a call.
         beam_size: 1 is greedy; None decodes as the bundle does by default.
+        provider: a name of `PROVIDERS`.
     """
 
     precision: str
     threads: int
     batch_size: int
     beam_size: int | None = None
+    provider: str = CPU
 
 
 @dataclass(frozen=True)
 class Timing:
-    """What a setting gave.
+    """The measurements of a setting.
 
     Attributes:
-        setting: it.
+        setting: that was measured.
         calls: how many were timed.
         p50: milliseconds of a call, from text to text: the median.
         p95: which 95 % of the calls do not exceed.
@@ -85,7 +88,7 @@ def measure(path: str | os.PathLike[str], texts: Sequence[str], setting: Setting
         options |= {"strategy": "beam" if setting.beam_size > 1 else "greedy", "beam_size": setting.beam_size}
     again = itertools.cycle(texts)
     start = time.perf_counter()
-    generator = Generator.load(path, setting.precision, setting.threads)
+    generator = Generator.load(path, setting.precision, setting.threads, [setting.provider])
     generator([next(again)], **options)
     loaded = time.perf_counter() - start
     calls: list[float] = []

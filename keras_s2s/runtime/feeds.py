@@ -1,4 +1,4 @@
-"""What a graph is fed: sentences and options as arrays, by the names of its inputs."""
+"""Inputs of a graph: sentences and options as arrays, by name."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -48,7 +48,7 @@ def length_limit(source_length: int, decoding: Decoding) -> int:
 
 
 def default_feeds(target: Tokenizer, decoding: Decoding) -> Mapping[str, np.ndarray]:
-    """What `feeds` gives of the options of a bundle, beside a sentence of nothing but EOS."""
+    """The inputs that follow from a bundle's options, beside a sentence of nothing but EOS."""
     suppressed = suppressed_ids(target, decoding)
     return feeds([Sentence([EOS])], decoding, target.vocabulary_size, suppressed, begins_word=target.begins_word)
 

@@ -19,12 +19,13 @@ from keras_s2s.runtime.in_order import in_order
 from keras_s2s.runtime.loading import load_graph, open_bundle
 from keras_s2s.runtime.options import Options, choose_graph, find_graph, options_of
 from keras_s2s.runtime.prefixes import check_suppressed, named, prefix_ids, suppressed_ids
+from keras_s2s.runtime.providers import CPU
 from keras_s2s.runtime.scoring import Scored
 from keras_s2s.runtime.shortlist import ShortlistTable
 from keras_s2s.runtime.targets import Pair, of_targets
+from keras_s2s.runtime.threads import BatchThreads, RunContext
 from keras_s2s.runtime.unknown import with_source_words
 from keras_s2s.runtime.windows import windows
-from keras_s2s.runtime.workers import Place, Workers
 from keras_s2s.special_ids import EOS, UNKNOWN
 from keras_s2s.text.tokenizer import Tokenizer
 
@@ -55,12 +56,12 @@ class Hypothesis:
 
 
 NOTHING = Hypothesis("", (), 0.0)
-"""What a blank text gives."""
+"""The output of a blank text."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What follows from a call's options before there are texts.
+    """A call's options, checked, and the graph that they need.
 
     Attributes:
         options: checked.
@@ -80,7 +81,7 @@ class _Filled(NamedTuple):
     sentence: Sentence
 
 
-_EVERYWHERE = Place()
+_ALONE = RunContext()
 
 
 class Generator:
@@ -94,10 +95,11 @@ class Generator:
         precision: the word for the graphs in use, such as "int8".
     """
 
-    def __init__(self, bundle: Bundle, precision: str, threads: int | None) -> None:
+    def __init__(self, bundle: Bundle, precision: str, threads: int | None, providers: Sequence[str] = (CPU,)) -> None:
         self.bundle = bundle
         self.precision = precision
         self._threads = threads
+        self._providers = tuple(providers)
         self._graphs: dict[tuple[str, int | None], Graph] = {}
         self._loading = threading.Lock()
         tokenizers, shortlist = bundle.manifest.tokenizers, bundle.manifest.shortlist
@@ -107,23 +109,39 @@ class Generator:
         self._shortlist = None if shortlist is None else ShortlistTable.load(bundle.file(shortlist.path))
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str], precision: str = "int8", threads: int | None = None) -> Self:
+    def load(
+        cls,
+        path: str | os.PathLike[str],
+        precision: str | None = None,
+        threads: int | None = None,
+        providers: Sequence[str] = (CPU,),
+    ) -> Self:
         """Loads a bundle.
 
         Args:
             path: the bundle's folder.
-            precision: which of the bundle's graphs to use.
+            precision: which of the bundle's graphs to use. None is int8 on a CPU; with CUDA it is fp16 if the bundle
+                has that, or else fp32.
             threads: how many cores to use; None is all. A batch alone is computed on all of them, of several batches
                 each on one.
+            providers: names of `keras_s2s.runtime.PROVIDERS`, such as "cpu" and "cuda", the preferred one first.
+                Operators that it lacks are computed by the next one, and at last by the CPU.
 
         Raises:
-            UserError: no bundle, a wrong key or hash, an unknown precision, an onnxruntime that is too old.
+            UserError: no bundle, a wrong key or hash, an unknown precision, a provider that this machine does not have,
+                an onnxruntime that is too old.
         """
-        return cls(open_bundle(path, precision, threads), precision, threads)
+        bundle, precision = open_bundle(path, precision, threads, providers)
+        return cls(bundle, precision, threads, providers)
 
-    def __reduce__(self) -> tuple[Callable[..., Self], tuple[str, str, int | None]]:
+    def __reduce__(self) -> tuple[Callable[..., Self], tuple[str, str, int | None, tuple[str, ...]]]:
         # Sessions of onnxruntime cannot be pickled. Who unpickles it may be in another folder.
-        return type(self).load, (os.path.abspath(self.bundle.path), self.precision, self._threads)
+        return type(self).load, (
+            os.path.abspath(self.bundle.path),
+            self.precision,
+            self._threads,
+            self._providers,
+        )
 
     def __call__(
         self, texts: Sequence[str], *, prefix: Sequence[str] | None = None, **options: Any
@@ -151,8 +169,8 @@ class Generator:
         if prefix is not None and len(prefix) != len(texts):
             raise UserError(f"prefix: {len(prefix)} prefixes for {len(texts)} texts; give one for each, '' for none")
         plan = self.plan(options, prefixed=prefix is not None and any(prefix))
-        with Workers(self._threads) as workers:
-            return self._begin(texts, prefix or [""] * len(texts), plan, 1, workers)()
+        with BatchThreads(self._threads) as threads:
+            return self._begin(texts, prefix or [""] * len(texts), plan, 1, threads)()
 
     def stream(
         self,
@@ -214,7 +232,7 @@ class Generator:
         return [*self._target.encode_pieces(text), *self._target.pieces([EOS])]
 
     def plan(self, given: Mapping[str, Any], prefixed: bool) -> Plan:
-        """The first part of a call: what its options mean.
+        """The first part of a call: checks its options, and chooses a graph.
 
         Args:
             given: options of a call.
@@ -260,18 +278,18 @@ class Generator:
             for number, (text, ids, begin) in enumerate(zip(texts, encoded, begins, strict=True), first)
         ]
 
-    def search(self, batch: Sequence[Sentence], plan: Plan, place: Place = _EVERYWHERE) -> list[Candidates]:
+    def search(self, batch: Sequence[Sentence], plan: Plan, context: RunContext = _ALONE) -> list[Candidates]:
         """The third part of a call: what the plan's graph finds for a batch; all of its sentences begin and end."""
         shortlist = None if self._shortlist is None else self._shortlist.of(batch)
         vocabulary = self.bundle.manifest.tokenizers.target.vocabulary_size
         inputs = feeds(batch, plan.options, vocabulary, plan.suppressed, shortlist, self._target.begins_word)
         limits = [length_limit(len(sentence), plan.options) for sentence in batch]
-        found = self._graph(plan.graph, place)(inputs, place.stop)
+        found = self._graph(plan.graph, context)(inputs, context.stop)
         strategy = self.bundle.manifest.all_strategies[plan.options.strategy]
         return candidates(found, limits if strategy.is_search else None)
 
     def hypotheses(
-        self, text: str, sentence: Sentence, found: Candidates, options: Options, place: Place = _EVERYWHERE
+        self, text: str, sentence: Sentence, found: Candidates, options: Options, context: RunContext = _ALONE
     ) -> list[Hypothesis]:
         """The last part of a call: what was found for a text, as text, with its alignment if that is wanted."""
         texts = self._target.decode([candidate.tokens for candidate in found])
@@ -279,7 +297,7 @@ class Generator:
             Hypothesis(written, one.tokens, one.score, one.token_scores, finished=one.finished)
             for written, one in zip(texts, found, strict=True)
         ]
-        return self._aligned(text, sentence, hypotheses, options, place)
+        return self._aligned(text, sentence, hypotheses, options, context)
 
     def check_prefix(self, prefix: str) -> None:
         """Looks whether an output can begin with a text.
@@ -330,9 +348,9 @@ class Generator:
     def _stream(
         self, taken: Iterable[list[str] | None], window: int, prefixes: Iterator[str] | None, plan: Plan, first: int
     ) -> Iterator[list[Hypothesis]]:
-        with Workers(self._threads) as workers:
-            ahead = 1 + workers.cores * plan.options.batch_size // window
-            yield from in_order(self._begun(taken, prefixes, plan, first, workers), ahead)
+        with BatchThreads(self._threads) as threads:
+            ahead = 1 + threads.cores * plan.options.batch_size // window
+            yield from in_order(self._begun(taken, prefixes, plan, first, threads), ahead)
 
     def _begun(
         self,
@@ -340,7 +358,7 @@ class Generator:
         prefixes: Iterator[str] | None,
         plan: Plan,
         first: int,
-        workers: Workers,
+        threads: BatchThreads,
     ) -> Iterator[Callable[[], list[list[Hypothesis]]] | None]:
         for some in taken:
             if some is None:
@@ -349,18 +367,18 @@ class Generator:
             begins = [""] * len(some) if prefixes is None else list(islice(prefixes, len(some)))
             if len(begins) < len(some):
                 raise UserError(f"prefix: there is none for text {first + len(begins)}; give one for each, '' for none")
-            yield self._begin([line.rstrip("\r\n") for line in some], begins, plan, first, workers)
+            yield self._begin([line.rstrip("\r\n") for line in some], begins, plan, first, threads)
             first += len(some)
 
     def _begin(
-        self, texts: Sequence[str], prefixes: Sequence[str], plan: Plan, first: int, workers: Workers
+        self, texts: Sequence[str], prefixes: Sequence[str], plan: Plan, first: int, threads: BatchThreads
     ) -> Callable[[], list[list[Hypothesis]]]:
         """Gives what waits for the hypotheses of texts that are being decoded; `first` is the number of the first."""
         sentences = self.sentences(texts, prefixes, plan.options, first)
         both = zip(texts, sentences, strict=True)
         filled = [_Filled(text, sentence) for text, sentence in both if sentence is not None]
         lengths = [len(one.sentence) for one in filled]
-        results = workers.begin(partial(self._of_batch, plan), filled, lengths, plan.options.batch_size)
+        results = threads.begin(partial(self._of_batch, plan), filled, lengths, plan.options.batch_size)
 
         def hypotheses() -> list[list[Hypothesis]]:
             found = iter(results())
@@ -368,9 +386,9 @@ class Generator:
 
         return hypotheses
 
-    def _of_batch(self, plan: Plan, batch: Sequence[_Filled], place: Place) -> list[list[Hypothesis]]:
-        found = self.search([one.sentence for one in batch], plan, place)
-        return [self.hypotheses(*one, some, plan.options, place) for one, some in zip(batch, found, strict=True)]
+    def _of_batch(self, plan: Plan, batch: Sequence[_Filled], context: RunContext) -> list[list[Hypothesis]]:
+        found = self.search([one.sentence for one in batch], plan, context)
+        return [self.hypotheses(*one, some, plan.options, context) for one, some in zip(batch, found, strict=True)]
 
     def _prefix(self, prefix: str, number: int) -> list[int]:
         try:
@@ -409,14 +427,14 @@ class Generator:
         return Sentence(kept, number, prefix, longest)
 
     def _aligned(
-        self, text: str, sentence: Sentence, hypotheses: list[Hypothesis], options: Options, place: Place
+        self, text: str, sentence: Sentence, hypotheses: list[Hypothesis], options: Options, context: RunContext
     ) -> list[Hypothesis]:
         """Hypotheses with their alignments, and with words of the source for unknown tokens, if that is wanted."""
         unknown = options.replace_unknown and any(UNKNOWN in h.tokens for h in hypotheses)
         if not (options.alignment or unknown):
             return hypotheses
         pairs = [Pair(sentence.ids, [*h.tokens, EOS]) for h in hypotheses]
-        looked = of_targets(self._target_graph("align", place), pairs, options.batch_size)
+        looked = of_targets(self._target_graph("align", context), pairs, options.batch_size)
         if unknown:
             pieces = self._source.spans(text)[: len(sentence) - 1]
             hypotheses = [
@@ -427,14 +445,14 @@ class Generator:
             hypotheses = [replace(h, alignment=a) for h, a in zip(hypotheses, looked, strict=True)]
         return hypotheses
 
-    def _target_graph(self, name: str, place: Place = _EVERYWHERE) -> Graph:
-        return self._graph(find_graph(self.bundle, self.precision, name), place)
+    def _target_graph(self, name: str, context: RunContext = _ALONE) -> Graph:
+        return self._graph(find_graph(self.bundle, self.precision, name), context)
 
-    def _graph(self, name: str, place: Place) -> Graph:
-        threads = 1 if place.beside else self._threads
+    def _graph(self, name: str, context: RunContext) -> Graph:
+        threads = 1 if context.beside else self._threads
         with self._loading:
             if (name, threads) not in self._graphs:
-                self._graphs[name, threads] = load_graph(self.bundle, self.precision, name, threads)
+                self._graphs[name, threads] = load_graph(self.bundle, self.precision, name, threads, self._providers)
             return self._graphs[name, threads]
 
 

@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -10,6 +9,7 @@ import onnxruntime
 
 from keras_s2s.cores import available_cores
 from keras_s2s.memory import keeps_freed_memory
+from keras_s2s.runtime.providers import CPU, make_session
 
 Candidates = list["Candidate"]
 
@@ -37,6 +37,7 @@ class Graph:
         model: the .onnx file, beside which its weights lie; or what it holds.
         threads: how many threads one operator may use; None is one for each core.
         weights: of a model that is given as bytes, what its files of weights hold, by name.
+        providers: names of `PROVIDERS`, the preferred one first.
 
     Attributes:
         inputs: their names.
@@ -47,13 +48,13 @@ class Graph:
         model: str | os.PathLike[str] | bytes,
         threads: int | None = None,
         weights: Mapping[str, bytes] | None = None,
+        providers: Sequence[str] = (CPU,),
     ) -> None:
         options = session_options(threads)
         if weights:
             sizes = list(map(len, weights.values()))
             options.add_external_initializers_from_files_in_memory([*weights], [*weights.values()], sizes)
-        source = model if isinstance(model, bytes) else str(Path(model))
-        self._session = onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
+        self._session = make_session(model, options, providers)
         self.inputs = [node.name for node in self._session.get_inputs()]
         self._outputs = [node.name for node in self._session.get_outputs()]
 
@@ -85,7 +86,7 @@ class Stop:
 
 
 def session_options(threads: int | None = None) -> onnxruntime.SessionOptions:
-    """What onnxruntime is told.
+    """Options of a session.
 
     Args:
         threads: how many threads one operator may use; None is one for each core that this process may use.
@@ -103,7 +104,7 @@ def session_options(threads: int | None = None) -> onnxruntime.SessionOptions:
 
 
 def candidates(found: Mapping[str, np.ndarray], limits: Sequence[int] | None = None) -> list[Candidates]:
-    """What a search found, as a list for each sentence, best first.
+    """The candidates that a search found, as a list for each sentence, best first.
 
     Args:
         found: `tokens` (B, N, T), `lengths` (B, N), `scores` (B, N), and of some searches `token_scores` (B, N, T) and

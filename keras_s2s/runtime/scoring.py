@@ -1,4 +1,4 @@
-"""What a model says of given targets."""
+"""The score of a given target."""
 
 import math
 from collections.abc import Sequence
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Scored:
-    """A target under the model.
+    """The log-probability of a target, given its source.
 
     Attributes:
         log_probability: of the whole target, EOS included.

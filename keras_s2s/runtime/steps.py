@@ -14,6 +14,7 @@ from keras_s2s.runtime.exchange import Exchange
 from keras_s2s.runtime.feeds import Sentence, feeds
 from keras_s2s.runtime.graph import Candidates, candidates
 from keras_s2s.runtime.loading import load_graph, open_bundle
+from keras_s2s.runtime.providers import CPU
 from keras_s2s.special_ids import EOS, PADDING
 from keras_s2s.text.padding import pad
 from keras_s2s.text.tokenizer import Tokenizer
@@ -22,7 +23,7 @@ Arrays = Mapping[str, np.ndarray]
 
 
 class Runnable(Protocol):
-    """What takes arrays and gives arrays, as a `Graph` does.
+    """A function of arrays by name, such as a `Graph`.
 
     Attributes:
         inputs: their names.
@@ -92,23 +93,37 @@ class Steps:
 
     @classmethod
     def load(
-        cls, path: str | os.PathLike[str], graph: str, precision: str = "int8", threads: int | None = None
+        cls,
+        path: str | os.PathLike[str],
+        graph: str,
+        precision: str | None = None,
+        threads: int | None = None,
+        providers: Sequence[str] = (CPU,),
     ) -> Self:
         """Loads the steps of a bundle.
 
         Args:
             path: the bundle's folder.
             graph: the name of the graph whose steps they are, such as "beam".
-            precision: which of the bundle's graphs to use.
+            precision: which of the bundle's graphs to use; None chooses as `Generator.load`.
             threads: how many threads one operator may use; None is one for each core.
+            providers: as `Generator.load`.
 
         Raises:
             UserError: as `Generator.load`, or the bundle has no such steps.
         """
-        return cls.of(open_bundle(path, precision, threads), graph, precision, threads)
+        bundle, precision = open_bundle(path, precision, threads, providers)
+        return cls.of(bundle, graph, precision, threads, providers)
 
     @classmethod
-    def of(cls, bundle: Bundle, graph: str, precision: str, threads: int | None = None) -> Self:
+    def of(
+        cls,
+        bundle: Bundle,
+        graph: str,
+        precision: str,
+        threads: int | None = None,
+        providers: Sequence[str] = (CPU,),
+    ) -> Self:
         """The steps of a bundle that has been checked, such as a generator's.
 
         Raises:
@@ -119,14 +134,16 @@ class Steps:
             there = ", ".join(map(steps_name, manifest.steps)) or "none"
             name = steps_name(graph)
             raise UserError(f"{bundle.path}: no '{name}'; it has {there}; export the bundle with '{name}'")
-        graphs = {part: load_graph(bundle, precision, name, threads) for part, name in step_graphs(graph).items()}
+        graphs = {
+            part: load_graph(bundle, precision, name, threads, providers) for part, name in step_graphs(graph).items()
+        }
         target = manifest.tokenizers.target
         tokenizer = Tokenizer.load(bundle.file(target.path)) if manifest.new_word_prefixes else None
         begins_word = None if tokenizer is None else tokenizer.begins_word
         return cls(graphs, manifest.steps[graph], target.vocabulary_size, begins_word)
 
     def shared(self, decoding: Decoding, suppressed: Sequence[Sequence[int]] = ()) -> tuple[object, ...]:
-        """What is the same for all sentences of a batch: those whose options agree in this can be merged."""
+        """The values that all sentences of a batch share; sentences that agree in them can be merged."""
         values = {**dict(decoding), **decoding.own}
         options = [values[name] for name in self._options if name in values]
         return (*options, tuple(map(tuple, suppressed)) if "suppressed" in self._options else ())
@@ -158,7 +175,7 @@ class Steps:
     def finished(
         self, batch: Batch, known: Collection[int] = ()
     ) -> tuple[list[tuple[Sentence, Candidates]], np.ndarray]:
-        """What is done.
+        """The sentences that are done.
 
         Args:
             batch: after a step.
@@ -223,12 +240,12 @@ class Steps:
         needed = pad([sentence.ids for sentence in sentences]).shape[1]
         for name, layout in self._layouts.items():
             if "source" in layout.axes:
-                there = batch.state[name].shape[layout.axes.index("source")]
+                there = int(batch.state[name].shape[layout.axes.index("source")])
                 return min(needed, there) if there > _SPARE * needed else there
         return 0
 
     def written(self, batch: Batch, place: int) -> list[int]:
-        """What a sentence has so far, without BOS and EOS: its best finished hypothesis, or else the best open one."""
+        """The ids of a sentence so far, without BOS and EOS: its best finished hypothesis, or the best open one."""
         state, length = batch.state, int(batch.state["length"][place])
         finished = state.get("carry/finished_scores")
         if finished is not None and finished[place, 0] > -np.inf:
@@ -240,9 +257,10 @@ class Steps:
         return [token for token in tokens[first : first + count].tolist() if token not in (PADDING, EOS)]
 
     def _rows(self, name: str, batch: Batch, places: np.ndarray) -> np.ndarray:
-        """What a tensor has of the sentences at some places."""
+        """The part of a tensor that belongs to the sentences at some places."""
         layout, values = self._layouts[name], batch.state[name]
         if layout.axes[0] == "rows":
             each = len(values) // len(batch)
             places = (places[:, None] * each + np.arange(each)).ravel()
-        return values[places]
+        rows: np.ndarray = values[places]
+        return rows

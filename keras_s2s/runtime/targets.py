@@ -1,4 +1,4 @@
-"""What a graph says of given targets: scores of their tokens, or where the model looks as it writes them."""
+"""Graphs run on given targets: scores of their tokens, or the attention as the model writes them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ def of_targets(graph: Graph, pairs: Sequence[Pair], batch_size: int) -> list[np.
     """Runs the graph "score" or "align" on pairs, in batches of like length.
 
     Returns:
-        For each pair what the graph says, without what it says of padding: (T,), or of "align" (T, S).
+        For each pair the output of the graph, without padding: (T,), or of "align" (T, S).
     """
     return map_batches(lambda batch: _of_batch(graph, batch), pairs, batch_size)
 

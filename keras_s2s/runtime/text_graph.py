@@ -11,7 +11,6 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-import onnxruntime
 import onnxruntime_extensions
 from onnx import GraphProto, ModelProto, helper, numpy_helper, parser
 
@@ -21,6 +20,7 @@ from keras_s2s.runtime.feeds import default_feeds
 from keras_s2s.runtime.generator import Generator
 from keras_s2s.runtime.graph import session_options
 from keras_s2s.runtime.options import find_graph
+from keras_s2s.runtime.providers import make_session
 from keras_s2s.text.tokenizer import BLANK, Tokenizer
 
 EXTENSIONS = "ai.onnx.contrib"
@@ -190,7 +190,7 @@ def _check(path: Path, generator: Generator) -> None:
     """Runs the written graph on the texts of the tokenizer's test vectors."""
     options = session_options()
     options.register_custom_ops_library(onnxruntime_extensions.get_library_path())
-    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    session = make_session(path, options)
     opened = generator.bundle
     texts = [vector.text for vector in opened.manifest.tokenizers.source.test_vectors]
     ours = session.run(["text"], {"source": np.array(texts, object)})[0].tolist()

@@ -13,6 +13,7 @@ from keras_s2s.bundle import Bundle, Decoding, read, verify
 from keras_s2s.errors import UserError
 from keras_s2s.runtime.graph import session_options
 from keras_s2s.runtime.options import find_graph
+from keras_s2s.runtime.providers import make_session
 
 MODEL, CONFIG, VERSION = "model.onnx", "config.pbtxt", "1"
 
@@ -60,9 +61,7 @@ def write_triton_model(
     building = folder.with_name(f".{name}.building-{os.getpid()}")
     try:
         _copy(opened, graph, precision, building / VERSION)
-        session = onnxruntime.InferenceSession(
-            str(building / VERSION / MODEL), session_options(threads), providers=["CPUExecutionProvider"]
-        )
+        session = make_session(building / VERSION / MODEL, session_options(threads))
         text = "\n".join(_config(name, session, manifest.decoding, threads))
         (building / CONFIG).write_text(text + "\n", encoding="utf-8")
         building.rename(folder)

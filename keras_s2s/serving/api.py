@@ -12,8 +12,7 @@ from pydantic import BaseModel
 from keras_s2s.runtime import Hypothesis
 from keras_s2s.serving.body import count, hypotheses_of, note, parsed, read_body, results_of, too_late
 from keras_s2s.serving.card import card, entry
-from keras_s2s.serving.loaded import Loaded
-from keras_s2s.serving.refusal import Refusal
+from keras_s2s.serving.http_problem import HTTPProblem
 from keras_s2s.serving.schemas import (
     GENERATE_EXAMPLES,
     OPTIONS,
@@ -32,7 +31,8 @@ from keras_s2s.serving.schemas import (
     ScoreResponse,
     reference,
 )
-from keras_s2s.serving.service import Pending, Service
+from keras_s2s.serving.served_model import ServedModel
+from keras_s2s.serving.service import PendingRequest, Service
 
 router = APIRouter(prefix="/v1", tags=["generate"])
 
@@ -114,11 +114,11 @@ def _json(answer: BaseModel) -> Response:
     return Response(answer.model_dump_json(exclude_none=True), media_type="application/json")
 
 
-def _result(loaded: Loaded, text: str, found: Sequence[Hypothesis], asked: Any) -> Result:
+def _result(loaded: ServedModel, text: str, found: Sequence[Hypothesis], asked: Any) -> Result:
     return Result(hypotheses=[_hypothesis(loaded, text, one, asked) for one in found])
 
 
-def _hypothesis(loaded: Loaded, text: str, one: Hypothesis, asked: Any) -> HypothesisOut:
+def _hypothesis(loaded: ServedModel, text: str, one: Hypothesis, asked: Any) -> HypothesisOut:
     return HypothesisOut(
         text=one.text,
         score=one.score,
@@ -136,7 +136,7 @@ def _hypothesis(loaded: Loaded, text: str, one: Hypothesis, asked: Any) -> Hypot
 
 
 async def _events(
-    pending: Pending, loaded: Loaded, texts: Sequence[str], asked: Any, seconds: float
+    pending: PendingRequest, loaded: ServedModel, texts: Sequence[str], asked: Any, seconds: float
 ) -> AsyncIterator[bytes]:
     """The events of a request, until all of its texts are done, or it is too late."""
     told: set[int] = set()
@@ -156,7 +156,7 @@ async def _events(
         yield _event("end", {})
     except TimeoutError:
         yield _event("error", {"error": too_late(seconds).message, "status": 504})
-    except Refusal as refusal:
+    except HTTPProblem as refusal:
         yield _event("error", {"error": refusal.message, "status": refusal.status})
     finally:
         pending.cancel()

@@ -1,4 +1,4 @@
-"""The application: all routes behind the gate."""
+"""The ASGI application: all routes behind the middleware."""
 
 import json
 from importlib import resources
@@ -12,10 +12,10 @@ from starlette.exceptions import HTTPException
 
 from keras_s2s import __version__
 from keras_s2s.serving import api, inference_extensions, open_inference
-from keras_s2s.serving.gate import Gate
-from keras_s2s.serving.meter import Meter
+from keras_s2s.serving.http_problem import HTTPProblem
+from keras_s2s.serving.metrics import Metrics
+from keras_s2s.serving.middleware import RequestMiddleware
 from keras_s2s.serving.openapi import document
-from keras_s2s.serving.refusal import Refusal
 from keras_s2s.serving.schemas import PROBLEMS
 from keras_s2s.serving.service import Service
 
@@ -40,12 +40,12 @@ _METRICS: dict[int | str, dict[str, Any]] = {
 }
 
 
-def make_app(service: Service, meter: Meter) -> FastAPI:
+def make_app(service: Service, metrics: Metrics) -> FastAPI:
     """The server as an ASGI application.
 
     Args:
-        service: it gives.
-        meter: is told of requests.
+        service: answers requests.
+        metrics: of the server.
     """
     app = FastAPI(
         title="keras_s2s",
@@ -57,19 +57,19 @@ def make_app(service: Service, meter: Meter) -> FastAPI:
     app.state.service = service
     for router in _ROUTERS:
         app.include_router(router)
-    app.add_exception_handler(Refusal, _refused)
+    app.add_exception_handler(HTTPProblem, _refused)
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(RequestValidationError, _wrong_path)
     for path, (package, folder, file, kind) in _PAGES.items():
         _add_page(app, path, resources.files(package).joinpath(folder, file).read_bytes(), kind)
 
-    @app.get("/metrics", tags=["operation"], response_class=Response, responses=_METRICS)
-    async def metrics() -> Response:
+    @app.get("/metrics", name="metrics", tags=["operation"], response_class=Response, responses=_METRICS)
+    async def prometheus() -> Response:
         """Counters and times, for Prometheus."""
-        return Response(meter.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
+        return Response(metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
     _add_page(app, "/openapi.json", json.dumps(document(app)).encode(), "application/json")
-    app.add_middleware(Gate, token=service.settings.token, meter=meter, costly=_costly())
+    app.add_middleware(RequestMiddleware, token=service.settings.token, metrics=metrics, costly=_costly())
     return app
 
 
@@ -87,9 +87,9 @@ def _add_page(app: FastAPI, path: str, content: bytes, kind: str) -> None:
         return Response(content, media_type=kind, headers=headers)
 
 
-async def _refused(request: Request, refusal: Exception) -> Response:
-    assert isinstance(refusal, Refusal)
-    return JSONResponse({"error": " ".join(refusal.message.splitlines())}, refusal.status, refusal.headers)
+async def _refused(request: Request, problem: Exception) -> Response:
+    assert isinstance(problem, HTTPProblem)
+    return JSONResponse({"error": " ".join(problem.message.splitlines())}, problem.status, problem.headers)
 
 
 async def _http(request: Request, error: Exception) -> Response:

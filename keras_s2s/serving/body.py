@@ -10,9 +10,9 @@ from starlette.requests import ClientDisconnect, Request
 from keras_s2s.config import parse_json
 from keras_s2s.errors import UserError
 from keras_s2s.serving.encodings import Unpacker
-from keras_s2s.serving.loaded import Loaded
-from keras_s2s.serving.refusal import Refusal
-from keras_s2s.serving.service import Pending
+from keras_s2s.serving.http_problem import HTTPProblem
+from keras_s2s.serving.served_model import ServedModel
+from keras_s2s.serving.service import PendingRequest
 from keras_s2s.serving.settings import Settings
 
 Schema = TypeVar("Schema", bound=BaseModel)
@@ -26,7 +26,7 @@ async def read_body(request: Request, settings: Settings) -> bytes:
         settings: how large it may be, packed and unpacked, and how long it may take to come.
 
     Raises:
-        Refusal: it is too large, compressed in an unknown way, damaged, or comes too slowly.
+        HTTPProblem: it is too large, compressed in an unknown way, damaged, or comes too slowly.
         ClientDisconnect: the client went away.
     """
     most, seconds = settings.max_bytes, settings.timeout
@@ -44,52 +44,54 @@ async def read_body(request: Request, settings: Settings) -> bytes:
                     raise _too_large(most)
                 parts.extend(unpacker.feed(part))
     except TimeoutError:
-        raise Refusal(408, f"the body did not come within {seconds:g} s") from None
+        raise HTTPProblem(408, f"the body did not come within {seconds:g} s") from None
     unpacker.end()
     return b"".join(parts)
 
 
-def _too_large(most: int) -> Refusal:
-    return Refusal(413, f"the body has more than {most} bytes; send several requests")
+def _too_large(most: int) -> HTTPProblem:
+    return HTTPProblem(413, f"the body has more than {most} bytes; send several requests")
 
 
 def parsed(schema: type[Schema], body: bytes) -> Schema:
     """The body as what it should be.
 
     Raises:
-        Refusal: it is no JSON, or not of this schema.
+        HTTPProblem: it is no JSON, or not of this schema.
     """
     try:
         return parse_json(schema, body, "body")
     except UserError as error:
-        raise Refusal(422, str(error)) from None
+        raise HTTPProblem(422, str(error)) from None
 
 
-def count(request: Request, loaded: Loaded) -> None:
+def count(request: Request, model: ServedModel) -> None:
     """From now on the request is one of the model's, whose statistics count it, even if it is refused."""
-    request.state.loaded = loaded
+    request.state.model = model
 
 
-def note(request: Request, settings: Settings, loaded: Loaded, texts: Sequence[str], pending: Pending) -> None:
+def note(
+    request: Request, settings: Settings, model: ServedModel, texts: Sequence[str], pending: PendingRequest
+) -> None:
     """Tells the log which model was asked for how many texts, and, if it may know, for which."""
     request.state.pending = pending
-    request.state.facts |= {"model": loaded.name, "texts": len(texts)}
+    request.state.facts |= {"model": model.name, "texts": len(texts)}
     if settings.log_text:
         request.state.facts |= {"text": list(texts)}
 
 
-async def hypotheses_of(pending: Pending, request: Request, seconds: float) -> list[Any]:
+async def hypotheses_of(pending: PendingRequest, request: Request, seconds: float) -> list[Any]:
     """`results_of` generating; tells the log how many tokens were written, ends counted."""
     results = await results_of(pending, request, seconds)
     request.state.facts |= {"tokens": sum(len(best.tokens) + 1 for found in results for best in found[:1])}
     return results
 
 
-async def results_of(pending: Pending, request: Request, seconds: float) -> list[Any]:
+async def results_of(pending: PendingRequest, request: Request, seconds: float) -> list[Any]:
     """Waits for the results of a request.
 
     Raises:
-        Refusal: they did not come in time, or something unexpected did.
+        HTTPProblem: they did not come in time, or something unexpected did.
         ClientDisconnect: the client went away.
     """
     if not pending.done.done():
@@ -110,9 +112,9 @@ async def results_of(pending: Pending, request: Request, seconds: float) -> list
     return pending.results
 
 
-def too_late(seconds: float) -> Refusal:
+def too_late(seconds: float) -> HTTPProblem:
     """The deadline has passed."""
-    return Refusal(504, f"not done within {seconds:g} s; ask for less, or allow more time")
+    return HTTPProblem(504, f"not done within {seconds:g} s; ask for less, or allow more time")
 
 
 async def _gone(request: Request) -> None:

@@ -3,7 +3,7 @@
 import zlib
 from collections.abc import Iterator, Sequence
 
-from keras_s2s.serving.refusal import Refusal
+from keras_s2s.serving.http_problem import HTTPProblem
 
 ENCODINGS = ("gzip", "deflate")
 """How bodies may be compressed, the preferred way first."""
@@ -27,7 +27,7 @@ class Unpacker:
         most: the bytes that each layer may unpack to.
 
     Raises:
-        Refusal: 415, an encoding that is not known, or too many of them.
+        HTTPProblem: 415, an encoding that is not known, or too many of them.
     """
 
     def __init__(self, header: Sequence[str], most: int) -> None:
@@ -41,10 +41,10 @@ class Unpacker:
         self._layers = [_Layer(name, most) for name in reversed(names)]
 
     def feed(self, data: bytes) -> Iterator[bytes]:
-        """What a part of the body unpacks to, in pieces of at most 64 KiB; without encodings, the part itself.
+        """Unpacks a part of the body, in pieces of at most 64 KiB; without encodings, the part itself.
 
         Raises:
-            Refusal: 400, it is damaged; 413, it unpacks to too much.
+            HTTPProblem: 400, it is damaged; 413, it unpacks to too much.
         """
         return _through(self._layers, data)
 
@@ -52,7 +52,7 @@ class Unpacker:
         """There is no more of the body.
 
         Raises:
-            Refusal: 400, something is missing.
+            HTTPProblem: 400, something is missing.
         """
         for layer in self._layers:
             layer.end()
@@ -82,7 +82,7 @@ class _Layer:
                 raise self._damaged("the body is damaged") from None
             self._left -= len(piece)
             if self._left < 0:
-                raise Refusal(413, f"the body unpacks to more than {self._most} bytes; send several requests")
+                raise HTTPProblem(413, f"the body unpacks to more than {self._most} bytes; send several requests")
             if piece:
                 yield piece
             data, is_full = self._stream.unconsumed_tail, len(piece) == _PIECE
@@ -98,7 +98,7 @@ class _Layer:
             raise self._damaged("the body is cut short")
 
     def _frame(self, data: bytes) -> int:
-        """What zlib should look for; a damaged beginning is found when it is read."""
+        """The frame that zlib should expect; a damaged beginning is found when it is read."""
         if self._members and (self._name != "gzip" or data[:2] != b"\x1f\x8b"):
             raise self._damaged(_TRAILING)
         if self._name == "gzip":
@@ -106,12 +106,12 @@ class _Layer:
         is_framed = data[0] & 0x0F == zlib.DEFLATED and int.from_bytes(data[:2]) % 31 == 0
         return _ZLIB if is_framed else _RAW
 
-    def _damaged(self, what: str) -> Refusal:
-        return Refusal(400, f"content-encoding: {self._name}: {what}")
+    def _damaged(self, what: str) -> HTTPProblem:
+        return HTTPProblem(400, f"content-encoding: {self._name}: {what}")
 
 
-def _unknown(what: str) -> Refusal:
-    return Refusal(415, f"content-encoding: {what}", headers={"accept-encoding": ", ".join(ENCODINGS)})
+def _unknown(what: str) -> HTTPProblem:
+    return HTTPProblem(415, f"content-encoding: {what}", headers={"accept-encoding": ", ".join(ENCODINGS)})
 
 
 def _through(layers: Sequence[_Layer], data: bytes) -> Iterator[bytes]:

@@ -6,6 +6,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response
 
 from keras_s2s.serving.body import parsed, read_body
+from keras_s2s.serving.http_problem import HTTPProblem
 from keras_s2s.serving.inference_schemas import (
     INDEX_EXAMPLES,
     OUTPUTS,
@@ -16,9 +17,8 @@ from keras_s2s.serving.inference_schemas import (
     ModelConfig,
     Statistics,
 )
-from keras_s2s.serving.loaded import Loaded
-from keras_s2s.serving.refusal import Refusal
 from keras_s2s.serving.schemas import PROBLEMS, reference
+from keras_s2s.serving.served_model import ServedModel
 from keras_s2s.serving.service import Service
 from keras_s2s.serving.statistics import Times
 
@@ -47,7 +47,7 @@ async def statistics_of_all(request: Request) -> Response:
 
 @router.get("/models/{name}/stats", response_model=Statistics, responses=NOT_FOUND)
 async def statistics(name: str, request: Request) -> Response:
-    """What a model has done since it was loaded: requests, texts, batches, and the time they took."""
+    """The statistics of a model since it was loaded: requests, texts, batches, and the time they took."""
     return _statistics(request.app.state.service, find(request, name))
 
 
@@ -75,44 +75,44 @@ async def index(request: Request) -> Response:
     service: Service = request.app.state.service
     asked = parsed(IndexRequest, await read_body(request, service.settings) or b"{}")
     state = {"state": "READY", "reason": ""} if service.ready else {"state": "UNAVAILABLE", "reason": "no worker"}
-    listed = [{"name": loaded.name, "version": VERSION, **state} for loaded in service.models]
+    listed = [{"name": model.name, "version": VERSION, **state} for model in service.models]
     return JSONResponse(listed if service.ready or not asked.ready else [])
 
 
-def find(request: Request, name: str, version: str = VERSION) -> Loaded:
+def find(request: Request, name: str, version: str = VERSION) -> ServedModel:
     """A model by its name and version.
 
     Raises:
-        Refusal: there is none.
+        HTTPProblem: there is none.
     """
-    loaded: Loaded = request.app.state.service.models.find(name)
+    model: ServedModel = request.app.state.service.models.find(name)
     if version != VERSION:
-        raise Refusal(404, f"version: no '{version[:100]}'; '{loaded.name}' has {VERSION}")
-    return loaded
+        raise HTTPProblem(404, f"version: no '{version[:100]}'; '{model.name}' has {VERSION}")
+    return model
 
 
-def inputs_of(loaded: Loaded) -> tuple[str, ...]:
+def inputs_of(model: ServedModel) -> tuple[str, ...]:
     """The inputs that a request without options may have."""
-    return ("text", "prefix") if loaded.takes_prefixes else ("text",)
+    return ("text", "prefix") if model.takes_prefixes else ("text",)
 
 
-def _config(service: Service, loaded: Loaded) -> Response:
+def _config(service: Service, model: ServedModel) -> Response:
     inputs = [
         {"name": name, "data_type": _TYPES["BYTES"], "dims": [1], "optional": name != "text"}
-        for name in inputs_of(loaded)
+        for name in inputs_of(model)
     ]
     outputs = [{"name": name, "data_type": _TYPES[datatype], "dims": [-1]} for name, datatype in OUTPUTS.items()]
-    about = {"name": loaded.name, "platform": PLATFORM, "backend": "keras_s2s"}
+    about = {"name": model.name, "platform": PLATFORM, "backend": "keras_s2s"}
     batches = {"max_batch_size": service.settings.max_texts, "dynamic_batching": {}}
     return JSONResponse({**about, **batches, "input": inputs, "output": outputs})
 
 
-def _statistics(service: Service, *models: Loaded) -> Response:
-    return JSONResponse({"model_stats": [_of_model(service, loaded) for loaded in models]})
+def _statistics(service: Service, *models: ServedModel) -> Response:
+    return JSONResponse({"model_stats": [_of_model(service, model) for model in models]})
 
 
-def _of_model(service: Service, loaded: Loaded) -> dict[str, Any]:
-    counted, never = loaded.statistics, Times()
+def _of_model(service: Service, model: ServedModel) -> dict[str, Any]:
+    counted, never = model.statistics, Times()
     times = {
         "success": counted.success,
         "fail": counted.fail,
@@ -124,11 +124,11 @@ def _of_model(service: Service, loaded: Loaded) -> dict[str, Any]:
         "cache_miss": never,
     }
     return {
-        "name": loaded.name,
+        "name": model.name,
         "version": VERSION,
         "last_inference": int(1000 * counted.last),
         "inference_count": counted.inferences,
-        "execution_count": service.executions(loaded),
+        "execution_count": service.executions(model),
         "inference_stats": {name: {"count": one.count, "ns": int(1e9 * one.seconds)} for name, one in times.items()},
         "batch_stats": [],
     }

@@ -1,4 +1,4 @@
-"""What clients of the Open Inference Protocol send and get, as JSON."""
+"""Schemas of requests and responses of the Open Inference Protocol, as JSON."""
 
 from typing import Annotated, Any, Literal
 
@@ -100,7 +100,7 @@ class OutputTensor(BaseModel):
 
 
 class InferResponse(BaseModel):
-    """What was found."""
+    """The outputs that were generated."""
 
     model_config = ConfigDict(protected_namespaces=())
 
@@ -119,7 +119,7 @@ class TensorMetadata(BaseModel):
 
 
 class ModelMetadata(BaseModel):
-    """What a model takes and gives."""
+    """Inputs and outputs of a model."""
 
     name: str
     versions: list[str]
@@ -129,7 +129,7 @@ class ModelMetadata(BaseModel):
 
 
 class ServerMetadata(BaseModel):
-    """What the server is."""
+    """Name, version and extensions of the server."""
 
     name: str
     version: str
@@ -172,7 +172,7 @@ class OutputConfig(BaseModel):
 
 
 class ModelConfig(BaseModel):
-    """What Triton's tools ask of a model's configuration."""
+    """The part of a model's configuration that Triton's tools read."""
 
     model_config = ConfigDict(protected_namespaces=())
 
@@ -206,7 +206,7 @@ class InferenceStatistics(BaseModel):
 
 
 class ModelStatistics(BaseModel):
-    """What a model has done since it was loaded, by whatever route."""
+    """Statistics of a model since it was loaded, by whatever route."""
 
     model_config = ConfigDict(protected_namespaces=())
 

@@ -1,4 +1,4 @@
-"""What an engine works on: one text of a request."""
+"""Jobs as a scheduler has them, and the protocol of its batchers."""
 
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
@@ -8,19 +8,19 @@ from keras_s2s.runtime.feeds import Sentence
 from keras_s2s.runtime.targets import Pair
 
 Found = Any
-"""What a lane finds for a job."""
+"""The result of a job, before it is made ready for the server."""
 
 
 @dataclass(eq=False, slots=True, weakref_slot=True)
-class Job:
-    """One text of a request, on its way through an engine.
+class ScheduledJob:
+    """A job that a scheduler has: one text of a request, or one pair to score.
 
     Attributes:
-        number: by which the engine reports of it.
+        number: by which the scheduler reports of it.
         key: jobs of the same key may be decoded together.
-        lane: makes a lane for jobs of this key.
+        batcher: makes a batcher for jobs of this key.
         item: the text as ids.
-        finish: makes of what the lane found what is reported.
+        finish: makes the reported result of what the batcher found.
         came: when the request came; seconds of `time.perf_counter`.
         progress: whether anybody wants to know what was written so far.
         cancelled: nobody waits for it any more.
@@ -29,7 +29,7 @@ class Job:
 
     number: int
     key: Hashable
-    lane: Callable[[], "Lane"]
+    batcher: Callable[[], "Batcher"]
     item: Sentence | Pair
     finish: Callable[[Found], Any]
     came: float = 0.0
@@ -38,7 +38,7 @@ class Job:
     bundle: int = 0
 
 
-class Lane(Protocol):
+class Batcher(Protocol):
     """Decodes jobs of one key together.
 
     Attributes:
@@ -46,15 +46,15 @@ class Lane(Protocol):
     """
 
     @property
-    def jobs(self) -> list[Job]: ...
+    def jobs(self) -> list[ScheduledJob]: ...
 
-    def round(self, coming: list[Job]) -> "Round":
+    def round(self, coming: list[ScheduledJob]) -> "Round":
         """Takes jobs in, does a piece of the work, and gives those that are done. Cancelled ones leave."""
 
 
 @dataclass(frozen=True)
 class Round:
-    """What a piece of work gave.
+    """The results of one piece of work of a batcher.
 
     Attributes:
         found: of each job that is done what was found.
@@ -65,9 +65,9 @@ class Round:
         written: of each job that wants to know what it has so far.
     """
 
-    found: list[tuple[Job, Found]]
+    found: list[tuple[ScheduledJob, Found]]
     sources: list[int] = field(default_factory=list)
     tokens: int = 0
     is_step: bool = False
-    first: list[Job] = field(default_factory=list)
-    written: list[tuple[Job, list[int]]] = field(default_factory=list)
+    first: list[ScheduledJob] = field(default_factory=list)
+    written: list[tuple[ScheduledJob, list[int]]] = field(default_factory=list)

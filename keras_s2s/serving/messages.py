@@ -1,4 +1,4 @@
-"""What the server and its workers, which are processes, tell each other: lines of JSON, one for each message."""
+"""Messages between the server and its workers, which are processes: lines of JSON, one for each message."""
 
 import json
 from collections.abc import Iterator
@@ -9,33 +9,35 @@ import numpy as np
 from keras_s2s.runtime import Hypothesis
 from keras_s2s.runtime.scoring import Scored
 
-ROOM = {"steps": 1, "whole": 4}
-"""The engines of a worker, and how many batches of texts each has, of which it takes those of like length together."""
+SCHEDULERS = {"steps": 1, "whole": 4}
+"""The schedulers of a worker, and how many batches each holds; "whole" forms them of texts of like length."""
 
 
-class How(NamedTuple):
-    """How a worker works.
+class WorkerOptions(NamedTuple):
+    """Options of a worker.
 
     Attributes:
-        precision: which of a bundle's graphs.
+        precision: which of a bundle's graphs; None is the one that suits the provider.
         threads: of an operator.
         batch_size: the most texts of a batch.
+        provider: of onnxruntime, a name of `PROVIDERS`.
     """
 
-    precision: str
+    precision: str | None
     threads: int
     batch_size: int
+    provider: str
 
 
 class Load(NamedTuple):
-    """To a worker: load the bundle in a folder, by whose number tasks name it."""
+    """To a worker: load the bundle in a folder, by whose number jobs name it."""
 
     bundle: int
     folder: str
 
 
 class Forget(NamedTuple):
-    """To a worker: no task names this bundle any more."""
+    """To a worker: no job names this bundle any more."""
 
     bundle: int
 
@@ -44,9 +46,9 @@ class Generate(NamedTuple):
     """To a worker: generate for a text.
 
     Attributes:
-        number: of the task, its own.
+        number: of the job, its own.
         bundle: its number.
-        engine: which decodes it: "steps" or "whole".
+        scheduler: the one that decodes it, "steps" or "whole".
         came: when the request came; seconds of `time.perf_counter`, which is the same for all processes.
         options: of a call of a `Generator`.
         prefixed: as `Generator.plan`.
@@ -57,7 +59,7 @@ class Generate(NamedTuple):
 
     number: int
     bundle: int
-    engine: str
+    scheduler: str
     came: float
     options: dict[str, Any]
     prefixed: bool
@@ -71,14 +73,14 @@ class Score(NamedTuple):
 
     number: int
     bundle: int
-    engine: str
+    scheduler: str
     came: float
     source: list[int]
     target: list[int]
 
 
 class Cancel(NamedTuple):
-    """To a worker: nobody waits for these tasks any more."""
+    """To a worker: nobody waits for these jobs any more."""
 
     numbers: list[int]
 
@@ -90,8 +92,8 @@ class LoadDone(NamedTuple):
     error: str | None
 
 
-class Measure(NamedTuple):
-    """What an engine did in one round.
+class RoundMetrics(NamedTuple):
+    """Counts and times of one round of a scheduler.
 
     Attributes:
         texts: of the batch.
@@ -115,25 +117,27 @@ class Measure(NamedTuple):
 
 
 class Report(NamedTuple):
-    """From a worker: what an engine did since its last report.
+    """From a worker: what a scheduler did since its last report.
 
     Attributes:
-        engine: its name.
-        written: tasks that want to know it, and the ids that each has so far.
-        ended: tasks, and what was found for each, as `packed_hypotheses` or `packed_score` give it.
-        failed: tasks, and why.
-        rounds: a `Measure` of each.
+        scheduler: its name.
+        written: jobs that want to know it, and the ids that each has so far.
+        ended: jobs, and what was found for each, as `packed_hypotheses` or `packed_score` give it.
+        failed: jobs, and why.
+        rounds: a `RoundMetrics` of each.
     """
 
-    engine: str
+    scheduler: str
     written: list[tuple[int, list[int]]]
     ended: list[tuple[int, Any]]
     failed: list[tuple[int, str]]
-    rounds: list[Measure]
+    rounds: list[RoundMetrics]
 
 
-Task = Generate | Score
-Message = Load | Forget | Task | Cancel | LoadDone | Report
+Job = Generate | Score
+"""One text of a request, or one pair to score."""
+
+Message = Load | Forget | Job | Cancel | LoadDone | Report
 _KINDS: dict[str, Any] = {kind.__name__: kind for kind in (Load, Forget, Generate, Score, Cancel, LoadDone, Report)}
 
 

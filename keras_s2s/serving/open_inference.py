@@ -12,6 +12,7 @@ from keras_s2s.runtime import Hypothesis
 from keras_s2s.runtime.options import options_of
 from keras_s2s.serving.body import count, hypotheses_of, note, parsed, read_body
 from keras_s2s.serving.encodings import ENCODINGS, accepted, packed
+from keras_s2s.serving.http_problem import HTTPProblem
 from keras_s2s.serving.inference_extensions import NOT_FOUND, find, inputs_of
 from keras_s2s.serving.inference_schemas import (
     EXTENSIONS,
@@ -30,9 +31,8 @@ from keras_s2s.serving.inference_schemas import (
     RequestedOutput,
     ServerMetadata,
 )
-from keras_s2s.serving.loaded import Loaded
-from keras_s2s.serving.refusal import Refusal
 from keras_s2s.serving.schemas import PROBLEMS, reference
+from keras_s2s.serving.served_model import ServedModel
 from keras_s2s.serving.service import Service
 from keras_s2s.serving.tensors import HEADER_LENGTH, read_texts, split, write_numbers, write_texts
 
@@ -71,7 +71,7 @@ _NOT_READY: dict[int | str, dict[str, Any]] = {503: {"model": Ready, "descriptio
 
 @router.get("", response_model=ServerMetadata, responses={401: PROBLEMS[401]})
 async def server() -> Response:
-    """What the server is, and what it knows beyond the protocol."""
+    """Name, version and protocol extensions of the server."""
     return JSONResponse({"name": "keras_s2s", "version": __version__, "extensions": EXTENSIONS})
 
 
@@ -89,7 +89,7 @@ async def ready(request: Request) -> Response:
 
 @router.get("/models/{name}", response_model=ModelMetadata, responses=NOT_FOUND)
 async def metadata(name: str, request: Request) -> Response:
-    """What a model takes and gives.
+    """Inputs and outputs of a model.
 
     `prefix` is there if the search that the model's defaults choose takes it; it may be left out.
     """
@@ -136,10 +136,10 @@ async def infer_version(name: str, version: str, request: Request) -> Response:
     return await _infer(request, find(request, name, version))
 
 
-def _metadata(loaded: Loaded) -> Response:
-    inputs = [{"name": name, "datatype": "BYTES", "shape": [-1, 1]} for name in inputs_of(loaded)]
+def _metadata(model: ServedModel) -> Response:
+    inputs = [{"name": name, "datatype": "BYTES", "shape": [-1, 1]} for name in inputs_of(model)]
     outputs = [{"name": name, "datatype": datatype, "shape": [-1, -1]} for name, datatype in OUTPUTS.items()]
-    told = {"name": loaded.name, "versions": [VERSION], "platform": PLATFORM}
+    told = {"name": model.name, "versions": [VERSION], "platform": PLATFORM}
     return JSONResponse({**told, "inputs": inputs, "outputs": outputs})
 
 
@@ -148,9 +148,9 @@ def _ready(request: Request, told: dict[str, str]) -> Response:
     return JSONResponse({**told, "ready": is_ready}, 200 if is_ready else 503)
 
 
-async def _infer(request: Request, loaded: Loaded) -> Response:
+async def _infer(request: Request, model: ServedModel) -> Response:
     service: Service = request.app.state.service
-    count(request, loaded)
+    count(request, model)
     body, raw = split(await read_body(request, service.settings), request.headers.get(HEADER_LENGTH))
     asked = parsed(InferRequest, body)
     given = read_texts(asked, raw)
@@ -158,39 +158,39 @@ async def _infer(request: Request, loaded: Loaded) -> Response:
     wanted = _wanted(asked.outputs or (), binary=bool(parameters.binary_data_output))
     options = {name: value for name in OPTIONS if (value := getattr(parameters, name)) is not None}
     if "prefix" in given:
-        _check_prefixes(service, loaded, options)
-    pending = service.generate(loaded, given["text"], given.get("prefix"), options)
-    note(request, service.settings, loaded, given["text"], pending)
+        _check_prefixes(service, model, options)
+    pending = service.generate(model, given["text"], given.get("prefix"), options)
+    note(request, service.settings, model, given["text"], pending)
     seconds = service.seconds(parameters.timeout / 1e6 if parameters.timeout else None)
     found = await hypotheses_of(pending, request, seconds)
-    width = options_of(loaded.manifest, options).n_best
+    width = options_of(model.manifest, options).n_best
     rows = [_row(some, width) for some in found]
-    return _answer(asked, loaded, wanted, rows, request.headers.get("accept-encoding", ""))
+    return _answer(asked, model, wanted, rows, request.headers.get("accept-encoding", ""))
 
 
-def _check_prefixes(service: Service, loaded: Loaded, options: Mapping[str, Any]) -> None:
+def _check_prefixes(service: Service, model: ServedModel, options: Mapping[str, Any]) -> None:
     """Looks whether the search that the options choose takes prefixes, empty ones too.
 
     Raises:
-        Refusal: it does not.
+        HTTPProblem: it does not.
     """
-    service.plan(loaded, options, prefixed=False)
+    service.plan(model, options, prefixed=False)
     try:
-        service.plan(loaded, options, prefixed=True)
-    except Refusal as refusal:
-        raise Refusal(refusal.status, f"inputs: prefix: {refusal.message}") from None
+        service.plan(model, options, prefixed=True)
+    except HTTPProblem as problem:
+        raise HTTPProblem(problem.status, f"inputs: prefix: {problem.message}") from None
 
 
 def _wanted(asked: Sequence[RequestedOutput], binary: bool) -> dict[str, bool]:
     """Which outputs, all if none is named, and whether each is sent as bytes; `binary` where it does not say.
 
     Raises:
-        Refusal: one twice.
+        HTTPProblem: one twice.
     """
     wanted: dict[str, bool] = {}
     for output in asked:
         if output.name in wanted:
-            raise Refusal(422, f"outputs: {output.name}: wanted twice")
+            raise HTTPProblem(422, f"outputs: {output.name}: wanted twice")
         own = None if output.parameters is None else output.parameters.binary_data
         wanted[output.name] = binary if own is None else own
     return wanted or dict.fromkeys(OUTPUTS, binary)
@@ -202,7 +202,7 @@ def _row(found: Sequence[Hypothesis], width: int) -> list[tuple[str, float]]:
 
 def _answer(
     asked: InferRequest,
-    loaded: Loaded,
+    model: ServedModel,
     wanted: dict[str, bool],
     rows: Sequence[Sequence[tuple[str, float]]],
     accept_encoding: str,
@@ -214,7 +214,7 @@ def _answer(
         for name, binary in wanted.items()
     ]
     tensors = [output.tensor for output in outputs]
-    answer = InferResponse(model_name=loaded.name, model_version=VERSION, id=asked.id, outputs=tensors)
+    answer = InferResponse(model_name=model.name, model_version=VERSION, id=asked.id, outputs=tensors)
     body = answer.model_dump_json(exclude_none=True).encode()
     headers = {"vary": "Accept-Encoding"}
     if any(wanted.values()):

@@ -6,8 +6,8 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from pydantic.json_schema import models_json_schema
 
-from keras_s2s.serving.gate import OPEN
 from keras_s2s.serving.inference_schemas import IndexRequest, InferRequest
+from keras_s2s.serving.middleware import OPEN
 from keras_s2s.serving.schemas import REFERENCES, Event, GenerateRequest, ScoreRequest
 
 _UNKNOWN = (GenerateRequest, ScoreRequest, InferRequest, IndexRequest, Event)

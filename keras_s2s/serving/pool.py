@@ -9,30 +9,30 @@ from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Sequence
 
 from keras_s2s.errors import UserError
-from keras_s2s.serving.messages import ROOM, How, Measure, Report
-from keras_s2s.serving.meter import Meter
-from keras_s2s.serving.process import LostError, Order, WorkerProcess
-from keras_s2s.serving.refusal import Refusal
+from keras_s2s.serving.http_problem import HTTPProblem
+from keras_s2s.serving.messages import SCHEDULERS, Report, RoundMetrics, WorkerOptions
+from keras_s2s.serving.metrics import Metrics
+from keras_s2s.serving.process import SubmittedJob, WorkerLostError, WorkerProcess
 
 logger = logging.getLogger(__name__)
 
-Start = Callable[
-    [How, Callable[[WorkerProcess, Report], None], Callable[[WorkerProcess], None]], Awaitable[WorkerProcess]
+StartWorker = Callable[
+    [WorkerOptions, Callable[[WorkerProcess, Report], None], Callable[[WorkerProcess], None]], Awaitable[WorkerProcess]
 ]
 _SECONDS = 1.0
 """Before another worker is started in the place of one that could not be."""
 
 
 class Pool:
-    """Gives tasks to workers as far as these have room; what must wait is in a queue for each kind of engine.
+    """Gives jobs to workers as far as these have room; what must wait is in a queue for each scheduler.
 
     A worker that dies takes the requests of its own batches with it, and another one takes its place.
 
     Args:
         workers: how many.
-        how: they work.
-        queue: the most tasks that wait for a place before further requests are refused.
-        meter: is told what happens.
+        options: of each worker.
+        queue: the most jobs that wait for a place before further requests are refused.
+        metrics: is told what happens.
         start: starts a worker.
 
     Attributes:
@@ -40,29 +40,36 @@ class Pool:
             a time each step is one.
     """
 
-    def __init__(self, workers: int, how: How, queue: int, meter: Meter, start: Start = WorkerProcess.start) -> None:
-        self._count, self._how, self._most, self._start = workers, how, queue, start
-        self._rooms = {engine: batches * how.batch_size for engine, batches in ROOM.items()}
-        self._waiting: dict[str, deque[Order]] = {engine: deque() for engine in ROOM}
-        self._seconds = dict.fromkeys(ROOM, 0.05)
+    def __init__(
+        self,
+        workers: int,
+        options: WorkerOptions,
+        queue: int,
+        metrics: Metrics,
+        start: StartWorker = WorkerProcess.start,
+    ) -> None:
+        self._count, self._options, self._most, self._start = workers, options, queue, start
+        self._capacities = {scheduler: batches * options.batch_size for scheduler, batches in SCHEDULERS.items()}
+        self._waiting: dict[str, deque[SubmittedJob]] = {scheduler: deque() for scheduler in SCHEDULERS}
+        self._seconds = dict.fromkeys(SCHEDULERS, 0.05)
         self._workers: list[WorkerProcess] = []
         self._bundles: dict[int, str] = {}
         self.executions: Counter[int] = Counter()
         self._numbers = itertools.count()
         self._starting: set[asyncio.Task[None]] = set()
-        self._meters = {
-            engine: meter.of_engine(
-                engine,
-                room,
-                lambda engine=engine: sum(worker.running[engine] for worker in self._workers),  # type: ignore[misc]
-                lambda engine=engine: len(self._waiting[engine]),  # type: ignore[misc]
+        self._metrics = {
+            scheduler: metrics.of_scheduler(
+                scheduler,
+                capacity,
+                lambda scheduler=scheduler: sum(worker.running[scheduler] for worker in self._workers),  # type: ignore[misc]
+                lambda scheduler=scheduler: len(self._waiting[scheduler]),  # type: ignore[misc]
             )
-            for engine, room in self._rooms.items()
+            for scheduler, capacity in self._capacities.items()
         }
 
     async def start(self) -> None:
         """Starts the workers."""
-        made = (self._start(self._how, self._reported, self._lost) for _ in range(self._count))
+        made = (self._start(self._options, self._reported, self._lost) for _ in range(self._count))
         self._workers = list(await asyncio.gather(*made))
 
     @property
@@ -71,14 +78,14 @@ class Pool:
         return bool(self._workers)
 
     def number(self) -> int:
-        """Of a new task."""
+        """The number of a new job."""
         return next(self._numbers)
 
     async def load(self, bundle: int, folder: str) -> None:
         """Loads a bundle in all workers.
 
         Args:
-            bundle: its number, by which tasks name it.
+            bundle: its number, by which jobs name it.
             folder: where it lies, until it is forgotten.
 
         Raises:
@@ -90,7 +97,7 @@ class Pool:
         )
         for error in loaded:
             # A worker that is lost is replaced, and the new one loads all bundles.
-            if error is not None and not isinstance(error, LostError):
+            if error is not None and not isinstance(error, WorkerLostError):
                 self.forget(bundle)
                 raise error
         if not self._workers:
@@ -98,7 +105,7 @@ class Pool:
             raise UserError("no worker could load it; the log says why")
 
     def forget(self, bundle: int) -> None:
-        """No task names this bundle any more."""
+        """No job names this bundle any more."""
         del self._bundles[bundle], self.executions[bundle]
         for worker in self._workers:
             worker.forget(bundle)
@@ -107,34 +114,34 @@ class Pool:
         """Looks whether the queues take a request now.
 
         Raises:
-            Refusal: one does not.
+            HTTPProblem: one does not.
         """
-        for engine, waiting in self._waiting.items():
-            free = sum(max(0, self._rooms[engine] - worker.running[engine]) for worker in self._workers)
+        for scheduler, waiting in self._waiting.items():
+            free = sum(max(0, self._capacities[scheduler] - worker.running[scheduler]) for worker in self._workers)
             if len(waiting) >= self._most + free:
-                seconds = max(1, math.ceil(len(waiting) * self._seconds[engine]))
-                raise Refusal(429, f"too many requests wait; try again in {seconds} s", seconds)
+                seconds = max(1, math.ceil(len(waiting) * self._seconds[scheduler]))
+                raise HTTPProblem(429, f"too many requests wait; try again in {seconds} s", seconds)
 
-    def submit(self, orders: Sequence[Order]) -> None:
-        """Takes the orders of a request, all or none.
+    def submit(self, jobs: Sequence[SubmittedJob]) -> None:
+        """Takes the jobs of a request, all or none.
 
         Raises:
-            Refusal: a queue is full.
+            HTTPProblem: a queue is full.
         """
         self.check_room()
-        for order in orders:
-            self._waiting[order.task.engine].append(order)
-        for engine in {order.task.engine for order in orders}:
-            self._give(engine)
+        for submitted in jobs:
+            self._waiting[submitted.job.scheduler].append(submitted)
+        for scheduler in {submitted.job.scheduler for submitted in jobs}:
+            self._give(scheduler)
 
-    def cancel(self, orders: Sequence[Order]) -> None:
+    def cancel(self, jobs: Sequence[SubmittedJob]) -> None:
         """Nobody waits for these any more."""
-        for order in orders:
-            order.cancelled = True
-            if order.worker is not None:
-                order.worker.cancel(order)
-        for engine in {order.task.engine for order in orders}:
-            self._give(engine)
+        for submitted in jobs:
+            submitted.cancelled = True
+            if submitted.worker is not None:
+                submitted.worker.cancel(submitted)
+        for scheduler in {submitted.job.scheduler for submitted in jobs}:
+            self._give(scheduler)
 
     async def close(self) -> None:
         """Ends the workers; nobody waits for anything any more."""
@@ -143,61 +150,61 @@ class Pool:
         await asyncio.gather(*self._starting, return_exceptions=True)
         await asyncio.gather(*(worker.close() for worker in self._workers))
 
-    def _give(self, engine: str) -> None:
+    def _give(self, scheduler: str) -> None:
         """Gives what waits to who has most room."""
-        waiting, now = self._waiting[engine], time.perf_counter()
+        waiting, now = self._waiting[scheduler], time.perf_counter()
         while waiting and self._workers:
-            worker = min(self._workers, key=lambda worker: worker.running[engine])
+            worker = min(self._workers, key=lambda worker: worker.running[scheduler])
             if not waiting[0].cancelled:
-                if worker.running[engine] >= self._rooms[engine]:
+                if worker.running[scheduler] >= self._capacities[scheduler]:
                     return
                 waiting[0].given = now
                 worker.give(waiting[0])
-                self._meters[engine].taken(now - waiting[0].task.came)
+                self._metrics[scheduler].taken(now - waiting[0].job.came)
             waiting.popleft()
 
     def _reported(self, worker: WorkerProcess, report: Report) -> None:
         for number, ids in report.written:
-            if (writing := worker.orders.get(number)) and writing.progress is not None:
+            if (writing := worker.jobs.get(number)) and writing.progress is not None:
                 writing.progress(ids)
         for number, found in report.ended:
             self._end(worker, number, found)
         for number, why in report.failed:
             self._end(worker, number, RuntimeError(why))
-        for measured in itertools.starmap(Measure, report.rounds):
-            self._meters[report.engine].round(measured)
+        for measured in itertools.starmap(RoundMetrics, report.rounds):
+            self._metrics[report.scheduler].round(measured)
             if measured.texts and measured.bundle in self._bundles:
                 self.executions[measured.bundle] += 1
-        self._give(report.engine)
+        self._give(report.scheduler)
 
     def _end(self, worker: WorkerProcess, number: int, result: object) -> None:
-        if (order := worker.take(number)) is None:
+        if (submitted := worker.take(number)) is None:
             return
-        engine = order.task.engine
-        share = (time.perf_counter() - order.given) / (self._rooms[engine] * self._count)
-        self._seconds[engine] += 0.01 * (share - self._seconds[engine])
-        order.end(result)
+        scheduler = submitted.job.scheduler
+        share = (time.perf_counter() - submitted.given) / (self._capacities[scheduler] * self._count)
+        self._seconds[scheduler] += 0.01 * (share - self._seconds[scheduler])
+        submitted.end(result)
 
     def _lost(self, worker: WorkerProcess) -> None:
-        logger.error("a worker was lost", extra={"facts": {"texts": len(worker.orders)}})
+        logger.error("a worker was lost", extra={"facts": {"texts": len(worker.jobs)}})
         if worker in self._workers:
             self._workers.remove(worker)
             starting = asyncio.ensure_future(self._replace(worker))
             self._starting.add(starting)
             starting.add_done_callback(self._starting.discard)
-        for order in list(worker.orders.values()):
-            order.end(Refusal(503, "a worker was lost; try again", 1))
-        worker.orders.clear()
+        for submitted in list(worker.jobs.values()):
+            submitted.end(HTTPProblem(503, "a worker was lost; try again", 1))
+        worker.jobs.clear()
 
     async def _replace(self, lost: WorkerProcess) -> None:
-        """Starts a worker in the place of a lost one; it has loaded all bundles when it gets its first task."""
+        """Starts a worker in the place of a lost one; it has loaded all bundles when it gets its first job."""
         await lost.close()
         while True:
-            worker = await self._start(self._how, self._reported, self._lost)
+            worker = await self._start(self._options, self._reported, self._lost)
             try:
                 while missing := self._bundles.keys() - worker.bundles:
                     await worker.load(min(missing), self._bundles[min(missing)])
-            except (LostError, UserError) as error:
+            except (WorkerLostError, UserError) as error:
                 logger.error("a worker cannot be started", extra={"facts": {"error": str(error)}})
                 await worker.close()
                 await asyncio.sleep(_SECONDS)
@@ -209,5 +216,5 @@ class Pool:
         for bundle in worker.bundles - self._bundles.keys():
             worker.forget(bundle)
         self._workers.append(worker)
-        for engine in ROOM:
-            self._give(engine)
+        for scheduler in SCHEDULERS:
+            self._give(scheduler)

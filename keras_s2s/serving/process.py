@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import json
 import os
 import socket
 import subprocess
@@ -13,22 +14,33 @@ from pathlib import Path
 from typing import Any, Self
 
 from keras_s2s.errors import UserError
-from keras_s2s.serving.messages import Cancel, Forget, How, Load, LoadDone, Message, Report, Task, Unpacker, packed
+from keras_s2s.serving.messages import (
+    Cancel,
+    Forget,
+    Job,
+    Load,
+    LoadDone,
+    Message,
+    Report,
+    Unpacker,
+    WorkerOptions,
+    packed,
+)
 
 _SECONDS = 10.0
-"""How long a worker has to end."""
+"""Seconds that a worker has to end."""
 
 
-class LostError(Exception):
+class WorkerLostError(Exception):
     """A worker ended before it was done."""
 
 
 @dataclass(eq=False, slots=True)
-class Order:
-    """A task, and who waits for it.
+class SubmittedJob:
+    """A job that was submitted, and who waits for its result.
 
     Attributes:
-        task: it.
+        job: the message.
         end: takes what was found, as it is reported, or the exception that came in its place.
         progress: takes the ids written so far, after each step.
         cancelled: nobody waits for it any more.
@@ -36,7 +48,7 @@ class Order:
         given: when that was; seconds of `time.perf_counter`.
     """
 
-    task: Task
+    job: Job
     end: Callable[[Any], None]
     progress: Callable[[list[int]], None] | None = None
     cancelled: bool = False
@@ -48,8 +60,8 @@ class WorkerProcess(asyncio.Protocol):
     """A worker. `start` makes one.
 
     Attributes:
-        orders: those that it works on, by number.
-        running: how many of them each engine has.
+        jobs: those that it works on, by number.
+        running: how many of them each scheduler has.
         bundles: numbers of those that it has loaded.
     """
 
@@ -58,7 +70,7 @@ class WorkerProcess(asyncio.Protocol):
 
     def __init__(self, report: Callable[["WorkerProcess", Report], None], lost: Callable[["WorkerProcess"], None]):
         """`report` takes what it reports, and `lost` it itself, should it end by itself."""
-        self.orders: dict[int, Order] = {}
+        self.jobs: dict[int, SubmittedJob] = {}
         self.running: Counter[str] = Counter()
         self.bundles: set[int] = set()
         self._report, self._lost = report, lost
@@ -68,14 +80,24 @@ class WorkerProcess(asyncio.Protocol):
 
     @classmethod
     async def start(
-        cls, how: How, report: Callable[["WorkerProcess", Report], None], lost: Callable[["WorkerProcess"], None]
+        cls,
+        options: WorkerOptions,
+        report: Callable[["WorkerProcess", Report], None],
+        lost: Callable[["WorkerProcess"], None],
     ) -> Self:
         """Starts a worker."""
         ours, theirs = socket.socketpair()
         with theirs:
             worker = cls(report, lost)
             # It finds this package where it lies, and with -P nothing in the folder that it happens to run in.
-            command = [sys.executable, "-P", "-m", "keras_s2s.serving.worker", str(theirs.fileno()), *map(str, how)]
+            command = [
+                sys.executable,
+                "-P",
+                "-m",
+                "keras_s2s.serving.worker",
+                str(theirs.fileno()),
+                json.dumps(options),
+            ]
             path = filter(None, [str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH")])
             environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path)}
             worker._process = subprocess.Popen(command, pass_fds=[theirs.fileno()], env=environment)
@@ -88,7 +110,7 @@ class WorkerProcess(asyncio.Protocol):
 
         Raises:
             UserError: it cannot be loaded.
-            LostError: the worker ended.
+            WorkerLostError: the worker ended.
         """
         self._loading[bundle] = asyncio.get_running_loop().create_future()
         self._send(Load(bundle, folder))
@@ -100,27 +122,27 @@ class WorkerProcess(asyncio.Protocol):
         self.bundles.add(bundle)
 
     def forget(self, bundle: int) -> None:
-        """No task names this bundle any more."""
+        """No job names this bundle any more."""
         self.bundles.discard(bundle)
         self._send(Forget(bundle))
 
-    def give(self, order: Order) -> None:
+    def give(self, submitted: SubmittedJob) -> None:
         """Gives it something to do."""
-        order.worker = self
-        self.orders[order.task.number] = order
-        self.running[order.task.engine] += 1
-        self._send(order.task)
+        submitted.worker = self
+        self.jobs[submitted.job.number] = submitted
+        self.running[submitted.job.scheduler] += 1
+        self._send(submitted.job)
 
-    def take(self, number: int) -> Order | None:
-        """Takes an order out of those that it works on, if it is one of them."""
-        if order := self.orders.pop(number, None):
-            self.running[order.task.engine] -= 1
-        return order
+    def take(self, number: int) -> SubmittedJob | None:
+        """Takes a job out of those that it works on, if it is one of them."""
+        if submitted := self.jobs.pop(number, None):
+            self.running[submitted.job.scheduler] -= 1
+        return submitted
 
-    def cancel(self, order: Order) -> None:
+    def cancel(self, submitted: SubmittedJob) -> None:
         """Nobody waits for this one any more."""
-        if self.take(order.task.number):
-            self._send(Cancel([order.task.number]))
+        if self.take(submitted.job.number):
+            self._send(Cancel([submitted.job.number]))
 
     async def close(self) -> None:
         """Ends it, whatever it does."""
@@ -132,7 +154,7 @@ class WorkerProcess(asyncio.Protocol):
         await asyncio.to_thread(self._process.wait)
 
     def data_received(self, data: bytes) -> None:
-        """What it tells."""
+        """Reads messages of the worker."""
         for message in self._unpack(data):
             match message:
                 case LoadDone():
@@ -146,7 +168,7 @@ class WorkerProcess(asyncio.Protocol):
         """It has ended."""
         for loading in self._loading.values():
             if not loading.done():
-                loading.set_exception(LostError("it ended while it loaded a bundle"))
+                loading.set_exception(WorkerLostError("it ended while it loaded a bundle"))
         if not self._closing:
             self._lost(self)
 

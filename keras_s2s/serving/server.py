@@ -14,9 +14,9 @@ from keras_s2s.errors import UserError
 from keras_s2s.memory import keep_freed_memory
 from keras_s2s.serving.app import make_app
 from keras_s2s.serving.logs import log_as_json
-from keras_s2s.serving.messages import How
-from keras_s2s.serving.meter import Meter
-from keras_s2s.serving.models import Models
+from keras_s2s.serving.messages import WorkerOptions
+from keras_s2s.serving.metrics import Metrics
+from keras_s2s.serving.model_repository import ModelRepository
 from keras_s2s.serving.pool import Pool
 from keras_s2s.serving.service import Service
 from keras_s2s.serving.settings import Settings
@@ -35,16 +35,16 @@ def serve(paths: Sequence[Path], settings: Settings, host: str, port: int, say: 
         say: is told in a line where it listens.
 
     Raises:
-        UserError: a bundle that cannot be loaded, or an address that cannot be had.
+        UserError: a bundle that cannot be model, or an address that cannot be had.
     """
     keep_freed_memory()
     log_as_json()
-    listening, meter = _listen(host, port), Meter()
-    how = How(settings.precision, settings.threads, settings.batch_size)
-    pool = Pool(settings.workers, how, settings.queue, meter)
-    models = Models(paths, settings.precision, pool)
+    listening, metrics = _listen(host, port), Metrics()
+    options = WorkerOptions(settings.precision, settings.threads, settings.batch_size, settings.provider)
+    pool = Pool(settings.workers, options, settings.queue, metrics)
+    models = ModelRepository(paths, settings.precision, settings.provider, pool)
     config = uvicorn.Config(
-        make_app(Service(models, pool, settings), meter),
+        make_app(Service(models, pool, settings), metrics),
         lifespan="off",
         log_config=None,
         access_log=False,
@@ -56,12 +56,12 @@ def serve(paths: Sequence[Path], settings: Settings, host: str, port: int, say: 
         try:
             await pool.start()
             await models.load()
-            say(f"serving {', '.join(loaded.name for loaded in models)} at {_url(listening)}")
+            say(f"serving {', '.join(model.name for model in models)} at {_url(listening)}")
             _tell_of_missing_steps(models)
             # uvicorn raises a signal again when it has stopped; by then it has been obeyed.
             for number in (signal.SIGTERM, signal.SIGINT):
                 signal.signal(number, lambda *_: None)
-            watching = asyncio.create_task(models.watch(meter))
+            watching = asyncio.create_task(models.watch(metrics))
             await uvicorn.Server(config).serve(sockets=[listening])
             watching.cancel()
         finally:
@@ -71,10 +71,10 @@ def serve(paths: Sequence[Path], settings: Settings, host: str, port: int, say: 
         runner.run(run())
 
 
-def _tell_of_missing_steps(models: Models) -> None:
-    for loaded in models:
-        if not loaded.has_steps(loaded.default):
-            facts = {"model": loaded.name, "graph": loaded.default, "export": steps_name(loaded.default)}
+def _tell_of_missing_steps(models: ModelRepository) -> None:
+    for model in models:
+        if not model.has_steps(model.default):
+            facts = {"model": model.name, "graph": model.default, "export": steps_name(model.default)}
             logger.warning("whole requests are batched by length, for lack of steps", extra={"facts": facts})
 
 

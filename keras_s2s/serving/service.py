@@ -10,23 +10,23 @@ from typing import Any
 from keras_s2s.errors import UserError
 from keras_s2s.runtime.feeds import Sentence
 from keras_s2s.runtime.generator import NOTHING, Plan
-from keras_s2s.serving.loaded import Loaded
-from keras_s2s.serving.messages import Generate, Score, Task, hypotheses, scored
-from keras_s2s.serving.models import Models
+from keras_s2s.serving.http_problem import HTTPProblem
+from keras_s2s.serving.messages import Generate, Job, Score, hypotheses, scored
+from keras_s2s.serving.model_repository import ModelRepository
 from keras_s2s.serving.pool import Pool
-from keras_s2s.serving.process import Order
-from keras_s2s.serving.refusal import Refusal
+from keras_s2s.serving.process import SubmittedJob
+from keras_s2s.serving.served_model import ServedModel
 from keras_s2s.serving.settings import Settings
 from keras_s2s.serving.statistics import Phases
 
 
-class Pending:
+class PendingRequest:
     """The results of a request, as they come. Lives on the event loop."""
 
     def __init__(self, results: list[Any], pool: Pool) -> None:
         """`results` has None where one is still to come, from the pool."""
         self.results, self._pool = results, pool
-        self.orders: list[Order] = []
+        self.jobs: list[SubmittedJob] = []
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.news: asyncio.Event = asyncio.Event()
         self._begun = asyncio.get_running_loop().time()
@@ -36,9 +36,9 @@ class Pending:
         self.written: dict[int, list[int]] = {}
         self._settle()
 
-    def order(self, place: int, task: Task, read: Callable[[Any], Any]) -> None:
+    def add(self, place: int, job: Job, read: Callable[[Any], Any]) -> None:
         """Adds what makes the result of one text; `read` makes it of what is reported."""
-        self.orders.append(Order(task, partial(self._end, place, read), partial(self._progress, place)))
+        self.jobs.append(SubmittedJob(job, partial(self._end, place, read), partial(self._progress, place)))
 
     def _end(self, place: int, read: Callable[[Any], Any], found: Any) -> None:
         """The result of one text, or the exception in its place."""
@@ -49,17 +49,17 @@ class Pending:
         self._settle()
 
     def _progress(self, place: int, ids: list[int]) -> None:
-        """What one text has so far; only the newest is kept, however slowly it is read."""
+        """Keeps the ids that one text has so far; only the newest is kept, however slowly it is read."""
         if self.results[place] is None:
             self.written[place] = ids
             self.news.set()
 
     def left(self, seconds: float) -> float:
-        """What is left of the seconds that a request may take, at least 0."""
+        """The rest of the seconds that a request may take, at least 0."""
         return max(0.0, self._begun + seconds - asyncio.get_running_loop().time())
 
     def newest(self) -> dict[int, list[int]]:
-        """What texts have so far, of those that have more than when this was asked last."""
+        """The ids that texts have so far, of those that have more than at the last call."""
         written, self.written = self.written, {}
         return written
 
@@ -73,12 +73,12 @@ class Pending:
         """When what happened; None unless there is a result for every text."""
         if any(result is None or isinstance(result, Exception) for result in self.results):
             return None
-        given = min((order.given for order in self.orders), default=self._came)
+        given = min((job.given for job in self.jobs), default=self._came)
         return Phases(self._came, given, self._ended)
 
     def cancel(self) -> None:
         """Nobody waits any more."""
-        self._pool.cancel(self.orders)
+        self._pool.cancel(self.jobs)
 
     def _settle(self) -> None:
         if not self.done.done() and all(result is not None for result in self.results):
@@ -86,15 +86,15 @@ class Pending:
 
 
 class Service:
-    """What a server does, without HTTP.
+    """The work of a server, without HTTP.
 
     Args:
-        models: it has.
-        pool: does the work.
+        models: of the server.
+        pool: its workers.
         settings: of the server.
     """
 
-    def __init__(self, models: Models, pool: Pool, settings: Settings) -> None:
+    def __init__(self, models: ModelRepository, pool: Pool, settings: Settings) -> None:
         self.models, self.settings = models, settings
         self._pool = pool
 
@@ -107,111 +107,113 @@ class Service:
         """How long a request may take."""
         return self.settings.timeout if asked is None else min(asked, self.settings.timeout)
 
-    def overload(self) -> Refusal | None:
+    def overload(self) -> HTTPProblem | None:
         """Why no further requests are taken now, if that is so."""
         try:
             self._pool.check_room()
-        except Refusal as refusal:
-            return refusal
+        except HTTPProblem as problem:
+            return problem
         return None
 
-    def executions(self, loaded: Loaded) -> int:
+    def executions(self, model: ServedModel) -> int:
         """How many batches were computed with a model since it was loaded; `Pool.executions` says what counts."""
-        return self._pool.executions[loaded.number]
+        return self._pool.executions[model.number]
 
     def generate(
         self,
-        loaded: Loaded,
+        model: ServedModel,
         texts: Sequence[str],
         prefixes: Sequence[str] | None,
         options: Mapping[str, Any],
         progress: bool = False,
-    ) -> Pending:
+    ) -> PendingRequest:
         """Begins to generate.
 
         Args:
-            loaded: the model.
+            model: to run.
             texts: the sources.
             prefixes: what the outputs begin with, if they have to.
             options: of a call of a `Generator`.
             progress: whether anybody wants to know what was written so far.
 
         Returns:
-            What will have a list of hypotheses for each text.
+            The request; its results will be a list of hypotheses for each text.
 
         Raises:
-            Refusal: an option or a text that is not taken, or too much waits.
+            HTTPProblem: an option or a text that is not taken, or too much waits.
         """
         self._check_count(len(texts))
         if prefixes is not None and len(prefixes) != len(texts):
-            raise Refusal(
+            raise HTTPProblem(
                 422, f"prefix: {len(prefixes)} prefixes for {len(texts)} texts; give one for each, '' for none"
             )
         prefixed = prefixes is not None and any(prefixes)
-        plan = self.plan(loaded, options, prefixed)
-        engine = "steps" if loaded.has_steps(plan.graph) else "whole"
+        plan = self.plan(model, options, prefixed)
+        scheduler = "steps" if model.has_steps(plan.graph) else "whole"
         self._pool.check_room()
-        with _refused(loaded):
-            sentences = loaded.generator.sentences(texts, prefixes or [""] * len(texts), plan.options)
+        with _refused(model):
+            sentences = model.generator.sentences(texts, prefixes or [""] * len(texts), plan.options)
         self._check_lengths(sentences)
-        pending = Pending([[NOTHING] if sentence is None else None for sentence in sentences], self._pool)
+        pending = PendingRequest([[NOTHING] if sentence is None else None for sentence in sentences], self._pool)
         for place, (text, sentence) in enumerate(zip(texts, sentences, strict=True)):
             if sentence is not None:
                 item = (sentence.ids, sentence.number, sentence.prefix, sentence.limit)
-                about = self._pool.number(), loaded.number, engine, time.perf_counter()
-                task = Generate(*about, dict(options), prefixed, text, item, progress)
-                pending.order(place, task, hypotheses)
-        self._pool.submit(pending.orders)
+                about = self._pool.number(), model.number, scheduler, time.perf_counter()
+                job = Generate(*about, dict(options), prefixed, text, item, progress)
+                pending.add(place, job, hypotheses)
+        self._pool.submit(pending.jobs)
         return pending
 
-    def score(self, loaded: Loaded, sources: Sequence[str], targets: Sequence[str]) -> Pending:
+    def score(self, model: ServedModel, sources: Sequence[str], targets: Sequence[str]) -> PendingRequest:
         """Begins to score.
 
         Returns:
-            What will have a `Scored` for each pair.
+            The request; its results will be a `Scored` for each pair.
 
         Raises:
-            Refusal: as `generate`, or the bundle has no graph "score".
+            HTTPProblem: as `generate`, or the bundle has no graph "score".
         """
         self._check_count(max(len(sources), len(targets)))
         self._pool.check_room()
-        with _refused(loaded):
-            loaded.check_scores()
-            pairs = loaded.generator.pairs(sources, targets, strict=True)
+        with _refused(model):
+            model.check_scores()
+            pairs = model.generator.pairs(sources, targets, strict=True)
         if (longest := max(len(pair.target) for pair in pairs)) > self.settings.max_tokens:
-            raise Refusal(422, f"target: {longest} tokens, at most {self.settings.max_tokens} are taken; shorten it")
-        pending = Pending([None for _ in pairs], self._pool)
+            raise HTTPProblem(
+                422, f"target: {longest} tokens, at most {self.settings.max_tokens} are taken; shorten it"
+            )
+        pending = PendingRequest([None for _ in pairs], self._pool)
         for place, pair in enumerate(pairs):
-            about = self._pool.number(), loaded.number, "whole", time.perf_counter()
-            pending.order(place, Score(*about, list(pair.source), list(pair.target)), scored)
-        self._pool.submit(pending.orders)
+            about = self._pool.number(), model.number, "whole", time.perf_counter()
+            pending.add(place, Score(*about, list(pair.source), list(pair.target)), scored)
+        self._pool.submit(pending.jobs)
         return pending
 
-    def plan(self, loaded: Loaded, given: Mapping[str, Any], prefixed: bool) -> Plan:
-        """What the options of a request mean.
+    def plan(self, model: ServedModel, given: Mapping[str, Any], prefixed: bool) -> Plan:
+        """The plan that follows from the options of a request.
 
         Args:
-            loaded: the model.
+            model: to run.
             given: options of a call of a `Generator`.
             prefixed: whether outputs have to begin with something.
 
         Raises:
-            Refusal: a wrong option, or one that no graph of the model can do.
+            HTTPProblem: a wrong option, or one that no graph of the model can do.
         """
-        with _refused(loaded):
-            plan = loaded.plan(given, prefixed)
+        with _refused(model):
+            plan = model.plan(given, prefixed)
         options, most = plan.options, self.settings.max_beam
-        groups = loaded.manifest.diverse_groups if options.strategy == "diverse" else 1
+        groups = model.manifest.diverse_groups if options.strategy == "diverse" else 1
         hypotheses = max(options.beam_size * groups, options.n_best)
         if hypotheses > most:
-            raise Refusal(422, f"beam_size, n_best: {hypotheses} hypotheses a text, at most {most} are taken")
+            raise HTTPProblem(422, f"beam_size, n_best: {hypotheses} hypotheses a text, at most {most} are taken")
         return plan
 
     def _check_lengths(self, sentences: Sequence[Sentence | None]) -> None:
         most = self.settings.max_tokens
         lengths = [sentence.limit or 0 for sentence in sentences if sentence is not None]
         if lengths and max(lengths) > most:
-            raise Refusal(
+            raise HTTPProblem(
                 422,
                 f"max_length_factor, max_length_extra: up to {max(lengths)} tokens could come out, at most {most} are "
                 "taken; ask for fewer or send a shorter text",
@@ -220,13 +222,13 @@ class Service:
     def _check_count(self, texts: int) -> None:
         most = self.settings.max_texts
         if texts > most:
-            raise Refusal(413, f"{texts} texts, at most {most} are taken at a time; send several requests")
+            raise HTTPProblem(413, f"{texts} texts, at most {most} are taken at a time; send several requests")
 
 
 @contextlib.contextmanager
-def _refused(loaded: Loaded) -> Iterator[None]:
-    """Makes a refusal of what a model refuses; a client knows a model by name, not where it lies."""
+def _refused(model: ServedModel) -> Iterator[None]:
+    """Makes a problem of what a model refuses; a client knows a model by name, not where it lies."""
     try:
         yield
     except UserError as error:
-        raise Refusal(422, str(error).replace(str(loaded.generator.bundle.path), loaded.name)) from None
+        raise HTTPProblem(422, str(error).replace(str(model.generator.bundle.path), model.name)) from None

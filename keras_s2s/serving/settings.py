@@ -1,16 +1,18 @@
-"""What a server is told."""
+"""Settings of a server."""
 
 from pydantic import Field
 
 from keras_s2s.config import Config
 from keras_s2s.cores import available_cores
+from keras_s2s.runtime.providers import CPU
 
 
 class Settings(Config):
     """How a server works, and what it takes.
 
     Args:
-        precision: which of the bundles' graphs.
+        provider: of onnxruntime, a name of `PROVIDERS`.
+        precision: which of the bundles' graphs; None is the one that suits the provider.
         workers: processes, each with batches of its own.
         threads: of an operator.
         batch_size: the most texts of a batch.
@@ -24,7 +26,8 @@ class Settings(Config):
         log_text: whether the log may tell texts.
     """
 
-    precision: str = "int8"
+    provider: str = CPU
+    precision: str | None = None
     workers: int = Field(default_factory=available_cores, ge=1)
     threads: int = Field(default=1, ge=1)
     batch_size: int = Field(default=16, ge=1)

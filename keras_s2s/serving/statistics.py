@@ -1,4 +1,4 @@
-"""What a model has done since it was loaded, as the statistics extension of the Open Inference Protocol counts it."""
+"""Statistics of a model since it was loaded, as the Open Inference Protocol's extension counts them."""
 
 import time
 from dataclasses import dataclass, field

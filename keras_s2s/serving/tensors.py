@@ -2,12 +2,12 @@
 
 import struct
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from keras_s2s.serving.http_problem import HTTPProblem
 from keras_s2s.serving.inference_schemas import InferRequest, InputTensor, OutputTensor, TensorParameters
-from keras_s2s.serving.refusal import Refusal
 
 HEADER_LENGTH = "Inference-Header-Content-Length"
 """The header that says how many bytes of a body are JSON; all after them are tensors."""
@@ -28,12 +28,12 @@ def split(body: bytes, length: str | None) -> tuple[bytes, bytes]:
         length: the value of `HEADER_LENGTH`, or None.
 
     Raises:
-        Refusal: a length that is no number, or more than there is.
+        HTTPProblem: a length that is no number, or more than there is.
     """
     if length is None:
         return body, b""
     if not (length.isascii() and length.isdecimal() and len(length) < 20 and 0 < int(length) <= len(body)):
-        raise Refusal(
+        raise HTTPProblem(
             422,
             f"{HEADER_LENGTH}: '{length[:40]}', expected how many of the {len(body)} bytes are JSON; "
             "a request without JSON is not taken",
@@ -49,7 +49,7 @@ def read_texts(asked: InferRequest, raw: bytes) -> dict[str, list[str]]:
         raw: what stands after it.
 
     Raises:
-        Refusal: an input twice, or none of "text"; a wrong shape, number of bytes, or text.
+        HTTPProblem: an input twice, or none of "text"; a wrong shape, number of bytes, or text.
     """
     found: dict[str, list[str]] = {}
     for tensor in asked.inputs:
@@ -57,9 +57,9 @@ def read_texts(asked: InferRequest, raw: bytes) -> dict[str, list[str]]:
             raise _wrong(tensor.name, "given twice")
         found[tensor.name], raw = _read(tensor, raw)
     if raw:
-        raise Refusal(422, f"inputs: {len(raw)} bytes more than the sizes in 'binary_data_size' add up to")
+        raise HTTPProblem(422, f"inputs: {len(raw)} bytes more than the sizes in 'binary_data_size' add up to")
     if "text" not in found:
-        raise Refusal(422, "inputs: 'text' is missing")
+        raise HTTPProblem(422, "inputs: 'text' is missing")
     return found
 
 
@@ -76,7 +76,7 @@ def write_numbers(name: str, rows: Sequence[Sequence[float]], binary: bool) -> O
     return _output(name, "FP32", list(numbers.shape), numbers.ravel().tolist(), numbers.tobytes() if binary else None)
 
 
-def _output(name: str, datatype: str, shape: list[int], values: list, raw: bytes | None) -> Output:
+def _output(name: str, datatype: str, shape: list[int], values: list[Any], raw: bytes | None) -> Output:
     if raw is None:
         return Output(OutputTensor(name=name, datatype=datatype, shape=shape, data=values), b"")
     size = TensorParameters(binary_data_size=len(raw))
@@ -116,5 +116,5 @@ def _unpacked(name: str, raw: bytes) -> list[str]:
     return values
 
 
-def _wrong(name: str, why: str) -> Refusal:
-    return Refusal(422, f"inputs: {name}: {why}")
+def _wrong(name: str, why: str) -> HTTPProblem:
+    return HTTPProblem(422, f"inputs: {name}: {why}")

@@ -1,10 +1,11 @@
 """A worker: a process that decodes, so that batches share no interpreter with each other, nor with HTTP.
 
-`python -m keras_s2s.serving.worker SOCKET PRECISION THREADS BATCH_SIZE` takes the number of an open socket, over which
-the server talks with it, and how it works.
+`python -m keras_s2s.serving.worker SOCKET OPTIONS` takes the number of an open socket, over which the server talks with
+it, and its `WorkerOptions` as a list in JSON.
 """
 
 import contextlib
+import json
 import os
 import signal
 import socket
@@ -15,24 +16,24 @@ from queue import Empty, SimpleQueue
 from weakref import WeakValueDictionary
 
 from keras_s2s.memory import hand_back_freed_memory, keep_freed_memory
-from keras_s2s.serving.engine import Engine
-from keras_s2s.serving.graphs import Graphs
-from keras_s2s.serving.jobs import Job
+from keras_s2s.serving.jobs import ScheduledJob
 from keras_s2s.serving.logs import log_as_json
 from keras_s2s.serving.messages import (
-    ROOM,
+    SCHEDULERS,
     Cancel,
     Forget,
     Generate,
-    How,
+    Job,
     Load,
     LoadDone,
     Message,
     Score,
-    Task,
     Unpacker,
+    WorkerOptions,
     packed,
 )
+from keras_s2s.serving.scheduler import Scheduler
+from keras_s2s.serving.worker_model import WorkerModel
 
 _NICE = 5
 _TIDY_SECONDS = 30.0
@@ -46,27 +47,27 @@ class Worker:
 
     Args:
         link: a socket that the server has the other end of.
-        how: it works.
+        options: of the worker.
     """
 
-    def __init__(self, link: socket.socket, how: How) -> None:
-        self._link, self._how, self._sending = link, how, threading.Lock()
+    def __init__(self, link: socket.socket, options: WorkerOptions) -> None:
+        self._link, self._options, self._sending = link, options, threading.Lock()
         self._received, self._unpack = memoryview(bytearray(65536)), Unpacker()
-        self._whole: SimpleQueue[Job] = SimpleQueue()
-        self._bundles: dict[int, Graphs] = {}
-        self._jobs: WeakValueDictionary[int, Job] = WeakValueDictionary()
+        self._whole: SimpleQueue[ScheduledJob] = SimpleQueue()
+        self._bundles: dict[int, WorkerModel] = {}
+        self._jobs: WeakValueDictionary[int, ScheduledJob] = WeakValueDictionary()
 
     def run(self) -> None:
         """Returns when the server is gone."""
         steps, whole = (
-            Engine(name, ROOM[name] * self._how.batch_size, coming, self._send)
+            Scheduler(name, SCHEDULERS[name] * self._options.batch_size, coming, self._send)
             for name, coming in (("steps", self._steps_to_come), ("whole", self._whole_to_come))
         )
         for work in (whole.run, _tidy):
             threading.Thread(target=work, daemon=True).start()
         steps.run()
 
-    def _steps_to_come(self, wait: bool) -> list[Job] | None:
+    def _steps_to_come(self, wait: bool) -> list[ScheduledJob] | None:
         """Listens, and gives the jobs that are to be decoded a step at a time."""
         try:
             size = self._link.recv_into(self._received, 0, 0 if wait else socket.MSG_DONTWAIT)
@@ -80,13 +81,13 @@ class Worker:
         for message in self._unpack(bytes(self._received[:size])):
             if not isinstance(message, Generate | Score):
                 self._obey(message)
-            elif message.engine == "steps":
-                jobs.append(self._job(message))
+            elif message.scheduler == "steps":
+                jobs.append(self._scheduled(message))
             else:
-                self._whole.put(self._job(message))
+                self._whole.put(self._scheduled(message))
         return jobs
 
-    def _whole_to_come(self, wait: bool) -> list[Job]:
+    def _whole_to_come(self, wait: bool) -> list[ScheduledJob]:
         jobs = [self._whole.get()] if wait else []
         with contextlib.suppress(Empty):
             while True:
@@ -104,13 +105,13 @@ class Worker:
                 for job in filter(None, map(self._jobs.get, message.numbers)):
                     job.cancelled = True
 
-    def _job(self, task: Task) -> Job:
-        job = self._jobs[task.number] = self._bundles[task.bundle].job(task)
-        return job
+    def _scheduled(self, job: Job) -> ScheduledJob:
+        scheduled = self._jobs[job.number] = self._bundles[job.bundle].scheduled(job)
+        return scheduled
 
     def _load(self, message: Load) -> None:
         try:
-            self._bundles[message.bundle] = Graphs(message.folder, self._how)
+            self._bundles[message.bundle] = WorkerModel(message.folder, self._options)
         except Exception as error:
             self._send(LoadDone(message.bundle, str(error)))
         else:
@@ -137,8 +138,8 @@ def main() -> None:
     os.nice(_NICE)
     keep_freed_memory()
     log_as_json()
-    number, precision, threads, batch_size = sys.argv[1:]
-    Worker(socket.socket(fileno=int(number)), How(precision, int(threads), int(batch_size))).run()
+    number, options = sys.argv[1:]
+    Worker(socket.socket(fileno=int(number)), WorkerOptions(*json.loads(options))).run()
     os._exit(0)  # Threads may be within an operator.
 
 

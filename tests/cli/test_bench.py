@@ -54,7 +54,7 @@ def test_no_name_and_no_value_is_cut_in_a_narrow_terminal(
     _show("echo", [bench.Timing(setting, 3, 12345.6, 23456.7, 34567.8, 1234567.0, 123456.0, 12.345, 12345.6)])
     header, row = capsys.readouterr().out.splitlines()[-2:]
     assert header.split()[:4] == ["precision", "threads", "batch", "beam"]
-    expected = ["int8-dynamic", "16", "128", "100", "12345.6", "23456.7", "34567.8", "1,234,567", "123,456"]
+    expected = ["int8-dynamic", "16", "128", "100", "cpu", "12345.6", "23456.7", "34567.8", "1,234,567", "123,456"]
     assert row.split() == [*expected, "12.35", "12346"]
 
 

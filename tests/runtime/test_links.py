@@ -186,7 +186,7 @@ def test_the_copy_of_an_older_export_is_removed(own_bundle: Path, tmp_path: Path
 def test_what_a_link_leads_to_is_checked_when_it_is_read(own_bundle: Path, export: Callable, link: Callable) -> None:
     export(own_bundle)
     link(own_bundle)
-    opened = open_bundle(own_bundle, "fp32", None)
+    opened, _ = open_bundle(own_bundle, "fp32", None)
     np.array(-2, "float32").tofile((own_bundle / WEIGHTS).resolve())
     with pytest.raises(UserError, match=r"weights\.bin: its SHA-256 is not the one in bundle\.json; export"):
         load_graph(opened, "fp32", "greedy", 1)

@@ -18,7 +18,7 @@ from tritonclient.utils import InferenceServerException
 
 from keras_s2s.runtime import Generator
 from keras_s2s.serving.encodings import Unpacker, accepted, packed
-from keras_s2s.serving.refusal import Refusal
+from keras_s2s.serving.http_problem import HTTPProblem
 
 LENGTH = "Inference-Header-Content-Length"
 INFER = "/v2/models/stepwise/infer"
@@ -102,11 +102,11 @@ def test_a_body_is_what_it_was(place: int, part: int) -> None:
 @pytest.mark.parametrize("part", [1, 10**6])
 @pytest.mark.parametrize(("encoding", "body", "status", "why"), BAD)
 def test_what_is_no_such_body_is_refused(encoding: str, body: bytes, status: int, why: str, part: int) -> None:
-    with pytest.raises(Refusal) as refusal:
+    with pytest.raises(HTTPProblem) as problem:
         unpacked([encoding], body, part)
-    assert refusal.value.status == status
-    assert why in refusal.value.message
-    assert len(refusal.value.message) < 200
+    assert problem.value.status == status
+    assert why in problem.value.message
+    assert len(problem.value.message) < 200
 
 
 def bombs() -> Iterator[tuple[str, bytes]]:
@@ -125,11 +125,11 @@ def test_a_bomb_is_refused_when_the_limit_is_passed_and_not_later() -> None:
     for encoding, bomb in bombs():
         assert len(bomb) < MOST
         tracemalloc.start()
-        with pytest.raises(Refusal, match=f"unpacks to more than {MOST} bytes") as refusal:
+        with pytest.raises(HTTPProblem, match=f"unpacks to more than {MOST} bytes") as problem:
             unpacked([encoding], bomb, 65_536)
         _, peak = tracemalloc.get_traced_memory()
         tracemalloc.stop()
-        assert refusal.value.status == 413
+        assert problem.value.status == 413
         assert peak < 10 * MOST, encoding
     assert unpacked(["gzip"], gzip.compress(bytes(MOST), mtime=0), 100) == bytes(MOST)
 

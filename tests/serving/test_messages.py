@@ -9,9 +9,9 @@ from keras_s2s.serving.messages import (
     Forget,
     Generate,
     Load,
-    Measure,
     Message,
     Report,
+    RoundMetrics,
     Unpacker,
     hypotheses,
     packed,
@@ -24,7 +24,7 @@ STRANGE = 'a\nb\r\0"\\\u2028\ud800🏳️‍🌈'
 MESSAGES: list[Message] = [
     Generate(1, 2, "steps", 0.1, {"suppress": [STRANGE], "beam_size": 3}, True, STRANGE, ([4, 2], 0, [], 7), False),
     Load(3, STRANGE),
-    Report("whole", [(1, [4, 5])], [(2, ["x"])], [(3, STRANGE)], [Measure(1, 2, 3, None, [0.1], 4, 5, 6)]),
+    Report("whole", [(1, [4, 5])], [(2, ["x"])], [(3, STRANGE)], [RoundMetrics(1, 2, 3, None, [0.1], 4, 5, 6)]),
     Cancel([1, 2]),
     Forget(3),
 ]

@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 
 from keras_s2s.errors import UserError
-from keras_s2s.serving.messages import How, Message, Report, Score
-from keras_s2s.serving.meter import Meter
+from keras_s2s.serving.http_problem import HTTPProblem
+from keras_s2s.serving.messages import Message, Report, Score, WorkerOptions
+from keras_s2s.serving.metrics import Metrics
 from keras_s2s.serving.pool import Pool
-from keras_s2s.serving.process import LostError, Order, WorkerProcess
-from keras_s2s.serving.refusal import Refusal
+from keras_s2s.serving.process import SubmittedJob, WorkerLostError, WorkerProcess
 
 
 class Worker(WorkerProcess):
@@ -35,7 +35,7 @@ class Worker(WorkerProcess):
             raise UserError("spoilt")
         if folder == "deadly":
             self.die()
-            raise LostError
+            raise WorkerLostError
         self.bundles.add(bundle)
 
     async def close(self) -> None:
@@ -45,39 +45,39 @@ class Worker(WorkerProcess):
         self.connection_lost(None)
 
     def answer(self, number: int) -> None:
-        """Reports that a task is done."""
+        """Reports that a job is done."""
         self._report(self, Report("steps", [], [(number, f"found {number}")], [], []))
 
     @property
     def works_on(self) -> list[int]:
-        return list(self.orders)
+        return list(self.jobs)
 
 
 class House:
-    """A pool and its workers, the lost ones too; what came of each order, by its number."""
+    """A pool and its workers, the lost ones too; what came of each job, by its number."""
 
     def __init__(self, workers: int, batch_size: int, queue: int) -> None:
         self.workers: list[Worker] = []
         self.results: dict[int, Any] = {}
-        self.pool = Pool(workers, How("int8", 1, batch_size), queue, Meter(), self._start)
+        self.pool = Pool(workers, WorkerOptions("int8", 1, batch_size, "cpu"), queue, Metrics(), self._start)
 
-    async def _start(self, how: How, *arguments: Any) -> WorkerProcess:
+    async def _start(self, options: WorkerOptions, *arguments: Any) -> WorkerProcess:
         self.workers.append(Worker(*arguments))
         return self.workers[-1]
 
-    def order(self) -> Order:
+    def job(self) -> SubmittedJob:
         number = self.pool.number()
 
         def end(result: Any) -> None:
             assert number not in self.results, "answered twice"
             self.results[number] = result
 
-        return Order(Score(number, 0, "steps", 0.0, [4, 2], [4, 2]), end)
+        return SubmittedJob(Score(number, 0, "steps", 0.0, [4, 2], [4, 2]), end)
 
-    def submit(self, count: int) -> list[Order]:
-        orders = [self.order() for _ in range(count)]
-        self.pool.submit(orders)
-        return orders
+    def submit(self, count: int) -> list[SubmittedJob]:
+        jobs = [self.job() for _ in range(count)]
+        self.pool.submit(jobs)
+        return jobs
 
 
 def in_house(workers: int, batch_size: int, queue: int) -> Callable[[Callable[[House], Awaitable[None]]], Any]:
@@ -115,7 +115,7 @@ async def test_who_has_most_room_gets_the_next_one(house: House) -> None:
 async def test_a_full_queue_refuses_and_says_when_to_come_again(house: House) -> None:
     house.submit(1)
     house.submit(2)
-    with pytest.raises(Refusal) as refused:
+    with pytest.raises(HTTPProblem) as refused:
         house.submit(1)
     assert refused.value.status == 429
     assert refused.value.retry_after is not None
@@ -128,7 +128,7 @@ async def test_a_full_queue_refuses_and_says_when_to_come_again(house: House) ->
 async def test_as_many_as_have_a_place_may_come_at_once(house: House) -> None:
     for _ in range(5):
         house.submit(1)
-    with pytest.raises(Refusal):
+    with pytest.raises(HTTPProblem):
         house.submit(1)
 
 

@@ -1,4 +1,4 @@
-"""What every request passes: its id, the token, one answer whatever happens, and a line in the log."""
+"""Middleware for all requests: request id, bearer token, load shedding, one answer whatever happens, and a log line."""
 
 import hmac
 import json
@@ -14,14 +14,15 @@ from starlette.requests import ClientDisconnect
 from starlette.routing import BaseRoute, Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from keras_s2s.serving.meter import Meter
-from keras_s2s.serving.refusal import Refusal
+from keras_s2s.serving.http_problem import HTTPProblem
+from keras_s2s.serving.metrics import Metrics
+from keras_s2s.serving.service import Service
 
 logger = logging.getLogger("keras_s2s.serving")
 
 _PAGES = ("/", "/page.css", "/page.js", "/docs", "/docs.js", "/swagger-ui.css", "/swagger-ui-bundle.js")
 OPEN = (*_PAGES, "/openapi.json", "/v2/health/live", "/v2/health/ready")
-"""What needs no token: it tells nothing of the models."""
+"""Paths that need no token: they tell nothing of the models."""
 CLIENT_GONE = 499
 _ID = re.compile(r"[\w.:-]{1,128}")
 _HEADERS = {
@@ -31,19 +32,19 @@ _HEADERS = {
 }
 
 
-class Gate:
-    """Middleware around the whole application.
+class RequestMiddleware:
+    """ASGI middleware around the whole application.
 
     Args:
         app: the application.
         token: without it, as a bearer token, requests are refused; None takes all.
-        meter: is told of each answer.
+        metrics: is told of each answer.
         costly: routes whose requests are refused when too much waits, before anything of them is read: there may be
             very many.
     """
 
-    def __init__(self, app: ASGIApp, token: str | None, meter: Meter, costly: Sequence[BaseRoute]) -> None:
-        self._app, self._token, self._meter, self._costly = app, token, meter, costly
+    def __init__(self, app: ASGIApp, token: str | None, metrics: Metrics, costly: Sequence[BaseRoute]) -> None:
+        self._app, self._token, self._metrics, self._costly = app, token, metrics, costly
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serves one request."""
@@ -72,8 +73,8 @@ class Gate:
             if self._is_refused(scope["path"], headers):
                 self._costly_parts(scope)
                 await _answer(noting, 401, "a bearer token is needed", {"www-authenticate": "Bearer"})
-            elif refusal := self._overload(scope):
-                await _answer(noting, refusal.status, refusal.message, refusal.headers)
+            elif problem := self._overload(scope):
+                await _answer(noting, problem.status, problem.message, problem.headers)
             else:
                 await self._app(scope, receive, noting)
         except ClientDisconnect:
@@ -85,22 +86,22 @@ class Gate:
         finally:
             end = time.perf_counter()
             seconds = end - begin
-            self._meter.answered(getattr(scope.get("route"), "path", "other"), status, seconds)
+            self._metrics.answered(getattr(scope.get("route"), "path", "other"), status, seconds)
             _count(scope["state"], status, begin, end)
             told = {"request_id": request_id, "method": scope["method"], "path": scope["path"][:200], "status": status}
             logger.info("request", extra={"facts": told | {"milliseconds": round(1000 * seconds, 2)} | facts})
 
-    def _overload(self, scope: Scope) -> Refusal | None:
+    def _overload(self, scope: Scope) -> HTTPProblem | None:
         """Why a request is refused unread because too much waits, if it is."""
-        service = scope["app"].state.service
-        if not (refusal := service.overload()) or (parts := self._costly_parts(scope)) is None:
+        service: Service = scope["app"].state.service
+        if not (problem := service.overload()) or (parts := self._costly_parts(scope)) is None:
             return None
         if "name" in parts:
             try:
-                scope["state"]["loaded"] = service.models.find(parts["name"])
-            except Refusal:
+                scope["state"]["model"] = service.models.find(parts["name"])
+            except HTTPProblem:
                 return None  # Its route refuses it, unread too.
-        return refusal
+        return problem
 
     def _costly_parts(self, scope: Scope) -> dict[str, Any] | None:
         """The parts of the path of a costly request, None for others; notes its route, as the router would."""
@@ -108,7 +109,8 @@ class Gate:
             match, found = route.matches(scope)
             if match is Match.FULL:
                 scope["route"] = route
-                return found["path_params"]
+                parts: dict[str, Any] = found["path_params"]
+                return parts
         return None
 
     def _is_refused(self, path: str, headers: Headers) -> bool:
@@ -120,13 +122,13 @@ class Gate:
 
 def _count(state: dict[str, Any], status: int, begin: float, end: float) -> None:
     """Counts a request in the statistics of the model that it asked to work, if it came so far."""
-    if (loaded := state.get("loaded")) is None:
+    if (model := state.get("model")) is None:
         return
     pending = state.get("pending")
     if pending is not None and status == 200 and (phases := pending.phases):
-        loaded.statistics.answered(len(pending.results), begin, phases, end)
+        model.statistics.answered(len(pending.results), begin, phases, end)
     else:
-        loaded.statistics.failed(end - begin)
+        model.statistics.failed(end - begin)
 
 
 async def _answer(send: Send, status: int, error: str, headers: dict[str, str] | None = None) -> None:

@@ -1,4 +1,4 @@
-"""Batches of a call, as many at once as there are cores."""
+"""Threads that compute the batches of a call, as many at once as there are cores."""
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -15,8 +15,8 @@ Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where a batch is computed.
+class RunContext:
+    """The circumstances in which a batch is computed.
 
     Attributes:
         beside: other batches are computed at the same time, so this one has one core; else it has all of them.
@@ -27,7 +27,7 @@ class Place:
     stop: Stop | None = None
 
 
-class Workers:
+class BatchThreads:
     """Threads that compute batches while a `with` block lasts; what is unfinished at its end is given up.
 
     Args:
@@ -54,7 +54,7 @@ class Workers:
 
     def begin(
         self,
-        function: Callable[[list[Item], Place], Sequence[Result]],
+        function: Callable[[list[Item], RunContext], Sequence[Result]],
         items: Sequence[Item],
         lengths: Sequence[int],
         batch_size: int,
@@ -74,8 +74,8 @@ class Workers:
         self._unfinished = [future for future in self._unfinished if not future.done()]
         # A second thread helps a small operator little, so several batches share the cores better than one does.
         beside = self.cores > 1 and (len(batches) > 1 or bool(self._unfinished))
-        place = Place(beside, self._stop)
-        futures = [self._pool.submit(function, [items[index] for index in batch], place) for batch in batches]
+        context = RunContext(beside, self._stop)
+        futures = [self._pool.submit(function, [items[index] for index in batch], context) for batch in batches]
         self._unfinished += futures
 
         def results() -> list[Result]:

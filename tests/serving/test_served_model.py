@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 
 from keras_s2s import UserError
-from keras_s2s.serving.loaded import Loaded
+from keras_s2s.serving.served_model import ServedModel
 
 # Loads a bundle where no file may be longer than 100 bytes.
 SMALL = """
 import resource, sys, pathlib
-from keras_s2s.serving.loaded import Loaded
+from keras_s2s.serving.served_model import ServedModel
 resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))
-Loaded(pathlib.Path(sys.argv[1]), "fp32", 1)
+ServedModel(pathlib.Path(sys.argv[1]), "fp32", "cpu", 1)
 """
 
 
@@ -29,12 +29,12 @@ def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_the_copy_is_there_while_somebody_has_it(temporary: Path, echo_bundle: Path) -> None:
-    loaded = Loaded(echo_bundle, "fp32", 1)
+    model = ServedModel(echo_bundle, "fp32", "cpu", 1)
     (copy,) = temporary.iterdir()
-    assert Path(loaded.folder) == copy
+    assert Path(model.folder) == copy
     names = {path.relative_to(copy) for path in copy.rglob("*") if path.is_file()}
     assert names == {path.relative_to(echo_bundle) for path in echo_bundle.rglob("*") if path.is_file()}
-    del loaded
+    del model
     assert list(temporary.iterdir()) == []
 
 
@@ -55,5 +55,5 @@ def test_a_full_disk_is_one_line_and_leaves_nothing(temporary: Path, echo_bundle
 def test_a_file_that_is_missing_is_named(temporary: Path, own_bundle: Path) -> None:
     (own_bundle / "onnx/fp32/weights.bin").unlink()
     with pytest.raises(UserError, match=r"onnx/fp32/weights\.bin: missing from the bundle"):
-        Loaded(own_bundle, "fp32", 1)
+        ServedModel(own_bundle, "fp32", "cpu", 1)
     assert list(temporary.iterdir()) == []

@@ -1,4 +1,4 @@
-"""What the options of requests mean, remembered: most requests ask for the same."""
+"""A cache of plans: most requests have the same options."""
 
 import functools
 from collections.abc import Callable, Mapping
@@ -11,8 +11,8 @@ from keras_s2s.search_options import OwnValues
 _HASHABLE: Mapping[type, Callable[[Any], Any]] = {list: tuple, dict: OwnValues}
 
 
-class Plans:
-    """`Generator.plan` of the options of requests, which never cut a text that is too long."""
+class PlanCache:
+    """A cache of `Generator.plan` for the options of requests, which never cut a text that is too long."""
 
     def __init__(self, generator: Generator) -> None:
         self._plan = functools.lru_cache(maxsize=256)(functools.partial(_plan, generator))

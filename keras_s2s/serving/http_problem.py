@@ -1,10 +1,10 @@
-"""Why a request gets no answer."""
+"""The exception that becomes an error response."""
 
 from collections.abc import Mapping
 
 
-class Refusal(Exception):
-    """A request that is not answered as it was meant.
+class HTTPProblem(Exception):
+    """A request that is rejected, or fails: its status and message are the response.
 
     Args:
         status: of HTTP, 4xx or 5xx.

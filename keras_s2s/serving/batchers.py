@@ -1,4 +1,4 @@
-"""How jobs are decoded together: a step at a time, or whole batches of like length."""
+"""Continuous batching, a step at a time, and static batching, whole batches of like length."""
 
 import itertools
 from collections.abc import Callable, Sequence
@@ -8,14 +8,14 @@ from typing import Any, cast
 from keras_s2s.bundle import Decoding
 from keras_s2s.runtime.feeds import Sentence
 from keras_s2s.runtime.steps import Batch, Steps
-from keras_s2s.serving.jobs import Found, Job, Round
+from keras_s2s.serving.jobs import Found, Round, ScheduledJob
 
 _FREE = 4
 """At most one of so many places of a batch is free."""
 
 
-class StepLane:
-    """A batch that jobs join at the next step and leave when they are done.
+class ContinuousBatcher:
+    """Continuous batching: jobs join the batch at the next step and leave it when they are done.
 
     The place of a job that is done or cancelled is kept for who comes next, unless there are many: a step for a row
     that nobody needs costs less than to put all others together anew, twice.
@@ -28,16 +28,16 @@ class StepLane:
 
     def __init__(self, steps: Steps, decoding: Decoding, suppressed: Sequence[Sequence[int]]) -> None:
         self._steps, self._decoding, self._suppressed = steps, decoding, suppressed
-        self._jobs: dict[int, Job] = {}
+        self._jobs: dict[int, ScheduledJob] = {}
         self._numbers = itertools.count()
         self._batch: Batch | None = None
 
     @property
-    def jobs(self) -> list[Job]:
+    def jobs(self) -> list[ScheduledJob]:
         """In the order in which they came."""
         return list(self._jobs.values())
 
-    def round(self, coming: list[Job]) -> Round:
+    def round(self, coming: list[ScheduledJob]) -> Round:
         """One token more for each job."""
         self._jobs = {number: job for number, job in self._jobs.items() if not job.cancelled}
         self._exchange(coming)
@@ -50,9 +50,9 @@ class StepLane:
         found = [(self._jobs.pop(sentence.number), candidates) for sentence, candidates in finished]
         return Round(found, [len(job.item) for _, job in placed], len(placed), True, coming, written)
 
-    def _exchange(self, coming: list[Job]) -> None:
+    def _exchange(self, coming: list[ScheduledJob]) -> None:
         """Those who come take free places, of long ago first, as padding is as long as the oldest place."""
-        # Within the lane a number says whose a sentence is.
+        # Within the batcher a number says whose a sentence is.
         numbered = {next(self._numbers): job for job in coming}
         sentences = [replace(cast(Sentence, job.item), number=number) for number, job in numbered.items()]
         new = self._steps.start(sentences, self._decoding, self._suppressed) if sentences else None
@@ -71,8 +71,8 @@ class StepLane:
         return {place for place, sentence in enumerate(batch.sentences) if sentence.number not in self._jobs}
 
 
-class WholeLane:
-    """Batches of like length, each from its beginning to its end; the job that waits longest is in the next one.
+class StaticBatcher:
+    """Static batching: batches of like length, each from beginning to end; the oldest job is in the next one.
 
     Args:
         run: gives what it finds for each item of a batch.
@@ -84,14 +84,14 @@ class WholeLane:
         self, run: Callable[[list[Any]], Sequence[Found]], count: Callable[[Found], int], batch_size: int
     ) -> None:
         self._run, self._count, self._batch_size = run, count, batch_size
-        self._waiting: list[Job] = []
+        self._waiting: list[ScheduledJob] = []
 
     @property
-    def jobs(self) -> list[Job]:
+    def jobs(self) -> list[ScheduledJob]:
         """In the order in which they came."""
         return list(self._waiting)
 
-    def round(self, coming: list[Job]) -> Round:
+    def round(self, coming: list[ScheduledJob]) -> Round:
         """One batch."""
         waiting = [job for job in (*self._waiting, *coming) if not job.cancelled]
         if not waiting:

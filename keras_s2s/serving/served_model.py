@@ -1,4 +1,4 @@
-"""A bundle as a server holds it: a private copy, and what its options mean."""
+"""A bundle as the server holds it: a private copy, and the plans of its options."""
 
 import contextlib
 import math
@@ -10,11 +10,12 @@ from keras_s2s.bundle import MANIFEST, Bundle, Manifest, read
 from keras_s2s.errors import UserError
 from keras_s2s.runtime import Generator
 from keras_s2s.runtime.options import find_graph
-from keras_s2s.serving.plans import Plans
+from keras_s2s.runtime.providers import choose_precision
+from keras_s2s.serving.plan_cache import PlanCache
 from keras_s2s.serving.statistics import Statistics
 
 
-class Loaded:
+class ServedModel:
     """A bundle whose files nobody changes: what is served is a private copy, removed when nobody uses it any more.
 
     onnxruntime maps weights into memory, so a file that is written over would change what a running model says. The
@@ -22,7 +23,8 @@ class Loaded:
 
     Args:
         path: the bundle's folder.
-        precision: which of its graphs.
+        precision: which of its graphs; None is the one that suits the provider.
+        provider: of the workers.
         number: by which workers know it.
 
     Attributes:
@@ -30,7 +32,7 @@ class Loaded:
         number: by which workers know it.
         folder: of the copy.
         generator: of the copy.
-        plan: `Generator.plan`, remembered.
+        plan: `Generator.plan`, cached.
         default: the graph that requests without options need.
         statistics: of its requests.
 
@@ -39,12 +41,14 @@ class Loaded:
             copy.
     """
 
-    def __init__(self, path: Path, precision: str, number: int) -> None:
+    def __init__(self, path: Path, precision: str | None, provider: str, number: int) -> None:
         self.name, self.number = path.resolve().name, number
-        self._copy = _private_copy(read(path))
+        original = read(path)
+        self._copy = _private_copy(original)
         self.folder = self._copy.name
-        self.generator = Generator.load(self.folder, precision)
-        self.plan = Plans(self.generator)
+        precision = choose_precision(precision, [provider], original.manifest.graphs)
+        self.generator = Generator.load(self.folder, precision)  # On the CPU, as it runs no graph.
+        self.plan = PlanCache(self.generator)
         self.default = self.plan({}, False).graph
         self.statistics = Statistics()
 

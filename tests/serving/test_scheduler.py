@@ -1,4 +1,4 @@
-"""The engine, with lanes that do what a test says."""
+"""The scheduler, with batchers that do as a test says."""
 
 import threading
 from collections.abc import Callable, Sequence
@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 
 from keras_s2s.runtime.feeds import Sentence
-from keras_s2s.serving.engine import Engine
-from keras_s2s.serving.jobs import Job, Round
+from keras_s2s.serving.jobs import Round, ScheduledJob
 from keras_s2s.serving.messages import Report
+from keras_s2s.serving.scheduler import Scheduler
 
 
 @dataclass
-class Lane:
+class Batcher:
     """Finishes a job after as many rounds as its source has ids; waits for a permit before each round, if told to.
 
     Attributes:
@@ -26,13 +26,13 @@ class Lane:
     fails: bool = False
     rounds: list[list[int]] = field(default_factory=list)
     begun: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
-    left: dict[Job, int] = field(default_factory=dict)
+    left: dict[ScheduledJob, int] = field(default_factory=dict)
 
     @property
-    def jobs(self) -> list[Job]:
+    def jobs(self) -> list[ScheduledJob]:
         return list(self.left)
 
-    def round(self, coming: list[Job]) -> Round:
+    def round(self, coming: list[ScheduledJob]) -> Round:
         self.left = {job: n for job, n in self.left.items() if not job.cancelled}
         self.left |= {job: len(job.item) for job in coming}
         self.rounds.append([job.item.number for job in self.left])  # type: ignore[union-attr]
@@ -49,7 +49,7 @@ class Lane:
 
 
 class Owner:
-    """Who gives jobs to engines, and gets their reports."""
+    """Who gives jobs to schedulers, and gets their reports."""
 
     def __init__(self) -> None:
         self.results: dict[int, Any] = {}
@@ -70,17 +70,19 @@ class Owner:
         with self._changed:
             assert self._changed.wait_for(lambda: set(numbers) <= {*self.results, *self.failed}, timeout=30)
 
-    def engine(self, *jobs: Job, room: int = 4) -> Callable[..., None]:
-        """Starts an engine with these jobs, and gives what gives it further ones."""
-        queue = SimpleQueue[Sequence[Job]]()
+    def scheduler(self, *jobs: ScheduledJob, capacity: int = 4) -> Callable[..., None]:
+        """Starts an scheduler with these jobs, and gives what gives it further ones."""
+        queue = SimpleQueue[Sequence[ScheduledJob]]()
         queue.put(jobs)
-        engine = Engine("steps", room, lambda wait: () if queue.empty() and not wait else queue.get(), self.report)
-        threading.Thread(target=engine.run, daemon=True).start()
+        scheduler = Scheduler(
+            "steps", capacity, lambda wait: () if queue.empty() and not wait else queue.get(), self.report
+        )
+        threading.Thread(target=scheduler.run, daemon=True).start()
         return lambda *others: queue.put(others)
 
 
-def job(number: int, length: int, lane: Lane, key: str = "key") -> Job:
-    return Job(number, key, lambda: lane, Sentence([4] * length, number), str.upper)
+def job(number: int, length: int, batcher: Batcher, key: str = "key") -> ScheduledJob:
+    return ScheduledJob(number, key, lambda: batcher, Sentence([4] * length, number), str.upper)
 
 
 @pytest.fixture
@@ -89,48 +91,48 @@ def owner() -> Owner:
 
 
 def test_a_job_joins_at_the_next_round_and_leaves_when_it_is_done(owner: Owner) -> None:
-    lane = Lane(permits=threading.Semaphore(0))
-    assert lane.permits is not None
-    give = owner.engine(job(1, 3, lane))
-    assert lane.begun.acquire(timeout=30)
-    give(job(2, 1, lane))
-    lane.permits.release(3)
+    batcher = Batcher(permits=threading.Semaphore(0))
+    assert batcher.permits is not None
+    give = owner.scheduler(job(1, 3, batcher))
+    assert batcher.begun.acquire(timeout=30)
+    give(job(2, 1, batcher))
+    batcher.permits.release(3)
     owner.wait(1, 2)
-    assert lane.rounds == [[1], [1, 2], [1]]
+    assert batcher.rounds == [[1], [1, 2], [1]]
     assert owner.results == {1: "FOUND 1", 2: "FOUND 2"}
 
 
 def test_no_more_jobs_than_there_is_room_for(owner: Owner) -> None:
-    lane = Lane()
-    owner.engine(*(job(number, number, lane) for number in (1, 2, 3)), room=2)
+    batcher = Batcher()
+    owner.scheduler(*(job(number, number, batcher) for number in (1, 2, 3)), capacity=2)
     owner.wait(1, 2, 3)
-    assert lane.rounds == [[1, 2], [2, 3], [3], [3]]
+    assert batcher.rounds == [[1, 2], [2, 3], [3], [3]]
 
 
 def test_jobs_of_other_keys_have_other_batches_and_take_turns(owner: Owner) -> None:
-    one, other = Lane(), Lane()
-    owner.engine(job(1, 2, one, "one"), job(2, 2, other, "other"), job(3, 1, one, "one"))
+    one, other = Batcher(), Batcher()
+    owner.scheduler(job(1, 2, one, "one"), job(2, 2, other, "other"), job(3, 1, one, "one"))
     owner.wait(1, 2, 3)
     assert one.rounds == [[1, 3], [1]]
     assert other.rounds == [[2], [2]]
 
 
 def test_cancelled_jobs_leave_and_are_not_taken(owner: Owner) -> None:
-    lane = Lane(permits=threading.Semaphore(0))
-    assert lane.permits is not None
-    running, waiting, last = job(1, 50, lane), job(2, 50, lane), job(3, 1, lane)
-    owner.engine(running, waiting, last, room=1)
-    assert lane.begun.acquire(timeout=30)
+    batcher = Batcher(permits=threading.Semaphore(0))
+    assert batcher.permits is not None
+    running, waiting, last = job(1, 50, batcher), job(2, 50, batcher), job(3, 1, batcher)
+    owner.scheduler(running, waiting, last, capacity=1)
+    assert batcher.begun.acquire(timeout=30)
     running.cancelled = waiting.cancelled = True
-    lane.permits.release(3)
+    batcher.permits.release(3)
     owner.wait(3)
     assert owner.results == {3: "FOUND 3"}
-    assert lane.rounds == [[1], [], [3]]
+    assert batcher.rounds == [[1], [], [3]]
 
 
 def test_a_batch_that_fails_takes_nobody_else_with_it(owner: Owner) -> None:
-    broken, whole = Lane(fails=True), Lane()
-    give = owner.engine(job(1, 1, broken, "broken"), job(2, 1, whole, "whole"), job(3, 1, broken, "broken"))
+    broken, whole = Batcher(fails=True), Batcher()
+    give = owner.scheduler(job(1, 1, broken, "broken"), job(2, 1, whole, "whole"), job(3, 1, broken, "broken"))
     owner.wait(1, 2, 3)
     assert owner.results == {2: "FOUND 2"}
     assert owner.failed == dict.fromkeys((1, 3), "ValueError('broken')")
@@ -140,17 +142,17 @@ def test_a_batch_that_fails_takes_nobody_else_with_it(owner: Owner) -> None:
 
 
 def test_an_output_that_cannot_be_finished_is_the_only_one(owner: Owner) -> None:
-    lane = Lane()
-    odd, even = job(1, 1, lane), job(2, 1, lane)
+    batcher = Batcher()
+    odd, even = job(1, 1, batcher), job(2, 1, batcher)
     odd.finish = lambda found: found[100]
-    owner.engine(odd, even)
+    owner.scheduler(odd, even)
     owner.wait(1, 2)
     assert owner.failed == {1: "IndexError('string index out of range')"}
     assert owner.results == {2: "FOUND 2"}
 
 
 def test_every_round_is_reported_once(owner: Owner) -> None:
-    lane = Lane()
-    owner.engine(job(1, 3, lane), job(2, 5, lane))
+    batcher = Batcher()
+    owner.scheduler(job(1, 3, batcher), job(2, 5, batcher))
     owner.wait(1, 2)
     assert [[measure.finished for measure in report.rounds] for report in owner.reports] == [[0, 0, 1], [0, 1]]

@@ -1,18 +1,18 @@
-"""What is counted and timed, for Prometheus."""
+"""Metrics for Prometheus: counters, gauges and times."""
 
 from collections.abc import Callable
 from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
-from keras_s2s.serving.messages import Measure
+from keras_s2s.serving.messages import RoundMetrics
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 _STEP_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1)
 _SHARES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1)
 
 
-class Meter:
+class Metrics:
     """The metrics of a server."""
 
     def __init__(self) -> None:
@@ -62,19 +62,21 @@ class Meter:
         """A bundle was "replaced", or its replacement "failed"."""
         self._reloads.labels(model, outcome).inc()
 
-    def of_engine(self, name: str, room: int, running: Callable[[], int], waiting: Callable[[], int]) -> "EngineMeter":
-        """The metrics of the engines of one name, of all workers.
+    def of_scheduler(
+        self, name: str, capacity: int, running: Callable[[], int], waiting: Callable[[], int]
+    ) -> "SchedulerMetrics":
+        """The metrics of the schedulers of one name, of all workers.
 
         Args:
             name: the value of the label "engine".
-            room: the most texts that each takes at a time.
+            capacity: the most texts that each takes at a time.
             running: tells how many texts are in batches.
             waiting: tells how many wait.
         """
         self._running.labels(name).set_function(running)
         self._waiting.labels(name).set_function(waiting)
-        return EngineMeter(
-            room,
+        return SchedulerMetrics(
+            capacity,
             self._queue_wait.labels(name),
             self._first_token,
             self._step,
@@ -83,12 +85,12 @@ class Meter:
         )
 
 
-class EngineMeter:
-    """Metrics of engines of one name; its fields are metrics of a `Meter` of the same names."""
+class SchedulerMetrics:
+    """Metrics of the schedulers of one name; its fields are metrics of a `Metrics` of the same names."""
 
     def __init__(
         self,
-        room: int,
+        capacity: int,
         queue_wait: Any,
         first_token: Any,
         step: Any,
@@ -98,7 +100,7 @@ class EngineMeter:
         tokens: Any,
         texts: Any,
     ) -> None:
-        self._room = room
+        self._capacity = capacity
         self._queue_wait, self._first_token, self._step, self._fill = queue_wait, first_token, step, fill
         self._real, self._padding, self._tokens, self._texts = real, padding, tokens, texts
 
@@ -106,10 +108,10 @@ class EngineMeter:
         """A worker took a text that had waited so long."""
         self._queue_wait.observe(seconds)
 
-    def round(self, measured: Measure) -> None:
-        """An engine has done a piece of work."""
+    def round(self, measured: RoundMetrics) -> None:
+        """A scheduler has done a round."""
         if measured.texts:
-            self._fill.observe(measured.texts / self._room)
+            self._fill.observe(measured.texts / self._capacity)
             self._real.inc(measured.real)
             self._padding.inc(measured.places - measured.real)
         if measured.seconds is not None:

@@ -1,4 +1,4 @@
-"""What decodes the texts of many requests together."""
+"""The scheduler of a worker: it forms batches of the jobs of many requests."""
 
 import logging
 import time
@@ -6,18 +6,18 @@ from collections import deque
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from typing import Any
 
-from keras_s2s.serving.jobs import Job, Lane, Round
-from keras_s2s.serving.messages import Measure, Report
+from keras_s2s.serving.jobs import Batcher, Round, ScheduledJob
+from keras_s2s.serving.messages import Report, RoundMetrics
 
 logger = logging.getLogger(__name__)
 
 
-class Engine:
-    """Takes jobs while its batches have room, and works on its lanes in turn.
+class Scheduler:
+    """Admits jobs while its batches have room, and gives each batcher a round in turn.
 
     Args:
         name: in reports.
-        room: the most jobs that it has at a time.
+        capacity: the most jobs that it has at a time.
         coming: gives the jobs that came since it was called last; told to wait, it waits until something happens. None
             is the end.
         report: is told of rounds, as soon as one has given something that somebody waits for.
@@ -26,45 +26,45 @@ class Engine:
     def __init__(
         self,
         name: str,
-        room: int,
-        coming: Callable[[bool], Sequence[Job] | None],
+        capacity: int,
+        coming: Callable[[bool], Sequence[ScheduledJob] | None],
         report: Callable[[Report], None],
     ) -> None:
-        self._name, self._room, self._coming, self._report = name, room, coming, report
-        self._waiting: deque[Job] = deque()
-        self._rounds: list[Measure] = []
+        self._name, self._capacity, self._coming, self._report = name, capacity, coming, report
+        self._waiting: deque[ScheduledJob] = deque()
+        self._rounds: list[RoundMetrics] = []
 
     def run(self) -> None:
-        """Works until the end comes, and leaves undone what is not done then."""
-        lanes: dict[Hashable, Lane] = {}
-        while (come := self._coming(not lanes and not self._waiting)) is not None:
+        """Runs until the end comes; what is not done then is left undone."""
+        batchers: dict[Hashable, Batcher] = {}
+        while (come := self._coming(not batchers and not self._waiting)) is not None:
             self._waiting.extend(come)
-            joining: dict[Hashable, list[Job]] = {key: [] for key in lanes}
-            for job in self._take(self._room - sum(len(lane.jobs) for lane in lanes.values())):
+            joining: dict[Hashable, list[ScheduledJob]] = {key: [] for key in batchers}
+            for job in self._take(self._capacity - sum(len(batcher.jobs) for batcher in batchers.values())):
                 joining.setdefault(job.key, []).append(job)
             for key, jobs in joining.items():
                 try:
-                    if key not in lanes:
-                        lanes[key] = jobs[0].lane()
-                    self._round(lanes[key], jobs)
+                    if key not in batchers:
+                        batchers[key] = jobs[0].batcher()
+                    self._round(batchers[key], jobs)
                 except Exception as error:
                     logger.exception("a batch failed")
-                    lane = lanes.pop(key, None)
-                    failed = dict.fromkeys([*(lane.jobs if lane is not None else ()), *jobs])
+                    batcher = batchers.pop(key, None)
+                    failed = dict.fromkeys([*(batcher.jobs if batcher is not None else ()), *jobs])
                     self._report(Report(self._name, [], [], [(job.number, repr(error)) for job in failed], []))
-            lanes = {key: lane for key, lane in lanes.items() if lane.jobs}
+            batchers = {key: batcher for key, batcher in batchers.items() if batcher.jobs}
 
-    def _take(self, room: int) -> Iterator[Job]:
-        """What waits, as far as there is room."""
+    def _take(self, room: int) -> Iterator[ScheduledJob]:
+        """Jobs that waited, as many as there is room for."""
         while self._waiting and room > 0:
             job = self._waiting.popleft()
             if not job.cancelled:
                 room -= 1
                 yield job
 
-    def _round(self, lane: Lane, coming: list[Job]) -> None:
-        bundle, begin = (lane.jobs or coming)[0].bundle, time.perf_counter()
-        done = lane.round(coming)
+    def _round(self, batcher: Batcher, coming: list[ScheduledJob]) -> None:
+        bundle, begin = (batcher.jobs or coming)[0].bundle, time.perf_counter()
+        done = batcher.round(coming)
         self._rounds.append(_measure(done, begin, time.perf_counter(), bundle))
         ended: list[tuple[int, Any]] = []
         failed: list[tuple[int, str]] = []
@@ -80,8 +80,8 @@ class Engine:
             self._report(Report(self._name, written, ended, failed, rounds))
 
 
-def _measure(done: Round, begin: float, end: float, bundle: int) -> Measure:
-    return Measure(
+def _measure(done: Round, begin: float, end: float, bundle: int) -> RoundMetrics:
+    return RoundMetrics(
         texts=len(done.sources),
         real=sum(done.sources),
         places=len(done.sources) * max(done.sources, default=0),

@@ -31,7 +31,7 @@ EVERYTHING = {
     "text",
     "training",
 }
-# Everybody may also import `errors`, `config`, `special_ids` and `typing`.
+# Everybody may also import `errors`, `config`, `special_ids`, `typing`, `labels` and `registry`.
 ALLOWED = {
     "keras_s2s": {"environment"},
     "environment": {"cores"},
@@ -39,6 +39,8 @@ ALLOWED = {
     "config": set(),
     "special_ids": set(),
     "typing": set(),
+    "labels": set(),
+    "registry": set(),
     "backend": set(),
     "bundle": set(),
     "cores": set(),
@@ -58,9 +60,17 @@ ALLOWED = {
     "export": {"backend", "bundle", "cores", "models", "decoding", "layers", "text", "evaluation", "runtime"},
     "serving": {"runtime", "bundle", "cores", "memory"},
     "recipe": EVERYTHING - {"recipe", "serving"},
+    "testing": EVERYTHING,
     "cli": EVERYTHING,
 }
-COMMON = {"errors": set(), "config": {"errors"}, "special_ids": set(), "typing": set()}
+COMMON = {
+    "errors": set(),
+    "config": {"errors"},
+    "special_ids": set(),
+    "typing": set(),
+    "labels": {"typing"},
+    "registry": {"config", "errors"},
+}
 
 TENSORFLOW = {"tensorflow", "tensorflow_text", "tf2onnx"}
 MAY_IMPORT_TENSORFLOW = (
@@ -88,6 +98,8 @@ NO_KERAS = {
     "config",
     "special_ids",
     "typing",
+    "labels",
+    "registry",
 }
 QUICK = {"recipe", "cli"}
 """Their imports of TensorFlow and Keras stand inside functions, so that `--help` is quick."""

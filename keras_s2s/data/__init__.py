@@ -12,6 +12,7 @@ from keras_s2s.data.libraries import read_dataset
 from keras_s2s.data.mixtures import Mixture, mix
 from keras_s2s.data.pairs import Pairs
 from keras_s2s.data.preprocessing import preprocess
+from keras_s2s.data.readers import READERS, Reader, Surroundings
 from keras_s2s.data.recordings import read_features, read_recordings
 from keras_s2s.data.records import Fields, read_jsonl
 from keras_s2s.data.sources import Columns, read_lines, read_pairs, read_tsv, read_weights
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from keras_s2s.data.batching import Batches, batches, source_inputs
 
 __all__ = [
+    "READERS",
     "Batches",
     "Columns",
     "Examples",
@@ -30,6 +32,8 @@ __all__ = [
     "Lexicon",
     "Mixture",
     "Pairs",
+    "Reader",
+    "Surroundings",
     "Task",
     "batches",
     "encode",

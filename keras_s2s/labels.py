@@ -1,6 +1,6 @@
 """Labels that a loss reads beside the ids of the targets, such as a teacher's probabilities."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -37,7 +37,7 @@ class Labels:
         return self.beside[name]
 
 
-def labels_of_heads(labels: Any, heads: list[str]) -> Any:
+def labels_of_heads(labels: Any, heads: Sequence[str]) -> Any:
     """The labels of a batch as losses read them: where there are more than the heads', each head is given `Labels`.
 
     Args:

@@ -19,9 +19,7 @@ class Registry(Mapping[str, type[PieceType]], Generic[PieceType]):
         name_of: gives the name of a piece.
     """
 
-    def __init__(
-        self, what: str, base: type[PieceType], name_of: Callable[[type[PieceType]], str] | None = None
-    ) -> None:
+    def __init__(self, what: str, base: type[Any], name_of: Callable[[type[PieceType]], str] | None = None) -> None:
         self._what, self._base, self._name_of = what, base, name_of or kind_of
         self._pieces: dict[str, type[PieceType]] = {}
 
@@ -36,7 +34,9 @@ class Registry(Mapping[str, type[PieceType]], Generic[PieceType]):
         name = self._name_of(piece)
         known = self._pieces.get(name)
         if known is not None and _full_name(known) != _full_name(piece):
-            raise UserError(f"{self._what} '{name}': {_full_name(known)} has that name; give {_full_name(piece)} another")
+            raise UserError(
+                f"{self._what} '{name}': {_full_name(known)} has that name; give {_full_name(piece)} another"
+            )
         self._pieces[name] = piece
         return piece
 

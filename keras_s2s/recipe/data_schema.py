@@ -30,8 +30,8 @@ SPLITS: tuple[Split, ...] = ("train", "dev", "test")
 class Files(Config):
     """A corpus: the keys of the reader that it names, and those of every corpus beside them.
 
-    Names of files may be patterns, and gzip files end in `.gz`, as far as the reader says nothing else. Of readers there
-    are `data.READERS`, see their classes.
+    The readers are those of `data.READERS`. Unless a reader says otherwise, names of files may be patterns, and gzip
+    files end in `.gz`.
 
     Args:
         reader: made of the keys beside it; a recipe has no key of this name.

@@ -1,93 +1,56 @@
-"""Pieces that a recipe names, those of this package and a user's alike."""
+"""Named pieces of one sort: those of the package, and those that its users add."""
 
-import difflib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Generic, TypeVar
 
-from keras_s2s.config import Config, parse
 from keras_s2s.errors import UserError
 
-PieceType = TypeVar("PieceType", bound=Config)
+Piece = TypeVar("Piece")
 
 
-class Registry(Mapping[str, type[PieceType]], Generic[PieceType]):
-    """Config classes by the name that a recipe calls them.
+class Registry(Mapping[str, Piece], Generic[Piece]):
+    """Pieces by name; it is read as a dict is.
 
     Args:
-        what: a word for such a piece, used in errors.
-        base: the class that every piece is a subclass of.
-        name_of: gives the name of a piece.
+        sort: of its pieces, as an error calls one.
+        members: attributes that each piece must have.
+        apart: a registry that must not share a name with this one.
     """
 
-    def __init__(self, what: str, base: type[Any], name_of: Callable[[type[PieceType]], str] | None = None) -> None:
-        self._what, self._base, self._name_of = what, base, name_of or kind_of
-        self._pieces: dict[str, type[PieceType]] = {}
+    def __init__(self, sort: str, members: Sequence[str] = (), apart: "Registry[Any] | None" = None) -> None:
+        self.sort, self._members, self._pieces = sort, tuple(members), dict[str, Piece]()
+        self._apart: list[Registry[Any]] = []
+        if apart is not None:
+            self._apart.append(apart)
+            apart._apart.append(self)
 
-    def register(self, piece: type[PieceType]) -> type[PieceType]:
-        """Adds a piece; a decorator. The same class, defined once more, takes the place of the first.
+    def add(self, name: str, piece: Piece) -> Piece:
+        """Adds a piece, and gives it back. A piece that is defined once more, as in a notebook, replaces itself.
 
         Raises:
-            UserError: it is not a subclass of the base class, has no name, or another piece has that name.
+            UserError: the name is taken, or the piece lacks a member.
         """
-        if not (isinstance(piece, type) and issubclass(piece, self._base)):
-            raise UserError(f"{self._what} {piece!r}: expected a subclass of {self._base.__name__}")
-        name = self._name_of(piece)
-        known = self._pieces.get(name)
-        if known is not None and _full_name(known) != _full_name(piece):
+        for registry in (self, *self._apart):
+            if name in registry and _origin(registry[name]) != _origin(piece):
+                raise UserError(f"{self.sort} '{name}': there is a {registry.sort} of this name; choose another name")
+        missing = [member for member in self._members if not hasattr(piece, member)]
+        if missing:
             raise UserError(
-                f"{self._what} '{name}': {_full_name(known)} has that name; give {_full_name(piece)} another"
+                f"{self.sort} '{name}': has no {' and no '.join(missing)}; see the Protocol of a {self.sort}"
             )
         self._pieces[name] = piece
         return piece
 
-    def parse(self, value: Any) -> PieceType:
-        """Makes a piece of a mapping whose `kind` names it; a piece itself is returned as it is.
-
-        Raises:
-            UserError: there is no such piece, or it has not these options.
-        """
-        if isinstance(value, self._base):
-            return value
-        if not isinstance(value, Mapping) or not isinstance(value.get("kind"), str):
-            raise UserError(f"expected a mapping with the key 'kind', one of {', '.join(self)}")
-        return parse(self[value["kind"]], value, value["kind"])
-
-    def __getitem__(self, name: str) -> type[PieceType]:
-        """The piece of that name.
-
-        Raises:
-            UserError: there is none, with the nearest name that there is.
-        """
-        if name in self._pieces:
-            return self._pieces[name]
-        near = difflib.get_close_matches(name, self._pieces, n=1, cutoff=0.5)
-        hint = f"did you mean '{near[0]}'?" if near else f"there are {', '.join(self)}; import the module of your own"
-        raise UserError(f"no {self._what} '{name}'; {hint}")
-
-    def __contains__(self, name: object) -> bool:
-        """Whether a piece has that name."""
-        return name in self._pieces
+    def __getitem__(self, name: str) -> Piece:
+        return self._pieces[name]
 
     def __iter__(self) -> Iterator[str]:
-        """The names, in alphabetical order."""
-        return iter(sorted(self._pieces))
+        return iter(self._pieces)
 
     def __len__(self) -> int:
-        """The number of pieces."""
         return len(self._pieces)
 
 
-def kind_of(piece: type[Config]) -> str:
-    """The default of a config class's field `kind`.
-
-    Raises:
-        UserError: there is none.
-    """
-    field = piece.model_fields.get("kind")
-    if field is None or not isinstance(field.default, str):
-        raise UserError(f"{piece.__name__}: needs a name, such as kind: Literal['mine'] = 'mine'")
-    return field.default
-
-
-def _full_name(piece: type) -> str:
-    return f"{piece.__module__}.{piece.__qualname__}"
+def _origin(piece: Any) -> tuple[str, str]:
+    """Where a class or a function was defined."""
+    return piece.__module__, piece.__qualname__

@@ -31,7 +31,8 @@ EVERYTHING = {
     "text",
     "training",
 }
-# Everybody may also import `errors`, `config`, `special_ids`, `typing`, `labels` and `registry`.
+# Everybody may also import `errors`, `config`, `special_ids`, `typing`, `labels`,
+# `registry` and `config_registry`.
 ALLOWED = {
     "keras_s2s": {"environment"},
     "environment": {"cores"},
@@ -41,6 +42,7 @@ ALLOWED = {
     "typing": set(),
     "labels": set(),
     "registry": set(),
+    "config_registry": set(),
     "backend": set(),
     "bundle": set(),
     "cores": set(),
@@ -69,7 +71,8 @@ COMMON = {
     "special_ids": set(),
     "typing": set(),
     "labels": {"typing"},
-    "registry": {"config", "errors"},
+    "registry": {"errors"},
+    "config_registry": {"config", "errors", "registry"},
 }
 
 TENSORFLOW = {"tensorflow", "tensorflow_text", "tf2onnx"}
@@ -100,6 +103,7 @@ NO_KERAS = {
     "typing",
     "labels",
     "registry",
+    "config_registry",
 }
 QUICK = {"recipe", "cli"}
 """Their imports of TensorFlow and Keras stand inside functions, so that `--help` is quick."""

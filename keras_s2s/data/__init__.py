@@ -6,6 +6,14 @@
 from typing import TYPE_CHECKING, Any
 
 from keras_s2s.data.alignments import learn_alignments, read_alignments
+from keras_s2s.data.augmentations import (
+    AUGMENTATIONS,
+    Augmentation,
+    IdAugmentation,
+    Noise,
+    SubwordSampling,
+    TextAugmentation,
+)
 from keras_s2s.data.examples import Examples, encode
 from keras_s2s.data.lexicon import Lexicon, learn_lexicon
 from keras_s2s.data.libraries import read_dataset
@@ -24,17 +32,23 @@ if TYPE_CHECKING:
     from keras_s2s.data.batching import Batches, batches, source_inputs
 
 __all__ = [
+    "AUGMENTATIONS",
     "READERS",
+    "Augmentation",
     "Batches",
     "Columns",
     "Examples",
     "Fields",
+    "IdAugmentation",
     "Lexicon",
     "Mixture",
+    "Noise",
     "Pairs",
     "Reader",
+    "SubwordSampling",
     "Surroundings",
     "Task",
+    "TextAugmentation",
     "batches",
     "encode",
     "encode_sources",

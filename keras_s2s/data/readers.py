@@ -12,9 +12,9 @@ import numpy as np
 from pydantic import ValidationError
 
 from keras_s2s.config import Config
+from keras_s2s.config_registry import ConfigRegistry
 from keras_s2s.data.pairs import Pairs
 from keras_s2s.errors import UserError
-from keras_s2s.registry import Registry
 
 
 class Surroundings(NamedTuple):
@@ -79,7 +79,7 @@ def _key_of(reader: type[Reader]) -> str:
     return key
 
 
-READERS: Registry[Reader] = Registry("reader", Reader, _key_of)
+READERS: ConfigRegistry[Reader] = ConfigRegistry("reader", Reader, _key_of)
 """All readers by their key; `READERS.register` adds one."""
 
 

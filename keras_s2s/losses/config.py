@@ -8,8 +8,8 @@ import keras
 from pydantic import BeforeValidator, PositiveFloat, SerializeAsAny
 
 from keras_s2s.config import Config
+from keras_s2s.config_registry import ConfigRegistry
 from keras_s2s.labels import LabelSource
-from keras_s2s.registry import Registry
 
 
 class LossConfig(Config, ABC):
@@ -38,7 +38,7 @@ class LossConfig(Config, ABC):
         return {}
 
 
-LOSSES: Registry[LossConfig] = Registry("loss", LossConfig)
+LOSSES: ConfigRegistry[LossConfig] = ConfigRegistry("loss", LossConfig)
 """All that a recipe may name in `training.losses`; `LOSSES.register` adds one."""
 
 NamedLoss = Annotated[SerializeAsAny[LossConfig], BeforeValidator(LOSSES.parse)]

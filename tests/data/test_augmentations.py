@@ -118,7 +118,7 @@ def test_they_follow_each_other(examples: Examples, pieces: Tokenizer) -> None:
 def test_sampled_batches_are_those_of_their_formula(examples: Examples, seed: int) -> None:
     """Sixteen batches are drawn together by (seed, epoch, pool), sorted and cut into as many."""
     made, plain = (
-        Batches(examples, tokens=64, seed=seed, augmentations=some) for some in ([SubwordSampling(rate=0.2)], [])
+        Batches(examples, tokens=32, seed=seed, augmentations=some) for some in ([SubwordSampling(rate=0.2)], [])
     )
     for epoch in (0, 1):
         plan = plain._plan(epoch)

@@ -36,7 +36,7 @@ def test_two_files(tmp_path: Path) -> None:
     for name, text in (("source", "ab\nc\n"), ("target", "ba\nc\n"), ("weights", "2\n0.5\n")):
         (tmp_path / name).write_text(text)
     names = {name: name for name in ("source", "target")}
-    check_reader(names, tmp_path, PAIRS, {"1 lines and": b"ba\n"} and {"target has 1": b"ba\n"})
+    check_reader(names, tmp_path, PAIRS, {"target has 1; ": b"ba\n"})
     check_reader({**names, "weights": "weights"}, tmp_path, WEIGHTED)
     check_reader({"target": "target"}, tmp_path, Pairs(["", ""], ["ba", "c"]), {"line 2": b"a\n\xff\n"})
     assert not parse(Files, {"target": "target"}, "corpus").reader.has_sources
@@ -45,7 +45,10 @@ def test_two_files(tmp_path: Path) -> None:
 def test_jsonl(tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_text('{"s": "ab", "t": "ba", "w": 2}\n{"s": "c", "t": "c", "w": 0.5}\n')
     fields = {"source": "s", "target": "t", "weight": "w"}
-    mistakes = {"line 2: no field 't'": b'{"s": "a", "t": "a", "w": 1}\n{"s": "a"}\n', "line 1: expected an object": b"["}
+    mistakes = {
+        "line 2: no field 't'": b'{"s": "a", "t": "a", "w": 1}\n{"s": "a"}\n',
+        "line 1: expected an object": b"[",
+    }
     check_reader({"jsonl": "a.jsonl", "fields": fields}, tmp_path, WEIGHTED, mistakes)
 
 
@@ -55,7 +58,7 @@ def test_tfrecords(tmp_path: Path) -> None:
             lists = [tf.train.Feature(bytes_list=tf.train.BytesList(value=[text.encode()])) for text in texts]
             features = tf.train.Features(feature=dict(zip(("source", "target"), lists, strict=True)))
             file.write(tf.train.Example(features=features).SerializeToString())
-    check_reader({"tfrecord": "a.tfrecord"}, tmp_path, PAIRS, {"record 1": b"no record"})
+    check_reader({"tfrecord": "a.tfrecord"}, tmp_path, PAIRS, {"record 1: corrupt": b"no record at all, and no length"})
 
 
 def test_a_data_set(tmp_path: Path) -> None:
@@ -75,7 +78,7 @@ def test_speech(tmp_path: Path) -> None:
     (tmp_path / "recordings.tsv").write_text("a.wav\tba\nb.wav\tc\n")
     check_reader({"features": "features.tsv"}, tmp_path, Pairs(features, ["ba", "c"]), {"line 1": b"a.npy\n"})
     pairs = check_reader({"recordings": "recordings.tsv"}, tmp_path, None, {"line 2": b"a.wav\tba\nb.wav\n"})
-    assert [len(source) for source in pairs.sources] == [20, 10] or len(pairs.sources[0]) > len(pairs.sources[1])
+    assert len(pairs.sources[0]) > len(pairs.sources[1])
 
 
 def reader_of_lines(key: str, read: Callable[[Path], Pairs], **attributes: Any) -> type[Reader]:
@@ -92,7 +95,9 @@ def test_a_recipe_names_a_reader_of_one_s_own(tmp_path: Path) -> None:
     READERS.register(reader_of_lines("echo", lambda path: Pairs(read_lines(path), read_lines(path))))
     (tmp_path / "a.txt").write_text("a\nb\n")
     check_reader({"echo": "a.txt", "name": "mine", "tag": "<x>"}, tmp_path, Pairs(["a", "b"], ["a", "b"]))
-    with pytest.raises(UserError, match=r"^r: expected one of .* or 'echo', or .* 'source' and 'target', or .*'tsv'$"):
+    with pytest.raises(
+        UserError, match=r"^r: Files: expected one of .* or 'echo', or .* 'source' and 'target', or .*'tsv'$"
+    ):
         parse(Files, {"name": "mine"}, "r")
     with pytest.raises(UserError, match=r"^r: ecoh: unknown key; did you mean 'echo'\?$"):
         parse(Files, {"ecoh": "a.txt"}, "r")
@@ -145,7 +150,6 @@ BROKEN: dict[str, tuple[Callable[[Path], Any], dict[str, Any], str]] = {
 @pytest.mark.parametrize("name", BROKEN)
 def test_the_kit_finds_what_is_broken(tmp_path: Path, name: str) -> None:
     read, attributes, message = BROKEN[name]
-    attributes = {key: value for key, value in attributes.items()}
     READERS.register(reader_of_lines("broken", read, **attributes))
     (tmp_path / "a.txt").write_text("a\n")
     with pytest.raises(AssertionError, match=message):

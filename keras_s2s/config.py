@@ -21,6 +21,11 @@ class Config(BaseModel):
         """Returns a copy with `changes`, validated."""
         return parse(type(self), {**self.model_dump(), **changes}, type(self).__name__)
 
+    @classmethod
+    def known_keys(cls) -> dict[str, Any]:
+        """The keys that data may have, and the type of each; its fields, unless a class gathers keys in another way."""
+        return _fields(cls)
+
 
 def parse(schema: type[ConfigType], data: Any, where: str) -> ConfigType:
     """Checks `data` (a mapping) against `schema`.
@@ -94,15 +99,15 @@ def _walk(schema: Any, path: tuple[int | str, ...]) -> Iterator[tuple[int | str,
 def _known_keys(schema: Any, path: tuple[int | str, ...]) -> list[str]:
     for part in path:
         schema, _ = _behind(schema, part)
-    return sorted({name for member in _models(schema) for name in member.model_fields})
+    return sorted({name for member in _models(schema) for name in _keys(member)})
 
 
 def _behind(schema: Any, part: int | str) -> tuple[Any, bool]:
     """What stands behind one part of an error's path, and whether that part is a key of the data."""
     members = _models(schema)
     for member in members:
-        if part in member.model_fields:
-            return member.model_fields[str(part)].annotation, True
+        if part in (keys := _keys(member)):
+            return keys[str(part)], True
     for member in members:
         if part in _tags(member):
             return member, False
@@ -112,6 +117,14 @@ def _behind(schema: Any, part: int | str) -> tuple[Any, bool]:
     # An index of a list, or a key of a mapping, has the same members; the name of a type, such as str, is no key.
     is_mapping = any(get_origin(kind) is dict for kind in (schema, *get_args(schema)))
     return schema, isinstance(part, int) or bool(members) or is_mapping
+
+
+def _keys(model: type[BaseModel]) -> dict[str, Any]:
+    return model.known_keys() if issubclass(model, Config) else _fields(model)
+
+
+def _fields(model: type[BaseModel]) -> dict[str, Any]:
+    return {name: field.annotation for name, field in model.model_fields.items()}
 
 
 def _models(annotation: Any) -> list[type[BaseModel]]:

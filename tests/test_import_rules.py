@@ -43,6 +43,9 @@ ALLOWED = {
     "search_options": set(),
     "special_ids": set(),
     "typing": set(),
+    "labels": set(),
+    "registry": set(),
+    "config_registry": set(),
     "backend": set(),
     "bundle": set(),
     "cores": set(),
@@ -62,6 +65,7 @@ ALLOWED = {
     "export": {"backend", "bundle", "cores", "models", "decoding", "layers", "text", "evaluation", "runtime"},
     "serving": {"runtime", "bundle", "cores", "memory"},
     "recipe": EVERYTHING - {"recipe", "serving"},
+    "testing": EVERYTHING,
     "cli": EVERYTHING,
 }
 COMMON: dict[str, set[str]] = {
@@ -73,6 +77,9 @@ COMMON: dict[str, set[str]] = {
     "search_options": {"config", "errors", "option"},
     "special_ids": set(),
     "typing": set(),
+    "labels": {"typing"},
+    "registry": {"errors"},
+    "config_registry": {"config", "errors", "registry"},
 }
 
 TENSORFLOW = {"tensorflow", "tensorflow_text", "tf2onnx"}
@@ -108,6 +115,9 @@ NO_KERAS = {
     "search_options",
     "special_ids",
     "typing",
+    "labels",
+    "registry",
+    "config_registry",
 }
 QUICK = {"recipe", "cli"}
 """Their imports of TensorFlow and Keras stand inside functions, so that `--help` is quick."""

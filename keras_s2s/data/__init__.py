@@ -6,12 +6,21 @@
 from typing import TYPE_CHECKING, Any
 
 from keras_s2s.data.alignments import learn_alignments, read_alignments
+from keras_s2s.data.augmentations import (
+    AUGMENTATIONS,
+    Augmentation,
+    IdAugmentation,
+    Noise,
+    SubwordSampling,
+    TextAugmentation,
+)
 from keras_s2s.data.examples import Examples, encode
 from keras_s2s.data.lexicon import Lexicon, learn_lexicon
 from keras_s2s.data.libraries import read_dataset
 from keras_s2s.data.mixtures import Mixture, mix
 from keras_s2s.data.pairs import Pairs
 from keras_s2s.data.preprocessing import preprocess
+from keras_s2s.data.readers import READERS, Reader, Surroundings
 from keras_s2s.data.recordings import read_features, read_recordings
 from keras_s2s.data.records import Fields, read_jsonl
 from keras_s2s.data.sources import Columns, read_lines, read_pairs, read_tsv, read_weights
@@ -23,14 +32,23 @@ if TYPE_CHECKING:
     from keras_s2s.data.batching import Batches, batches, source_inputs
 
 __all__ = [
+    "AUGMENTATIONS",
+    "READERS",
+    "Augmentation",
     "Batches",
     "Columns",
     "Examples",
     "Fields",
+    "IdAugmentation",
     "Lexicon",
     "Mixture",
+    "Noise",
     "Pairs",
+    "Reader",
+    "SubwordSampling",
+    "Surroundings",
     "Task",
+    "TextAugmentation",
     "batches",
     "encode",
     "encode_sources",

@@ -3,18 +3,21 @@
 import functools
 import itertools
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
+from keras_s2s.data.augmentations import Augmentation
+from keras_s2s.data.augmented_epoch import AugmentedEpoch
 from keras_s2s.data.examples import Examples, encode
 from keras_s2s.data.heads import Head, check_alignment, reachable
 from keras_s2s.data.mixtures import Mixture
 from keras_s2s.data.pairs import Pairs
-from keras_s2s.data.sampled_epoch import SampledEpoch
 from keras_s2s.errors import UserError
+from keras_s2s.labels import LabelSource
 from keras_s2s.special_ids import BOS, EOS, PADDING
 from keras_s2s.text import Tokenizer
 from keras_s2s.text.padding import encode_sources
@@ -97,7 +100,7 @@ class Batches:
     Args:
         examples: the corpus, encoded.
         tokens: a batch has at most this many ids, padding included, on its longer side: sentences times the larger of
-            padded source and padded target length. Under subword sampling, which makes sentences longer, somewhat more.
+            padded source and padded target length. Where augmentations make sentences longer, somewhat more.
         sentences: at most so many pairs in a batch.
         seed: of the order.
         maximum_length: pairs with more ids than this on either side (EOS counts) are left out, and a warning says how
@@ -105,8 +108,8 @@ class Batches:
         heads: outputs of the model. Pairs that a CTC head has no path for are left out, and a warning says how many.
         upsampling: frames that a CTC head has for each source id.
         mixture: which pairs are in an epoch; None is each of them, once.
-        subword_sampling: rate of BPE-dropout, or the smoothing of a unigram model, by which texts are cut into other
-            pieces in every epoch; 0 is never.
+        augmentations: make other examples of the pairs in every epoch, one after the other.
+        labels: makes more labels of each batch, by name; then labels are by name even if there is one head.
         twice: every pair stands in its batch twice, in rows 2i and 2i+1.
 
     Raises:
@@ -125,11 +128,12 @@ class Batches:
         heads: Sequence[Head] = ("logits",),
         upsampling: int = 1,
         mixture: Mixture | None = None,
-        subword_sampling: float = 0.0,
+        augmentations: Sequence[Augmentation] = (),
+        labels: Mapping[str, LabelSource] = MappingProxyType({}),
         twice: bool = False,
     ) -> None:
         self.examples, self.seed, self.heads = examples, seed, tuple(heads)
-        self.subword_sampling, self.times = subword_sampling, 2 if twice else 1
+        self.augmentations, self.labels, self.times = tuple(augmentations), labels, 2 if twice else 1
         self.tokens, self.sentences = tokens // self.times, sentences and max(sentences // self.times, 1)
         if "crf" in heads:
             check_alignment(examples.sources or [], examples.labels)
@@ -154,14 +158,16 @@ class Batches:
 
     def at(self, step: int) -> Batch:
         """The batch of a step, counted from 0."""
-        if self.subword_sampling:
+        if self.augmentations:
             epoch, number = self._find(step)
-            examples = self._sampled(epoch).at(number)
+            examples = self._augmented(epoch).at(number)
+            if "crf" in self.heads:
+                check_alignment(examples.sources, examples.labels)
         else:
             examples = self.examples.take(self._rows(step))
         if self.times > 1:
             examples = examples.take(np.repeat(np.arange(len(examples.labels)), self.times))
-        return _padded(examples, self.heads)
+        return _labelled(_padded(examples, self.heads), self.heads, self.labels)
 
     def largest(self) -> list[Batch]:
         """Of the first epoch's batches those with the most ids, and with the longest pairs."""
@@ -171,7 +177,7 @@ class Batches:
         return [self.at(step) for step in sorted({int(np.argmax(most)), int(np.argmax(longest))})]
 
     def tokens_at(self, step: int) -> int:
-        """Source and target ids in the batch of a step, without padding and sampling."""
+        """Source and target ids in the batch of a step, without padding, as they were read."""
         rows = self._rows(step)
         return self.times * int(self.examples.source_lengths[rows].sum() + self.examples.label_lengths[rows].sum())
 
@@ -186,7 +192,11 @@ class Batches:
 
     def dataset(self, first_step: int = 0) -> tf.data.Dataset:
         """The batches from a step on, without an end: give `fit` its `steps_per_epoch`."""
-        return _dataset(lambda: map(self.at, itertools.count(first_step)), self.examples, self.heads)
+
+        def made() -> Iterator[Batch]:
+            return map(self.at, itertools.count(first_step))
+
+        return _dataset(made, self.examples, self.heads, labels=self.labels)
 
     def _find(self, step: int) -> tuple[int, int]:
         """The epoch of a step, and which of its batches comes then."""
@@ -213,9 +223,9 @@ class Batches:
         return _Plan([rows[slice(*span)] for span in spans], draw.permutation(len(spans)))
 
     @functools.lru_cache(maxsize=1)  # noqa: B019
-    def _sampled(self, epoch: int) -> SampledEpoch:
+    def _augmented(self, epoch: int) -> AugmentedEpoch:
         batches, seed = self._plan(epoch).batches, (self.seed, epoch)
-        return SampledEpoch(self.examples, batches, self.subword_sampling, seed, self.sentences)
+        return AugmentedEpoch(self.examples, batches, self.augmentations, seed, self.sentences)
 
 
 class _Plan(NamedTuple):
@@ -283,6 +293,21 @@ def _padded(examples: Examples, heads: Sequence[Head]) -> Batch:
     return inputs, of_heads, weights_of_heads
 
 
+def _labelled(batch: Batch, heads: Sequence[Head], sources: Mapping[str, LabelSource]) -> Batch:
+    """The batch with the labels of the sources beside those of the heads."""
+    if not sources:
+        return batch
+    inputs, labels, weights = batch
+    of_heads = {heads[0]: labels} if len(heads) == 1 else dict(labels)
+    ids = next(of_heads[head] for head in heads if head != "attention")
+    for name, source in sources.items():
+        made = np.asarray(source.make(inputs, ids), np.float32)
+        if len(made.shape) != len(source.shape) or len(made) != len(ids):
+            raise UserError(f"labels '{name}': expected the shape {source.shape} of {len(ids)} rows, got {made.shape}")
+        of_heads[name] = made
+    return inputs, of_heads, weights
+
+
 def _matrix(rows: Sequence[Any], fill: int = PADDING) -> np.ndarray:
     """Rows of ids, filled up to the longest one: (B, L) int32."""
     lengths = np.fromiter(map(len, rows), np.int64, len(rows))
@@ -306,19 +331,25 @@ def _shifted(labels: np.ndarray) -> np.ndarray:
     return np.pad(before, ((0, 0), (1, 0)), constant_values=BOS)
 
 
-def _dataset(made: Any, examples: Examples, heads: Sequence[Head], number: int | None = None) -> tf.data.Dataset:
+def _dataset(
+    made: Any,
+    examples: Examples,
+    heads: Sequence[Head],
+    number: int | None = None,
+    labels: Mapping[str, LabelSource] = MappingProxyType({}),
+) -> tf.data.Dataset:
     """The batches of an iterator, which is made anew for each iteration over the dataset."""
 
     def generate() -> Iterator[Batch]:
         yield from made()
 
     with tf.device("CPU"):
-        dataset = tf.data.Dataset.from_generator(generate, output_signature=_signature(examples, heads))
+        dataset = tf.data.Dataset.from_generator(generate, output_signature=_signature(examples, heads, labels))
         cardinality = tf.data.INFINITE_CARDINALITY if number is None else number
         return dataset.apply(tf.data.experimental.assert_cardinality(cardinality)).prefetch(8)
 
 
-def _signature(examples: Examples, heads: Sequence[Head]) -> tuple[Any, Any, Any]:
+def _signature(examples: Examples, heads: Sequence[Head], labels: Mapping[str, LabelSource]) -> tuple[Any, Any, Any]:
     ids, weights = tf.TensorSpec((None, None), tf.int32), tf.TensorSpec((None, None), tf.float32)
     inputs: dict[str, tf.TensorSpec] = {}
     if examples.has_features:
@@ -329,6 +360,9 @@ def _signature(examples: Examples, heads: Sequence[Head]) -> tuple[Any, Any, Any
         inputs["source_ids"] = ids
     if "logits" in heads:
         inputs["target_ids"] = ids
-    if len(heads) == 1:
-        return inputs, ids, weights
-    return inputs, dict.fromkeys(heads, ids), dict.fromkeys(heads, weights)
+    of_labels: Any = dict.fromkeys(heads, ids)
+    of_labels |= {name: tf.TensorSpec(source.shape, tf.float32) for name, source in labels.items()}
+    of_weights = dict.fromkeys(heads, weights)
+    if len(heads) > 1:
+        return inputs, of_labels, of_weights
+    return inputs, of_labels if labels else ids, weights

@@ -38,7 +38,7 @@ class Examples:
         labels: ids of each target and EOS.
         weights: (N,) float32, what each pair counts; 1 each if None.
         alignments: (T,) int32 of each pair, the source place of each label or -1; None where nobody asks.
-        texts: what they were encoded from; needed for `sampled` alone.
+        texts: what they were encoded from; None where the ids are not those of the texts any more.
         source_lengths: (N,) ids or frames; zeros for a language model.
         label_lengths: (N,).
         costs: (N,) the length of the longer side.
@@ -86,6 +86,16 @@ class Examples:
         place = longest + self.label_lengths - self.source_lengths
         return self.costs * (2 * longest + 1) + np.where(self.costs % 2, place, 2 * longest - place)
 
+    def known_texts(self, who: str) -> Texts:
+        """What the examples were encoded from.
+
+        Raises:
+            UserError: that is not known; `who` asked.
+        """
+        if self.texts is None:
+            raise UserError(f"{who}: works on texts, and ids were changed before; put it in front of what changes ids")
+        return self.texts
+
     def sampled(self, alpha: float, seed: tuple[int, ...]) -> "Examples":
         """The same texts cut into other pieces by chance, see `Tokenizer.sample`. Characters, words and features stay.
 
@@ -94,10 +104,9 @@ class Examples:
             seed: the same one gives the same pieces.
 
         Raises:
-            UserError: no side has sub-words.
+            UserError: no side has sub-words, or the texts are not known.
         """
-        assert self.texts is not None
-        texts = self.texts
+        texts = self.known_texts("sub-word sampling")
         of_sources, of_targets = np.random.SeedSequence(seed).generate_state(2).tolist()
         sources = _sampled(self.sources, texts.sources, texts.source_tokenizer, alpha, of_sources)
         labels = _sampled(self.labels, texts.targets, texts.target_tokenizer, alpha, of_targets)

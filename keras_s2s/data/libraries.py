@@ -1,15 +1,33 @@
 """Pairs from data set libraries: `hf://` through `datasets`, `tfds://` through `tensorflow_datasets`."""
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, ClassVar
 from urllib.parse import parse_qsl
 
 from keras_s2s.data.huggingface import huggingface_records
 from keras_s2s.data.pairs import Pairs
-from keras_s2s.data.records import Fields, pairs_of
+from keras_s2s.data.readers import READERS, Surroundings
+from keras_s2s.data.records import Fields, RecordsReader, pairs_of
 from keras_s2s.errors import UserError
 
 _OPTIONS = {"hf": {"config", "split"}, "tfds": {"split", "data_dir"}}
+
+
+@READERS.register
+class DatasetReader(RecordsReader):
+    """A split of a data set of a library, see `read_dataset`.
+
+    Args:
+        dataset: its address, `hf://` or `tfds://`.
+        fields: of each record.
+    """
+
+    key: ClassVar[str] = "dataset"
+    dataset: str
+
+    def read(self, around: Surroundings) -> Pairs:
+        """Reads the split."""
+        return read_dataset(self.dataset, self.names)
 
 
 def read_dataset(address: str, fields: Fields = Fields()) -> Pairs:  # noqa: B008

@@ -7,18 +7,53 @@ refuses what is corrupt, where scipy reads WAV alone and leaves the scale to its
 import functools
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from keras_s2s.data.containers import check_frames, whole
 from keras_s2s.data.files import Location, read_lines
 from keras_s2s.data.pairs import Pairs
+from keras_s2s.data.readers import READERS, Reader, Surroundings
 from keras_s2s.errors import UserError
 
 Features = Callable[[np.ndarray, int], np.ndarray]
 
 _BLOCK = 1 << 16
+
+
+@READERS.register
+class RecordingsReader(Reader):
+    """Recordings and their transcripts, see `read_recordings`.
+
+    Args:
+        recordings: the manifest.
+    """
+
+    key: ClassVar[str] = "recordings"
+    is_speech: ClassVar[bool] = True
+    recordings: str
+
+    def read(self, around: Surroundings) -> Pairs:
+        """Reads the recordings and makes the features that `data.log_mel` describes."""
+        return read_recordings(around.place(self.recordings), around.features)
+
+
+@READERS.register
+class FeaturesReader(Reader):
+    """Features and their transcripts, see `read_features`.
+
+    Args:
+        features: the manifest.
+    """
+
+    key: ClassVar[str] = "features"
+    is_speech: ClassVar[bool] = True
+    features: str
+
+    def read(self, around: Surroundings) -> Pairs:
+        """Reads the features."""
+        return read_features(around.place(self.features))
 
 
 def read_recordings(manifest: Location, features: Features) -> Pairs:

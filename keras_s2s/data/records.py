@@ -3,10 +3,12 @@
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
+from keras_s2s.config import Config
 from keras_s2s.data.files import Location, matching, read_lines
 from keras_s2s.data.pairs import Pairs, join
+from keras_s2s.data.readers import READERS, Reader, Surroundings
 from keras_s2s.data.sources import number
 from keras_s2s.errors import UserError
 
@@ -22,6 +24,46 @@ class Fields:
     source: str = "source"
     target: str = "target"
     weight: str | None = None
+
+
+class FieldsConfig(Config):
+    """`Fields` as a recipe says them."""
+
+    source: str = "source"
+    target: str = "target"
+    weight: str | None = None
+
+
+class RecordsReader(Reader):
+    """Base of readers of records.
+
+    Args:
+        fields: of each record.
+    """
+
+    fields: FieldsConfig = FieldsConfig()
+
+    @property
+    def names(self) -> Fields:
+        """The fields that are read."""
+        return Fields(**self.fields.model_dump())
+
+
+@READERS.register
+class JSONLReader(RecordsReader):
+    """A JSON object a line, see `read_jsonl`.
+
+    Args:
+        jsonl: the file, or a pattern of several.
+        fields: of each object.
+    """
+
+    key: ClassVar[str] = "jsonl"
+    jsonl: str
+
+    def read(self, around: Surroundings) -> Pairs:
+        """Reads the lines."""
+        return read_jsonl(around.place(self.jsonl), self.names)
 
 
 def read_jsonl(path: Location, fields: Fields = Fields()) -> Pairs:

@@ -1,9 +1,15 @@
 """Parallel text from text files. Each reader takes a file, a gzip file, or a pattern of several (`part-*.tsv.gz`)."""
 
+import dataclasses
 from dataclasses import dataclass
+from typing import ClassVar
 
+from pydantic import PositiveInt
+
+from keras_s2s.config import Config
 from keras_s2s.data.files import Location, matching, read_lines
 from keras_s2s.data.pairs import Pairs, join
+from keras_s2s.data.readers import READERS, Reader, Surroundings
 from keras_s2s.errors import UserError
 
 __all__ = ["Columns", "Location", "Pairs", "read_lines", "read_pairs", "read_tsv", "read_weights"]
@@ -20,6 +26,66 @@ class Columns:
     source: int = 1
     target: int = 2
     weight: int | None = None
+
+
+class ColumnsConfig(Config):
+    """`Columns` as a recipe says them."""
+
+    source: PositiveInt = 1
+    target: PositiveInt = 2
+    weight: PositiveInt | None = None
+
+
+@READERS.register
+class TSVReader(Reader):
+    """Lines `source TAB target`, see `read_tsv`.
+
+    Args:
+        tsv: the file, or a pattern of several.
+        columns: where source and target stand, if there are more.
+    """
+
+    key: ClassVar[str] = "tsv"
+    tsv: str
+    columns: ColumnsConfig | None = None
+
+    def read(self, around: Surroundings) -> Pairs:
+        """Reads the lines."""
+        columns = None if self.columns is None else Columns(**self.columns.model_dump())
+        return read_tsv(around.place(self.tsv), columns)
+
+
+@READERS.register
+class LinesReader(Reader):
+    """Two files of as many lines, see `read_pairs`, or the targets of a language model alone.
+
+    Args:
+        source: the file of sources, or a pattern of several; without it, all sources are empty.
+        target: that of targets.
+        weights: that of example weights, one a line.
+    """
+
+    key: ClassVar[str] = "target"
+    together: ClassVar[tuple[str, ...]] = ("source", "target")
+    source: str | None = None
+    target: str
+    weights: str | None = None
+
+    @property
+    def has_sources(self) -> bool:
+        """Whether a file of sources is named."""
+        return self.source is not None
+
+    def read(self, around: Surroundings) -> Pairs:
+        """Reads the lines."""
+        if self.source is None:
+            targets = read_lines(around.place(self.target))
+            pairs = Pairs([""] * len(targets), targets)
+        else:
+            pairs = read_pairs(around.place(self.source), around.place(self.target))
+        if self.weights is None:
+            return pairs
+        return dataclasses.replace(pairs, weights=read_weights(around.place(self.weights)))
 
 
 def read_pairs(source: Location, target: Location) -> Pairs:

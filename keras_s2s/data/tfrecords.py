@@ -2,12 +2,30 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from keras_s2s.data.files import Location, matching
 from keras_s2s.data.pairs import Pairs, join
-from keras_s2s.data.records import Fields, pairs_of
+from keras_s2s.data.readers import READERS, Surroundings
+from keras_s2s.data.records import Fields, RecordsReader, pairs_of
 from keras_s2s.errors import UserError
+
+
+@READERS.register
+class TFRecordReader(RecordsReader):
+    """Shards of `tf.train.Example`, see `read_tfrecords`.
+
+    Args:
+        tfrecord: the file, or a pattern of several.
+        fields: of each example.
+    """
+
+    key: ClassVar[str] = "tfrecord"
+    tfrecord: str
+
+    def read(self, around: Surroundings) -> Pairs:
+        """Reads the shards."""
+        return read_tfrecords(around.place(self.tfrecord), self.names)
 
 
 def read_tfrecords(path: Location, fields: Fields = Fields()) -> Pairs:  # noqa: B008

@@ -1,12 +1,32 @@
 """Losses, one small file each."""
 
 import keras_s2s.backend  # noqa: F401
-from keras_s2s.losses.bag_of_tokens import BagOfTokens
-from keras_s2s.losses.crf import CRF
-from keras_s2s.losses.cross_entropy import CrossEntropy
-from keras_s2s.losses.ctc import CTC
-from keras_s2s.losses.guided_alignment import GuidedAlignment
-from keras_s2s.losses.r_drop import RDrop
+from keras_s2s.losses.bag_of_tokens import BagOfTokens, BagOfTokensConfig
+from keras_s2s.losses.config import LOSSES, LossConfig, NamedLoss
+from keras_s2s.losses.crf import CRF, CRFConfig
+from keras_s2s.losses.cross_entropy import CrossEntropy, CrossEntropyConfig
+from keras_s2s.losses.ctc import CTC, CTCConfig
+from keras_s2s.losses.guided_alignment import GuidedAlignment, GuidedAlignmentConfig
+from keras_s2s.losses.labelled import LabelledLoss
+from keras_s2s.losses.r_drop import RDrop, RDropConfig
 from keras_s2s.losses.total import Total
 
-__all__ = ["CRF", "CTC", "BagOfTokens", "CrossEntropy", "GuidedAlignment", "RDrop", "Total"]
+__all__ = [
+    "CRF",
+    "CTC",
+    "LOSSES",
+    "BagOfTokens",
+    "BagOfTokensConfig",
+    "CRFConfig",
+    "CTCConfig",
+    "CrossEntropy",
+    "CrossEntropyConfig",
+    "GuidedAlignment",
+    "GuidedAlignmentConfig",
+    "LabelledLoss",
+    "LossConfig",
+    "NamedLoss",
+    "RDrop",
+    "RDropConfig",
+    "Total",
+]

@@ -1,10 +1,11 @@
 """Target-distribution matching: the tokens of a whole sentence, in any order."""
 
-from typing import Any
+from typing import Any, Literal
 
 import keras
 from keras import ops
 
+from keras_s2s.losses.config import LOSSES, LossConfig
 from keras_s2s.losses.of_logits import normaliser
 from keras_s2s.losses.spread import spread
 from keras_s2s.special_ids import EOS
@@ -35,6 +36,22 @@ class BagOfTokens(keras.losses.Loss):
     def get_config(self) -> dict[str, Any]:
         """The name."""
         return {"name": self.name}
+
+
+@LOSSES.register
+class BagOfTokensConfig(LossConfig):
+    """`BagOfTokens` in a recipe.
+
+    Args:
+        kind: its name.
+        weight: what it counts.
+    """
+
+    kind: Literal["bag_of_tokens"] = "bag_of_tokens"
+
+    def loss(self) -> BagOfTokens:
+        """Makes the loss."""
+        return BagOfTokens()
 
 
 @ops.custom_gradient

@@ -1,11 +1,12 @@
 """The loss of a CRF head."""
 
-from typing import Any
+from typing import Any, ClassVar, Literal
 
 import keras
 from keras import ops
 
 from keras_s2s.dynamic import crf
+from keras_s2s.losses.config import LOSSES, LossConfig
 from keras_s2s.losses.spread import spread
 from keras_s2s.typing import Tensor
 
@@ -34,3 +35,20 @@ class CRF(keras.losses.Loss):
     def get_config(self) -> dict[str, Any]:
         """The name."""
         return {"name": self.name}
+
+
+@LOSSES.register
+class CRFConfig(LossConfig):
+    """`CRF` in a recipe.
+
+    Args:
+        kind: its name.
+        weight: what it counts.
+    """
+
+    head: ClassVar[str] = "crf"
+    kind: Literal["crf"] = "crf"
+
+    def loss(self) -> CRF:
+        """Makes the loss."""
+        return CRF()

@@ -1,12 +1,14 @@
 """Cross entropy of the next token, with label smoothing."""
 
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import keras
 from keras import ops
+from pydantic import Field
 
 from keras_s2s.layers.product import product_of
 from keras_s2s.losses import of_logits
+from keras_s2s.losses.config import LOSSES, LossConfig
 from keras_s2s.losses.of_product import mean_loss
 from keras_s2s.typing import Tensor
 
@@ -44,6 +46,27 @@ class CrossEntropy(keras.losses.Loss):
     def get_config(self) -> dict[str, Any]:
         """The smoothing and the name."""
         return {"smoothing": self.smoothing, "name": self.name}
+
+
+Smoothing = Annotated[float, Field(ge=0, lt=1)]
+
+
+@LOSSES.register
+class CrossEntropyConfig(LossConfig):
+    """`CrossEntropy` in a recipe.
+
+    Args:
+        kind: its name.
+        weight: what it counts.
+        smoothing: e, from 0 to below 1.
+    """
+
+    kind: Literal["cross_entropy"] = "cross_entropy"
+    smoothing: Smoothing = 0.0
+
+    def loss(self) -> CrossEntropy:
+        """Makes the loss."""
+        return CrossEntropy(self.smoothing)
 
 
 def _smoothed_cross_entropy(smoothing: float) -> Any:

@@ -1,10 +1,11 @@
 """The loss of a CTC head."""
 
-from typing import Any
+from typing import Any, ClassVar, Literal
 
 import keras
 
 from keras_s2s.dynamic import ctc
+from keras_s2s.losses.config import LOSSES, LossConfig
 from keras_s2s.losses.spread import spread
 from keras_s2s.typing import Tensor
 
@@ -29,3 +30,20 @@ class CTC(keras.losses.Loss):
     def get_config(self) -> dict[str, Any]:
         """The name."""
         return {"name": self.name}
+
+
+@LOSSES.register
+class CTCConfig(LossConfig):
+    """`CTC` in a recipe.
+
+    Args:
+        kind: its name.
+        weight: what it counts.
+    """
+
+    head: ClassVar[str] = "ctc"
+    kind: Literal["ctc"] = "ctc"
+
+    def loss(self) -> CTC:
+        """Makes the loss."""
+        return CTC()

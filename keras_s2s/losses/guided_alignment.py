@@ -1,10 +1,11 @@
 """Attention that is told where to look."""
 
-from typing import Any
+from typing import Any, ClassVar, Literal
 
 import keras
 from keras import ops
 
+from keras_s2s.losses.config import LOSSES, LossConfig
 from keras_s2s.typing import Tensor
 
 # Attention may be exactly 0 where it is wrong.
@@ -32,3 +33,20 @@ class GuidedAlignment(keras.losses.Loss):
     def get_config(self) -> dict[str, Any]:
         """The name."""
         return {"name": self.name}
+
+
+@LOSSES.register
+class GuidedAlignmentConfig(LossConfig):
+    """`GuidedAlignment` in a recipe.
+
+    Args:
+        kind: its name.
+        weight: what it counts.
+    """
+
+    head: ClassVar[str] = "attention"
+    kind: Literal["guided_alignment"] = "guided_alignment"
+
+    def loss(self) -> GuidedAlignment:
+        """Makes the loss."""
+        return GuidedAlignment()

@@ -1,12 +1,15 @@
 """R-Drop: two passes of a sentence through dropout should say the same."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar, Literal
 
 import keras
 from keras import ops
+from pydantic import PositiveFloat
 
 from keras_s2s.layers.product import product_of
+from keras_s2s.losses.config import LOSSES, LossConfig
+from keras_s2s.losses.cross_entropy import Smoothing
 from keras_s2s.losses.of_logits import smoothed_cross_entropy
 from keras_s2s.losses.of_product import Between, mean_loss
 from keras_s2s.typing import Tensor
@@ -53,6 +56,27 @@ class RDrop(keras.losses.Loss):
     def get_config(self) -> dict[str, Any]:
         """The smoothing, alpha and the name."""
         return {"smoothing": self.smoothing, "alpha": self.alpha, "name": self.name}
+
+
+@LOSSES.register
+class RDropConfig(LossConfig):
+    """`RDrop` in a recipe.
+
+    Args:
+        kind: its name.
+        weight: what it counts.
+        smoothing: of the cross entropy, from 0 to below 1.
+        alpha: what the divergence counts.
+    """
+
+    passes: ClassVar[int] = 2
+    kind: Literal["r_drop"] = "r_drop"
+    smoothing: Smoothing = 0.0
+    alpha: PositiveFloat = 5.0
+
+    def loss(self) -> RDrop:
+        """Makes the loss."""
+        return RDrop(self.smoothing, self.alpha)
 
 
 def _divergence(alpha: float) -> Between:

@@ -7,6 +7,7 @@ import keras
 from keras import ops
 
 from keras_s2s.errors import UserError
+from keras_s2s.labels import labels_of_heads
 from keras_s2s.models.assembly import Parts
 from keras_s2s.models.config import ModelConfig
 from keras_s2s.models.describe import describe, table
@@ -31,6 +32,7 @@ class Seq2Seq(keras.Model):
         config_type: the class of its config.
         config: what it was built from.
         source_names: names of the inputs that make up the source.
+        head_names: names of the outputs.
         encoder: `encoder(source)`, a dict of the source's inputs -> `encoded` (B, S', D) and `mask` (B, S').
         bridge: makes of the encoder's outputs the decoder's first state, of B rows; in a language model of
             `{"position": zeros (B,) int32}`.
@@ -65,7 +67,7 @@ class Seq2Seq(keras.Model):
         super().__init__(inputs=inputs, outputs=one if len(outputs) == 1 else outputs, name="seq2seq")
         # XLA has no gradient for loops over a length that is not known, and each length would be compiled anew.
         self.supports_jit = False
-        self.config, self.source_names = config, names
+        self.config, self.source_names, self.head_names = config, names, tuple(outputs)
         self.encoder, self.bridge, self.decoder = parts.encoder, parts.bridge, parts.decoder
         self.head, self.ctc, self.crf = parts.head, parts.ctc, parts.crf
         self.scheduled_sampling = sampling
@@ -79,6 +81,17 @@ class Seq2Seq(keras.Model):
         """Prints the parts and their parameters; what parts share is counted once."""
         for line in table(describe(self)):
             print_fn(line)
+
+    def compute_loss(
+        self,
+        x: Any = None,
+        y: Any = None,
+        y_pred: Any = None,
+        sample_weight: Any = None,
+        training: bool = True,
+    ) -> Tensor:
+        """Computes the loss as Keras does; labels that are no head's are handed to the losses, see `labels`."""
+        return super().compute_loss(x, labels_of_heads(y, self.head_names), y_pred, sample_weight, training)
 
     def get_config(self) -> dict[str, Any]:
         """The config as plain data."""

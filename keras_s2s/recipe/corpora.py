@@ -1,4 +1,4 @@
-"""How the corpora that a recipe names are read and preprocessed."""
+"""How the corpora that a recipe names are preprocessed."""
 
 import dataclasses
 import hashlib
@@ -9,58 +9,14 @@ from pathlib import Path
 import numpy as np
 
 from keras_s2s import data
-from keras_s2s.audio import LogMel
 from keras_s2s.data import Pairs
 from keras_s2s.data.preprocessing import Finding, Piece
 from keras_s2s.evaluation.tables import markdown_table
-from keras_s2s.recipe.data_schema import Files
 from keras_s2s.recipe.made_from import MadeFrom, Value
-from keras_s2s.recipe.read import resolve
 from keras_s2s.recipe.stages import stage
 
 REPORT = "preprocessing.json"
 _EXAMPLE = 40  # characters of a text in the table
-
-
-def read_corpus(files: Files, log_mel: LogMel, folder: Path, recipe: Path) -> Pairs:
-    """Reads one corpus; the sources of a file of targets alone are empty.
-
-    Args:
-        files: which.
-        log_mel: the features of recordings.
-        folder: where relative paths start.
-        recipe: named in errors.
-
-    Raises:
-        UserError: as the readers of `data` do.
-    """
-
-    def place(path: str | None) -> Path:
-        assert path is not None
-        return resolve(path, folder, recipe)
-
-    fields = data.Fields() if files.fields is None else data.Fields(**files.fields.model_dump())
-    if files.tsv is not None:
-        columns = None if files.columns is None else data.Columns(**files.columns.model_dump())
-        return data.read_tsv(place(files.tsv), columns)
-    if files.jsonl is not None:
-        return data.read_jsonl(place(files.jsonl), fields)
-    if files.tfrecord is not None:
-        return data.read_tfrecords(place(files.tfrecord), fields)
-    if files.dataset is not None:
-        return data.read_dataset(files.dataset, fields)
-    if files.recordings is not None:
-        return data.read_recordings(place(files.recordings), log_mel)
-    if files.features is not None:
-        return data.read_features(place(files.features))
-    if files.source is None:
-        targets = data.read_lines(place(files.target))
-        pairs = Pairs([""] * len(targets), targets)
-    else:
-        pairs = data.read_pairs(place(files.source), place(files.target))
-    if files.weights is None:
-        return pairs
-    return dataclasses.replace(pairs, weights=data.read_weights(place(files.weights)))
 
 
 def preprocessed(

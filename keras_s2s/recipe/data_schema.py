@@ -1,98 +1,74 @@
 """What a recipe may say of its data and its tokenizers."""
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Discriminator, Field, NonNegativeFloat, PositiveFloat, PositiveInt, Tag, model_validator
+from pydantic import (
+    Discriminator,
+    Field,
+    NonNegativeFloat,
+    PositiveFloat,
+    PositiveInt,
+    SerializeAsAny,
+    SerializerFunctionWrapHandler,
+    Tag,
+    model_serializer,
+    model_validator,
+)
 
 from keras_s2s.audio import LogMel
 from keras_s2s.config import Config
+from keras_s2s.data import READERS, Reader
 from keras_s2s.data.preprocessing import Piece
+from keras_s2s.data.readers import reader_of
 from keras_s2s.text.training import Kind, Normalization
 
 Split = Literal["train", "dev", "test"]
 SPLITS: tuple[Split, ...] = ("train", "dev", "test")
-FORMATS = ("tsv", "source", "target", "jsonl", "tfrecord", "dataset", "recordings", "features")
-
-
-class ColumnsConfig(Config):
-    """Columns of a TSV file, counted from 1; see `data.Columns`."""
-
-    source: PositiveInt = 1
-    target: PositiveInt = 2
-    weight: PositiveInt | None = None
-
-
-class FieldsConfig(Config):
-    """Fields of records; see `data.Fields`."""
-
-    source: str = "source"
-    target: str = "target"
-    weight: str | None = None
 
 
 class Files(Config):
-    """A corpus: one of the formats. Names of files may be patterns, and gzip files end in `.gz`.
+    """A corpus: the keys of the reader that it names, and those of every corpus beside them.
+
+    The readers are those of `data.READERS`. Unless a reader says otherwise, names of files may be patterns, and gzip
+    files end in `.gz`.
 
     Args:
-        tsv: lines `source TAB target`, or with other `columns`.
-        columns: of the TSV file.
-        source: a file of sources, with
-        target: a file of as many targets; without `source`, those of a language model.
-        weights: beside `source` and `target`, a file of example weights, one a line.
-        jsonl: a JSON object a line, with `fields`.
-        tfrecord: shards of `tf.train.Example`, with `fields`.
-        dataset: `hf://` or `tfds://`, see `data.read_dataset`, with `fields`.
-        fields: of each record.
-        recordings: a TSV file of lines `recording TAB transcript`; `data.log_mel` says which features are made.
-        features: a TSV file of lines `file.npy TAB transcript`.
+        reader: made of the keys beside it; a recipe has no key of this name.
         name: of the corpus among several.
         weight: how much of an epoch is of this corpus among several, see `data.Mixture`.
         tag: a symbol before each source, as `<2de>`; the tokenizer knows it.
     """
 
-    tsv: str | None = None
-    columns: ColumnsConfig | None = None
-    source: str | None = None
-    target: str | None = None
-    weights: str | None = None
-    jsonl: str | None = None
-    tfrecord: str | None = None
-    dataset: str | None = None
-    fields: FieldsConfig | None = None
-    recordings: str | None = None
-    features: str | None = None
+    reader: SerializeAsAny[Reader]
     name: str | None = None
     weight: NonNegativeFloat | None = None
     tag: str | None = Field(default=None, pattern=r"^\S+$")
 
+    @classmethod
+    def known_keys(cls) -> dict[str, Any]:
+        """Those of every corpus and those of all readers."""
+        keys = {key: kind for key, kind in super().known_keys().items() if key != "reader"}
+        return keys | {key: kind for reader in READERS.values() for key, kind in reader.known_keys().items()}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _by_reader(cls, corpus: Any) -> Any:
+        if not isinstance(corpus, Mapping) or isinstance(corpus.get("reader"), Reader):
+            return corpus
+        own = {key: value for key, value in corpus.items() if key in cls.model_fields and key != "reader"}
+        return {**own, "reader": reader_of({key: value for key, value in corpus.items() if key not in own})}
+
+    @model_serializer(mode="wrap")
+    def _flat(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        content = handler(self)
+        return {**content.pop("reader"), **content}
+
     @model_validator(mode="after")
-    def _one_way(self) -> Self:
-        given = [name for name in FORMATS if getattr(self, name) is not None]
-        if (len(given) != 1 and given != ["source", "target"]) or given == ["source"]:
-            raise ValueError(
-                "expected either 'tsv', or 'source' and 'target', or one of 'jsonl', 'tfrecord', 'dataset', "
-                "'recordings', 'features'"
-            )
-        for name, formats in (
-            ("columns", ("tsv",)),
-            ("weights", ("source", "target")),
-            ("fields", ("jsonl", "tfrecord", "dataset")),
-        ):
-            if getattr(self, name) is not None and not set(given) & set(formats):
-                raise ValueError(f"'{name}' goes with {' or '.join(map(repr, formats))}, not {given[0]!r}")
-        if self.tag is not None and self.is_speech:
-            raise ValueError(f"'tag' goes before a text, and {given[0]!r} has none")
+    def _tags_texts(self) -> Self:
+        if self.tag is not None and self.reader.is_speech:
+            raise ValueError(f"'tag' goes before a text, and {self.reader.key!r} has none")
         return self
-
-    @property
-    def has_sources(self) -> bool:
-        """Whether this is more than targets."""
-        return self.target is None or self.source is not None
-
-    @property
-    def is_speech(self) -> bool:
-        """Whether its sources are features."""
-        return self.recordings is not None or self.features is not None
 
 
 def _several(value: Any) -> str:
@@ -148,7 +124,7 @@ class DataConfig(Config):
     @property
     def is_speech(self) -> bool:
         """Whether the sources are features."""
-        return self.split("train")[0].is_speech
+        return self.split("train")[0].reader.is_speech
 
     @model_validator(mode="after")
     def _mixes(self) -> Self:
@@ -164,7 +140,7 @@ class DataConfig(Config):
         for name in SPLITS[1:]:
             if any(file.weight is not None for file in self.split(name)):
                 raise ValueError(f"{name}: 'weight' is for training; leave it out")
-        kinds = {file.is_speech for name in SPLITS for file in self.split(name)}
+        kinds = {file.reader.is_speech for name in SPLITS for file in self.split(name)}
         if len(kinds) > 1:
             raise ValueError("some corpora are speech and some text; a model reads one kind of source")
         if self.preprocessing and self.is_speech:

@@ -16,13 +16,14 @@ from keras_s2s import status, text
 from keras_s2s.data import Mixture, Pairs, Task, mix
 from keras_s2s.data.mixtures import tagged
 from keras_s2s.data.pairs import join
+from keras_s2s.data.readers import Surroundings
 from keras_s2s.errors import UserError
 from keras_s2s.evaluation import warn_of_missing_spaces
 from keras_s2s.recipe.corpora import fingerprint as fingerprint_of
-from keras_s2s.recipe.corpora import preprocessed, read_corpus
+from keras_s2s.recipe.corpora import preprocessed
 from keras_s2s.recipe.data_schema import SPLITS, DataConfig, PieceConfig, Split
 from keras_s2s.recipe.made_from import MadeFrom, keys_of
-from keras_s2s.recipe.read import load
+from keras_s2s.recipe.read import load, resolve
 from keras_s2s.recipe.schema import CombinedConfig, Recipe, RecipeConfig
 from keras_s2s.recipe.stages import Rules, stage
 from keras_s2s.text.training import Normalization
@@ -150,9 +151,11 @@ def _splits(recipe: Recipe, config: RecipeConfig) -> tuple[dict[Split, Pairs], M
     data = config.data
     folder = _generated(recipe, config) if data.generate else recipe.path.parent
 
+    around = Surroundings(lambda name: resolve(name, folder, recipe.path), data.log_mel)
+
     def read(name: Split) -> dict[str, Pairs]:
         return {
-            files.name or f"{name} corpus {number}": read_corpus(files, data.log_mel, folder, recipe.path)
+            files.name or f"{name} corpus {number}": files.reader.read(around)
             for number, files in enumerate(data.split(name), start=1)
         }
 

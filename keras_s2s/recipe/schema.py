@@ -142,8 +142,8 @@ class RecipeConfig(BundleConfig):
             _need("metrics", self.metrics)
             _need("data.test", self.data.test)
             for name in SPLITS:
-                if not all(files.has_sources for files in self.data.split(name)):
-                    raise ValueError(f"data.{name}: expected either 'tsv', or 'source' and 'target'")
+                if not all(files.reader.has_sources for files in self.data.split(name)):
+                    raise ValueError(f"data.{name}: has targets alone, as for a language model; name the sources, too")
         elif self.metrics or self.decoding:
             raise ValueError("a language model is chosen by its perplexity; leave out 'metrics' and 'decoding'")
         return self

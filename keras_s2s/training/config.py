@@ -5,6 +5,8 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
 from keras_s2s.config import Config
+from keras_s2s.data.augmentations import NamedAugmentation
+from keras_s2s.losses import NamedLoss
 from keras_s2s.training.distribution import Devices
 from keras_s2s.training.optimizers import OptimizerConfig
 from keras_s2s.training.precision import Precision
@@ -29,11 +31,16 @@ class TrainingConfig(Config):
             "auto".
         sentences: pairs of a batch, at most; null for no limit.
         maximum_length: training pairs with more ids on either side are left out.
-        subword_sampling: see `data.Batches`.
+        subword_sampling: rate of BPE-dropout, or the smoothing of a unigram model, by which texts are cut into other
+            pieces in every epoch; 0 is never.
+        augmentations: what else changes pairs by chance in every epoch, one after the other, each with its `kind`, one
+            of `data.AUGMENTATIONS`.
         optimizer: Adam with a warm-up and a cosine decay, unless it says otherwise.
         label_smoothing: see `losses.CrossEntropy`.
         r_drop: alpha of `losses.RDrop`; 0 is plain cross entropy, and every pair stands in its batch once.
         bag_of_tokens: weight of `losses.BagOfTokens` beside the cross entropy.
+        losses: of a head, in the place of its usual ones and of the three keys above; each with its `kind`, one of
+            `losses.LOSSES`, and its `weight`.
         loss_weights: of a model with several heads, what the loss of "logits", "ctc", "crf" or "attention" counts; 1
             unless said.
         precision: of large products; all else is float32.
@@ -57,10 +64,12 @@ class TrainingConfig(Config):
     sentences: PositiveInt | None = None
     maximum_length: PositiveInt = 256
     subword_sampling: Rate = 0.0
+    augmentations: tuple[NamedAugmentation, ...] = ()
     optimizer: OptimizerConfig = OptimizerConfig(options={"beta_2": 0.98})
     label_smoothing: Rate = 0.0
     r_drop: NonNegativeFloat = 0.0
     bag_of_tokens: NonNegativeFloat = 0.0
+    losses: tuple[NamedLoss, ...] = ()
     loss_weights: dict[Literal["logits", "ctc", "crf", "attention"], PositiveFloat] = Field(default_factory=dict)
     precision: Precision = "float32"
     devices: Devices = "one"

@@ -4,7 +4,7 @@ import dataclasses
 import functools
 import math
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,6 +15,7 @@ from keras_s2s import status
 from keras_s2s.data import Batches, Examples, Task, encode, learn_alignments
 from keras_s2s.data.heads import Head
 from keras_s2s.errors import UserError
+from keras_s2s.labels import LabelSource
 from keras_s2s.memory import keep_freed_memory
 from keras_s2s.models import ModelConfig, Seq2Seq, build
 from keras_s2s.models.part_config import RecurrentDecoderConfig
@@ -91,7 +92,7 @@ def goes_on(config: ModelConfig, task: Task, before: TrainingConfig, now: Traini
     if not budget.is_settled(now, folder):
         return False
     heads = objective.heads_of(config)
-    batches_of = functools.partial(_batches, config, task, _examples(task, heads), heads)
+    batches_of = functools.partial(_batches, config, task, _examples(task, heads), heads, {})
     settled = budget.settle(config, now, folder, batches_of, lambda line: None)
     batches = len(batches_of(settled))
     return len({_Plan.of(settled.replace(epochs=each.epochs), batches).interval for each in (before, now)}) == 1
@@ -115,7 +116,8 @@ def _train(
     keras.utils.set_random_seed(training.seed)
     say = _console().print
     with status.doing("training: ids of the pairs") as tell:
-        batches_of = functools.partial(_batches, config, task, _examples(task, heads), heads)
+        labels = objective.labels_of(training, heads)
+        batches_of = functools.partial(_batches, config, task, _examples(task, heads), heads, labels)
         tell("training: how many batches of a step fit into memory")
         training = budget.settle(config, training, folder, batches_of, say)
         tell("training: batches")
@@ -213,7 +215,12 @@ def _examples(task: Task, heads: Sequence[Head]) -> Examples:
 
 
 def _batches(
-    config: ModelConfig, task: Task, examples: Examples, heads: Sequence[Head], training: TrainingConfig
+    config: ModelConfig,
+    task: Task,
+    examples: Examples,
+    heads: Sequence[Head],
+    labels: Mapping[str, LabelSource],
+    training: TrainingConfig,
 ) -> Batches:
     return Batches(
         examples,
@@ -224,8 +231,9 @@ def _batches(
         heads=heads,
         upsampling=config.ctc.upsampling if config.ctc is not None else 1,
         mixture=task.mixture,
-        subword_sampling=training.subword_sampling,
-        twice=training.r_drop > 0,
+        augmentations=objective.augmentations_of(training),
+        labels=labels,
+        twice=objective.passes_of(training, heads) > 1,
     )
 
 

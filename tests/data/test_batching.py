@@ -12,6 +12,7 @@ import pytest
 import tensorflow as tf
 
 from keras_s2s.data import Batches, Examples, Pairs, batches, encode, mix
+from keras_s2s.data.augmentations import SubwordSampling
 from keras_s2s.errors import UserError
 from keras_s2s.text import Tokenizer, train
 
@@ -235,9 +236,9 @@ def test_subword_sampling_says_the_same_in_other_pieces() -> None:
     words = ["".join(random.Random(i).choices("abcd", k=8)) for i in range(60)]
     pieces = train(words, 40, kind="bpe")
     encoded = encode(Pairs(words, words), pieces, pieces)
-    made = Batches(encoded, subword_sampling=0.3)
+    made = Batches(encoded, augmentations=[SubwordSampling(rate=0.3)])
     sampled = [made.at(step) for step in (0, 1)]
-    assert equal(sampled[0], Batches(encoded, subword_sampling=0.3).at(0))
+    assert equal(sampled[0], Batches(encoded, augmentations=[SubwordSampling(rate=0.3)]).at(0))
     for inputs, labels, _ in sampled:
         assert sorted(pieces.decode(inputs["source_ids"].tolist())) == sorted(words)
         assert pieces.decode(labels.tolist()) == pieces.decode(inputs["source_ids"].tolist())
@@ -250,11 +251,11 @@ def test_subword_sampling_leaves_characters_as_they_are() -> None:
     words = ["".join(random.Random(i).choices("abcd", k=8)) for i in range(60)]
     pieces, characters = train(words, 40, kind="bpe"), train(words, 40, kind="char")
     encoded = encode(Pairs(words, words), characters, pieces)
-    inputs, labels, _ = Batches(encoded, subword_sampling=0.3).at(0)
+    inputs, labels, _ = Batches(encoded, augmentations=[SubwordSampling(rate=0.3)]).at(0)
     assert np.count_nonzero(labels) > np.count_nonzero(Batches(encoded).at(0)[1])
     assert pieces.decode(labels.tolist()) == characters.decode(inputs["source_ids"].tolist())
     with pytest.raises(UserError, match=r"^sub-word sampling: no side has sub-words; take a tokenizer of bpe"):
-        Batches(encode(Pairs(words, words), characters, characters), subword_sampling=0.3).at(0)
+        Batches(encode(Pairs(words, words), characters, characters), augmentations=[SubwordSampling(rate=0.3)]).at(0)
 
 
 def test_a_mixture_decides_what_is_in_an_epoch(tokenizer: Tokenizer) -> None:

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from keras_s2s.data import Batches, Examples, Pairs, encode
-from keras_s2s.data.sampled_epoch import SampledEpoch, _cut_evenly
+from keras_s2s.data.augmentations import SubwordSampling
+from keras_s2s.data.augmented_epoch import AugmentedEpoch, _cut_evenly
 from keras_s2s.text import Tokenizer, train
 
 
@@ -33,7 +34,7 @@ def padding(batches: list[Examples]) -> float:
 
 
 def test_an_epoch_has_every_pair_once(examples: Examples, words: list[str], pieces: Tokenizer) -> None:
-    made = Batches(examples, tokens=128, subword_sampling=0.3)
+    made = Batches(examples, tokens=128, augmentations=[SubwordSampling(rate=0.3)])
     of_epochs = [[made.at(step) for step in made.steps_of(epoch)] for epoch in (0, 1)]
     for batches in of_epochs:
         assert len(batches) == len(made)
@@ -46,26 +47,26 @@ def test_an_epoch_has_every_pair_once(examples: Examples, words: list[str], piec
 def test_lengths_in_a_batch_are_those_of_what_was_drawn(examples: Examples) -> None:
     rows = np.argsort(examples.length_keys(), kind="stable")
     alone = [examples.take(part).sampled(0.3, (1, n)) for n, part in enumerate(np.array_split(rows, 40))]
-    epoch = SampledEpoch(examples, np.array_split(rows, 40), 0.3, (1, 0), None)
+    epoch = AugmentedEpoch(examples, np.array_split(rows, 40), [SubwordSampling(rate=0.3)], (1, 0), None)
     together = [epoch.at(number) for number in range(40)]
     assert padding(together) < 0.5 * padding(alone)
 
 
 def test_a_batch_is_the_same_whichever_was_asked_for_before(examples: Examples) -> None:
-    made, again = (Batches(examples, tokens=128, subword_sampling=0.3) for _ in range(2))
+    made, again = (Batches(examples, tokens=128, augmentations=[SubwordSampling(rate=0.3)]) for _ in range(2))
     steps = [*range(2 * len(made))]
     backwards = {step: again.at(step)[1] for step in reversed(steps)}
     assert all(np.array_equal(made.at(step)[1], backwards[step]) for step in steps)
 
 
 def test_both_rows_of_a_pair_have_the_same_pieces(examples: Examples) -> None:
-    inputs, labels, _ = Batches(examples, tokens=256, subword_sampling=0.3, twice=True).at(0)
+    inputs, labels, _ = Batches(examples, tokens=256, augmentations=[SubwordSampling(rate=0.3)], twice=True).at(0)
     assert np.array_equal(labels[::2], labels[1::2])
     assert np.array_equal(inputs["source_ids"][::2], inputs["source_ids"][1::2])
 
 
 def test_a_batch_has_no_more_sentences_than_it_may(examples: Examples) -> None:
-    made = Batches(examples, sentences=7, subword_sampling=0.3)
+    made = Batches(examples, sentences=7, augmentations=[SubwordSampling(rate=0.3)])
     sizes = [len(made.at(step)[1]) for step in made.steps_of(0)]
     assert max(sizes) == 7 and sum(sizes) == len(examples.labels)
 

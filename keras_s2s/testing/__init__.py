@@ -1,0 +1,1 @@
+"""Checks that a piece of your own keeps its contract, for use in your tests."""

@@ -106,12 +106,19 @@ def _behind(schema: Any, part: int | str) -> tuple[Any, bool]:
     for member in members:
         if part in _tags(member):
             return member, False
-    for alternative in get_args(schema):
+    for alternative in _alternatives(schema):
         if Tag(str(part)) in getattr(alternative, "__metadata__", ()):
             return alternative, False
     # An index of a list, or a key of a mapping, has the same members; the name of a type, such as str, is no key.
     is_mapping = any(get_origin(kind) is dict for kind in (schema, *get_args(schema)))
     return schema, isinstance(part, int) or bool(members) or is_mapping
+
+
+def _alternatives(annotation: Any) -> Iterator[Any]:
+    """The members of a union, and those of the unions in it."""
+    for part in get_args(annotation):
+        yield part
+        yield from _alternatives(part)
 
 
 def _models(annotation: Any) -> list[type[BaseModel]]:

@@ -31,12 +31,13 @@ EVERYTHING = {
     "text",
     "training",
 }
-# Everybody may also import `errors`, `config`, `special_ids` and `typing`.
+# Everybody may also import `errors`, `config`, `registry`, `special_ids` and `typing`.
 ALLOWED = {
     "keras_s2s": {"environment"},
     "environment": {"cores"},
     "errors": set(),
     "config": set(),
+    "registry": set(),
     "special_ids": set(),
     "typing": set(),
     "backend": set(),
@@ -60,7 +61,7 @@ ALLOWED = {
     "recipe": EVERYTHING - {"recipe", "serving"},
     "cli": EVERYTHING,
 }
-COMMON = {"errors": set(), "config": {"errors"}, "special_ids": set(), "typing": set()}
+COMMON = {"errors": set(), "config": {"errors"}, "registry": {"errors"}, "special_ids": set(), "typing": set()}
 
 TENSORFLOW = {"tensorflow", "tensorflow_text", "tf2onnx"}
 MAY_IMPORT_TENSORFLOW = (

@@ -58,6 +58,7 @@ ALLOWED = {
     "runtime": {"bundle", "cores", "memory", "text"},
     "export": {"backend", "bundle", "cores", "models", "decoding", "layers", "text", "evaluation", "runtime"},
     "serving": {"runtime", "bundle", "cores", "memory"},
+    "testing": EVERYTHING - {"serving"},
     "recipe": EVERYTHING - {"recipe", "serving"},
     "cli": EVERYTHING,
 }
@@ -74,6 +75,7 @@ MAY_IMPORT_TENSORFLOW = (
     "training",
     "export",
     "recipe",
+    "testing",
     "cli",
 )
 NO_KERAS = {

@@ -180,12 +180,12 @@ def test_scales_have_the_least_square_error() -> None:
     values = np.append(normal(10000), [40.0]).astype("float32")
     chosen = least_squares(values)
 
-    def error(step: float) -> float:
-        return float(np.square(np.clip(np.round(values / step), -128, 127) * step - values).mean())
+    def error(scale: float) -> float:
+        return float(np.square(np.clip(np.round(values / scale), -128, 127) * scale - values).mean())
 
     assert chosen.zero_point == 128
     assert chosen.scale < 40 / 127  # clipping one value is better than a coarse scale for all
-    assert error(chosen.step) <= min(error(40 * share / 127) for share in (1.0, 0.8, 0.6, 0.4, 0.2))
+    assert error(chosen.scale) <= min(error(40 * share / 127) for share in (1.0, 0.8, 0.6, 0.4, 0.2))
 
 
 def test_where_nothing_is_negative_all_levels_are_above_zero() -> None:

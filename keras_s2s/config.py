@@ -111,7 +111,7 @@ def _behind(schema: Any, part: int | str) -> tuple[Any, bool]:
     for member in members:
         if part in _tags(member):
             return member, False
-    for alternative in get_args(schema):
+    for alternative in _alternatives(schema):
         if Tag(str(part)) in getattr(alternative, "__metadata__", ()):
             return alternative, False
     # An index of a list, or a key of a mapping, has the same members; the name of a type, such as str, is no key.
@@ -125,6 +125,13 @@ def _keys(model: type[BaseModel]) -> dict[str, Any]:
 
 def _fields(model: type[BaseModel]) -> dict[str, Any]:
     return {name: field.annotation for name, field in model.model_fields.items()}
+
+
+def _alternatives(annotation: Any) -> Iterator[Any]:
+    """The members of a union, and those of the unions in it."""
+    for part in get_args(annotation):
+        yield part
+        yield from _alternatives(part)
 
 
 def _models(annotation: Any) -> list[type[BaseModel]]:

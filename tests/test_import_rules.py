@@ -65,7 +65,7 @@ ALLOWED = {
     "export": {"backend", "bundle", "cores", "models", "decoding", "layers", "text", "evaluation", "runtime"},
     "serving": {"runtime", "bundle", "cores", "memory"},
     "recipe": EVERYTHING - {"recipe", "serving"},
-    "testing": EVERYTHING,
+    "testing": EVERYTHING - {"serving"},
     "cli": EVERYTHING,
 }
 COMMON: dict[str, set[str]] = {
@@ -96,6 +96,7 @@ MAY_IMPORT_TENSORFLOW = (
     "training",
     "export",
     "recipe",
+    "testing",
     "cli",
 )
 NO_KERAS = {

@@ -27,7 +27,7 @@ def quantize(
         typer.Option(
             metavar="NAME",
             show_default=False,
-            help="int8 (constant steps of activations, of your texts), int8-dynamic (steps of each row), weight8, "
+            help="int8 (constant scales of activations, of your texts), int8-dynamic (a scale for each row), weight8, "
             "weight4 (weights alone), fp16 (for GPUs), int8-lstm (LSTM layers too; results depend on the batch); may "
             "be repeated. By default the first four.",
         ),
@@ -56,7 +56,7 @@ def quantize(
         ),
     ] = None,
     calibration: Annotated[
-        str, typer.Option(metavar="NAME", help="How the steps of int8 are chosen: mse, or percentile (99.99).")
+        str, typer.Option(metavar="NAME", help="How the scales of int8 are chosen: mse, or percentile (99.99).")
     ] = "mse",
     as_json: Json = False,
     debug: Debug = False,

@@ -1,4 +1,4 @@
-"""What the products of a graph are given on a user's text, and the steps of activations that fit it."""
+"""The activations that the products of a graph meet on a user's text, and the scales that fit them."""
 
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -23,20 +23,20 @@ _SENTENCES, _BATCH = 200, 16
 _SAMPLE = 1 << 21  # activations of a product that are kept of all batches, about
 _REACHED = 0.9999
 _CLIPS = np.linspace(1.0, 0.2, 41)  # shares of the largest activation that are tried
-_BINS = 1 << 16  # of a sample's histogram: 256 a step, so that a value's place in its bin is no error
+_BINS = 1 << 16  # of a sample's histogram: 256 for each of 256 levels, so that a value's place in its bin is no error
 
 
 @dataclass(frozen=True)
-class Steps:
-    """How activations become uint8: round(x / step) + zero, cut to 0 and 255."""
+class ActivationScale:
+    """How activations become uint8: round(x / scale) + zero_point, cut to 0 and 255."""
 
-    step: float
-    zero: int
+    scale: float
+    zero_point: int
 
 
 _NOTHING, _FLAT = "calibration/nothing", "calibration/flat"  # constants of a tapped graph
 
-Choose = Callable[[np.ndarray], Steps]
+Choose = Callable[[np.ndarray], ActivationScale]
 
 
 def calibration_batches(
@@ -67,50 +67,51 @@ def calibration_batches(
 
 def calibrate(
     graphs: Iterable[ModelProto], batches: Iterable[Arrays], choose: Choose | None = None
-) -> dict[str, Steps]:
-    """Runs graphs until all their products have been seen, and chooses the steps of each one's activations.
+) -> dict[str, ActivationScale]:
+    """Runs graphs until all their products have been seen, and chooses the scale of each one's activations.
 
     Args:
         graphs: in float32, with their weights in them.
         batches: inputs of all graphs together; each takes those that it has.
-        choose: makes steps of a sample of activations; `least_squares` if None.
+        choose: makes a scale of a sample of activations; `least_squares` if None.
 
     Returns:
-        The steps by the name of the product's matrix.
+        The scales by the name of the product's matrix.
     """
-    batches, choose, found = list(batches), choose or least_squares, dict[str, Steps]()
+    batches, choose, found = list(batches), choose or least_squares, dict[str, ActivationScale]()
     for model in graphs:
         if {product.weight for product in products(model)} - found.keys():
             seen = ((choose(values), weights) for values, weights in _activations(model, batches))
-            of_model = {weight: steps for steps, weights in seen for weight in weights}
+            of_model = {weight: scale for scale, weights in seen for weight in weights}
             found = of_model | found  # what an earlier graph has said stays
     return found
 
 
-def least_squares(values: np.ndarray) -> Steps:
-    """The steps with the least square error on a sample. Where nothing is negative, all 256 are for what is not."""
-    zero, levels = _levels(values)
+def least_squares(values: np.ndarray) -> ActivationScale:
+    """The scale with the least square error on a sample. Where nothing is negative, all 256 levels are for the rest."""
+    zero_point, levels = _levels(values)
     largest = max(float(np.abs(values).max()), 1e-12)
     counts, edges = np.histogram(values, _BINS, (-largest, largest))
     held = np.flatnonzero(counts)
     counts, centres = counts[held], (edges[held] + edges[held + 1]) / 2
-    steps = largest * _CLIPS / levels
-    return Steps(float(min(steps, key=lambda step: _error(counts, centres, step, zero))), zero)
+    scales = largest * _CLIPS / levels
+    best = min(scales, key=lambda scale: _error(counts, centres, scale, zero_point))
+    return ActivationScale(float(best), zero_point)
 
 
-def percentile(values: np.ndarray) -> Steps:
-    """The steps that reach 99.99 % of a sample, cutting the largest."""
-    zero, levels = _levels(values)
-    return Steps(max(float(np.quantile(np.abs(values), _REACHED)), 1e-12) / levels, zero)
+def percentile(values: np.ndarray) -> ActivationScale:
+    """The scale that reaches 99.99 % of a sample, cutting the largest."""
+    zero_point, levels = _levels(values)
+    return ActivationScale(max(float(np.quantile(np.abs(values), _REACHED)), 1e-12) / levels, zero_point)
 
 
 def _levels(values: np.ndarray) -> tuple[int, int]:
-    """Where zero is, and how many steps there are above it."""
+    """Where zero is, and how many levels there are above it."""
     return (128, 127) if values.min() < 0 else (0, 255)
 
 
-def _error(counts: np.ndarray, values: np.ndarray, step: float, zero: int) -> float:
-    quantized = (np.clip(np.round(values / step) + zero, 0, 255) - zero) * step
+def _error(counts: np.ndarray, values: np.ndarray, scale: float, zero_point: int) -> float:
+    quantized = (np.clip(np.round(values / scale) + zero_point, 0, 255) - zero_point) * scale
     return float(np.average(np.square(quantized - values), weights=counts))
 
 

@@ -345,8 +345,8 @@ def write_graphs(
 
     write("fp32", graphs)
     progress("calibrating int8")
-    steps = calibrate([graphs[default], *graphs.values()], batches)
-    write("int8", {name: int8(graph, steps) for name, graph in graphs.items()})
+    scales = calibrate([graphs[default], *graphs.values()], batches)
+    write("int8", {name: int8(graph, scales) for name, graph in graphs.items()})
     return found
 
 

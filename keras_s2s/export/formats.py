@@ -1,18 +1,16 @@
-"""Number formats of weights: how a product, a look-up or an LSTM is written in each.
-
-In all of them but the last a row's result depends on nothing else in its batch.
-"""
+"""Number formats of weights: how a product, a look-up or an LSTM is written in each."""
 
 from collections.abc import Mapping
-from types import MappingProxyType
+from typing import ClassVar, TypeVar
 
 import numpy as np
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
 from keras_s2s.errors import UserError
-from keras_s2s.export.calibrate import Steps
+from keras_s2s.export.calibrate import ActivationScale
 from keras_s2s.export.nodes import MICROSOFT, Nodes
 from keras_s2s.export.products import LookUp, Product
+from keras_s2s.registry import Registry
 
 WEIGHT_LEVELS, ACTIVATION_LEVELS = 63, 127
 _BLOCK = 32  # inputs that share a scale
@@ -21,40 +19,82 @@ _CLIPS = np.linspace(1.0, 0.7, 7)
 
 
 class Format(Nodes):
-    """A number format; each method makes nodes in the place of others, whose result's name they keep.
+    """A number format: a base class, of which `multiply` and `rows` are to be written.
 
-    A table that is looked up in and is a product's matrix, too, is stored once.
+    A format makes nodes in the place of those in float32; the last one gives the result, which keeps its name. Nodes
+    are made by `node`, weights are read by `value` and written by `constant`. A table that is looked up in and is a
+    product's matrix, too, should be stored once, by one name. `keras_s2s.testing.check_format` checks a registered one.
 
     Args:
         model: in float32, with its weights in it.
-        steps: of activations, by the name of the product's matrix, for the format that has constant ones.
+        scales: of activations, by the name of the product's matrix, for a format that needs calibration.
+
+    Attributes:
+        name: of the format; of a bundle's graphs in it, and of their folder.
+        needs_calibration: whether it takes `scales`, which are found by running the graph in float32 on a user's text.
+        depends_on_batch: whether a row's result depends on the others in its batch.
+        quantizes_lstm: whether it has an `lstm`; without one LSTM layers stay in float32.
+        minimum_onnxruntime: the first release with an operator for it, None for any that runs the graph in float32.
+        trained_as: the value of `training.quantization_aware` by which a model learns to live with it, or None.
     """
 
-    name: str
+    name: ClassVar[str]
+    needs_calibration: ClassVar[bool] = False
+    depends_on_batch: ClassVar[bool] = False
+    quantizes_lstm: ClassVar[bool] = False
+    minimum_onnxruntime: ClassVar[str | None] = None
+    trained_as: ClassVar[str | None] = None
 
-    def __init__(self, model: ModelProto, steps: Mapping[str, Steps]) -> None:
+    def __init__(self, model: ModelProto, scales: Mapping[str, ActivationScale]) -> None:
         super().__init__(self.name)
         self._weights = {tensor.name: tensor for tensor in model.graph.initializer}
-        self._steps = steps
+        self.scales = scales
+
+    def multiply(self, product: Product, x: str) -> str:
+        """Makes the nodes of x W + b.
+
+        Args:
+            product: W, the ids of the columns that are wanted, and b, by their names; "" where there is none.
+            x: the name of x, (..., I) float32.
+
+        Returns:
+            The name of the last node's output, (..., O) float32.
+
+        Raises:
+            UserError: the format cannot write such a product.
+        """
+        raise NotImplementedError
+
+    def rows(self, table: str, ids: str, turned: bool) -> str:
+        """Makes the nodes that look up rows of a table.
+
+        Args:
+            table: its name, (V, D).
+            ids: their name, (N, T).
+            turned: what is stored is the table's transpose, (D, V).
+
+        Returns:
+            The name of the last node's output, (N, T, D) float32.
+        """
+        raise NotImplementedError
+
+    def lstm(self, node: NodeProto) -> list[NodeProto]:
+        """The nodes in the place of an LSTM; for a format that says `quantizes_lstm`."""
+        raise NotImplementedError
+
+    def value(self, name: str) -> np.ndarray:
+        """A weight in float32."""
+        return numpy_helper.to_array(self._weights[name])
 
     def product(self, product: Product) -> list[NodeProto]:
-        """The nodes of x W + b."""
-        y = self._multiplied(product, product.node.input[0])
+        """The nodes in the place of a product."""
+        y = self.multiply(product, product.node.input[0])
         return self._named(y, (product.add or product.node).output[0])
 
     def look_up(self, look_up: LookUp) -> list[NodeProto]:
-        """The nodes that give rows of a table in float32."""
-        y = self._rows(look_up.table, look_up.node.input[1], look_up.turned)
+        """The nodes in the place of a look-up."""
+        y = self.rows(look_up.table, look_up.node.input[1], look_up.turned)
         return self._named(y, look_up.node.output[0])
-
-    def _multiplied(self, product: Product, x: str) -> str:
-        raise NotImplementedError
-
-    def _rows(self, table: str, ids: str, turned: bool) -> str:
-        raise NotImplementedError
-
-    def _value(self, name: str) -> np.ndarray:
-        return numpy_helper.to_array(self._weights[name])
 
     def _named(self, y: str, name: str) -> list[NodeProto]:
         """The nodes since the last time, the last of which now gives `name`."""
@@ -64,22 +104,41 @@ class Format(Nodes):
         return nodes
 
 
+FormatType = TypeVar("FormatType", bound=type[Format])
+
+FORMATS: Registry[type[Format]] = Registry("number format")
+"""All number formats, by name."""
+
+
+def register_format(form: FormatType) -> FormatType:
+    """A decorator that adds a class to the number formats, by its `name`.
+
+    Raises:
+        UserError: there is a format of this name.
+    """
+    FORMATS.add(form.name, form)
+    return form
+
+
+@register_format
 class Int8(Format):
-    """7 bits a weight with a scale for each output, 8 bits an activation with a constant step that fits a user's text.
+    """7 bits a weight with a scale for each output, 8 bits an activation with a constant scale that fits a user's text.
 
     Weights go from -63 to 63. On an x86 without VNNI products of uint8 and int8 are added in pairs of 16 bits, where
-    larger weights overflow; so these sums are exact on every processor. y = (x_q - z) W_q · step · scale + b.
+    larger weights overflow; so these sums are exact on every processor. y = (x_q - z) W_q · scale_x · scale_W + b.
     """
 
     name = "int8"
+    needs_calibration = True
+    trained_as = "int8"
 
-    def _multiplied(self, product: Product, x: str) -> str:
+    def multiply(self, product: Product, x: str) -> str:
         values, scales = self._columns(product)
-        steps = self._steps[product.weight]
-        step = self.constant(f"{product.weight}/step", np.array(steps.step, "float32"))
-        zero = self.constant(f"zero_{steps.zero}", np.array(steps.zero, "uint8"))
-        quantized = self.node("QuantizeLinear", [x, step, zero])
-        inputs = [quantized, values, step, scales, zero, "", product.bias]
+        found = self.scales[product.weight]
+        scale = self.constant(f"{product.weight}/step", np.array(found.scale, "float32"))
+        zero_point = self.constant(f"zero_{found.zero_point}", np.array(found.zero_point, "uint8"))
+        quantized = self.node("QuantizeLinear", [x, scale, zero_point])
+        inputs = [quantized, values, scale, scales, zero_point, "", product.bias]
         return self.node("MatMulIntegerToFloat", inputs, domain=MICROSOFT)
 
     def _columns(self, product: Product) -> tuple[str, str]:
@@ -89,7 +148,7 @@ class Int8(Format):
             scales = self.node("Gather", [scales, product.columns], axis=0)
         return values, scales
 
-    def _rows(self, table: str, ids: str, turned: bool) -> str:
+    def rows(self, table: str, ids: str, turned: bool) -> str:
         """Each row times its own scale."""
         values, scales = self._quantized(table, axis=0 if turned else 1)
         if turned:
@@ -101,41 +160,45 @@ class Int8(Format):
     def _quantized(self, name: str, axis: int) -> tuple[str, str]:
         """Names of int8 values and of their scales, one for each place of the axis that is not reduced."""
         if f"{name}/int8" not in self.initializers:
-            value = self._value(name)
+            value = self.value(name)
             scale = np.maximum(np.abs(value).max(axis=axis, keepdims=True) / WEIGHT_LEVELS, 1e-12)
-            steps = np.clip(np.round(value / scale), -WEIGHT_LEVELS, WEIGHT_LEVELS).astype("int8")
-            self.constant(f"{name}/int8", steps)
+            whole = np.clip(np.round(value / scale), -WEIGHT_LEVELS, WEIGHT_LEVELS).astype("int8")
+            self.constant(f"{name}/int8", whole)
             self.constant(f"{name}/int8/scale", scale.astype("float32").ravel())
         return f"{name}/int8", f"{name}/int8/scale"
 
 
+@register_format
 class Int8OfRows(Int8):
-    """Weights as `Int8` has them, and for each row of activations a step of its own: x_q = round(x · 127 / max|x|)."""
+    """Weights as `Int8` has them, and for each row of activations a scale of its own: x_q = round(x · 127 / max|x|)."""
 
     name = "int8-dynamic"
+    needs_calibration = False
 
-    def _multiplied(self, product: Product, x: str) -> str:
+    def multiply(self, product: Product, x: str) -> str:
         values, scales = self._columns(product)
         middle, one = self.constant("zero_128", np.array(128, "uint8")), self.number(1.0)
         largest = self.node("ReduceMax", [self.node("Abs", [x]), self.integers(-1)], keepdims=1)
-        step = self.node("Max", [self.node("Mul", [largest, self.number(1 / ACTIVATION_LEVELS)]), self.number(1e-12)])
-        quantized = self.node("QuantizeLinear", [self.node("Div", [x, step]), one, middle])
+        scale = self.node("Max", [self.node("Mul", [largest, self.number(1 / ACTIVATION_LEVELS)]), self.number(1e-12)])
+        quantized = self.node("QuantizeLinear", [self.node("Div", [x, scale]), one, middle])
         y = self.node("MatMulIntegerToFloat", [quantized, values, one, scales, middle], domain=MICROSOFT)
-        y = self.node("Mul", [y, step])
+        y = self.node("Mul", [y, scale])
         return self.node("Add", [y, product.bias]) if product.bias else y
 
 
+@register_format
 class Weight8(Format):
     """8 bits a weight, with a scale for each block of 32 inputs of an output; the graph's activations stay float32.
 
-    MatMulNBits of onnxruntime. Inside it each block of activations gets 8 bits and a step of its own
+    MatMulNBits of onnxruntime. Inside it each block of activations gets 8 bits and a scale of its own
     (`accuracy_level` 4); with blocks of 32 a row's result does not depend on how many there are, with others it does.
     """
 
     name = "weight8"
+    minimum_onnxruntime: ClassVar[str | None] = "1.22"
     bits = 8
 
-    def _multiplied(self, product: Product, x: str) -> str:
+    def multiply(self, product: Product, x: str) -> str:
         if product.columns:
             raise UserError(
                 f"{self.name}: graphs with a shortlist take columns of the output; choose int8 for that part"
@@ -153,7 +216,7 @@ class Weight8(Format):
             accuracy_level=4,
         )
 
-    def _rows(self, table: str, ids: str, turned: bool) -> str:
+    def rows(self, table: str, ids: str, turned: bool) -> str:
         width = self._weights[table].dims[0 if turned else 1]
         values, scales = self._packed(table, turned)
         rows = self._unpacked(self.node("Gather", [values, ids], axis=0))  # (..., blocks, block)
@@ -169,7 +232,7 @@ class Weight8(Format):
     def _packed(self, name: str, turned: bool) -> tuple[str, str]:
         """Names of unsigned values (O, blocks, bytes) and of scales (O, blocks)."""
         if f"{name}/values" not in self.initializers:
-            value = self._value(name).T if turned else self._value(name)
+            value = self.value(name).T if turned else self.value(name)
             value = np.pad(value, [(0, 0), (0, -value.shape[1] % _BLOCK)])
             blocks = value.reshape(len(value), -1, _BLOCK)
             levels = 1 << self.bits - 1
@@ -183,10 +246,13 @@ class Weight8(Format):
         return values
 
 
+@register_format
 class Weight4(Weight8):
     """4 bits a weight, two in a byte; else as `Weight8`."""
 
     name = "weight4"
+    minimum_onnxruntime = None
+    trained_as = "weight4"
     bits = 4
 
     def _bytes(self, values: np.ndarray) -> np.ndarray:
@@ -200,12 +266,13 @@ class Weight4(Weight8):
         return self.node("Reshape", [pairs, self.integers(0, 0, 0, -1)])
 
 
+@register_format
 class Half(Format):
     """Products in float16, for processors that are quicker in it; what stands between them stays in float32."""
 
     name = "fp16"
 
-    def _multiplied(self, product: Product, x: str) -> str:
+    def multiply(self, product: Product, x: str) -> str:
         weight = self._halved(product.weight)
         if product.columns:
             weight = self.node("Gather", [weight, product.columns], axis=1)
@@ -213,20 +280,23 @@ class Half(Format):
         y = self.node("Cast", [y], to=TensorProto.FLOAT)
         return self.node("Add", [y, product.bias]) if product.bias else y
 
-    def _rows(self, table: str, ids: str, turned: bool) -> str:
+    def rows(self, table: str, ids: str, turned: bool) -> str:
         values = self._halved(table)
         if turned:
             values = self.node("Transpose", [values], perm=[1, 0])
         return self.node("Cast", [self.node("Gather", [values, ids], axis=0)], to=TensorProto.FLOAT)
 
     def _halved(self, name: str) -> str:
-        return self.constant(f"{name}/fp16", self._value(name).astype("float16"))
+        return self.constant(f"{name}/fp16", self.value(name).astype("float16"))
 
 
+@register_format
 class DynamicLSTM(Int8):
-    """`Int8`, and LSTM layers with 7 bits a weight: DynamicQuantizeLSTM of onnxruntime, with one step for a batch."""
+    """`Int8`, and LSTM layers with 7 bits a weight: DynamicQuantizeLSTM of onnxruntime, with one scale for a batch."""
 
     name = "int8-lstm"
+    depends_on_batch = True
+    quantizes_lstm = True
 
     def lstm(self, node: NodeProto) -> list[NodeProto]:
         """The node in the place of an LSTM."""
@@ -241,7 +311,7 @@ class DynamicLSTM(Int8):
 
     def _gates(self, name: str) -> tuple[str, str, str]:
         """Names of values (directions, I, gates · H), of scales and of zero points (directions, gates · H)."""
-        value = np.swapaxes(self._value(name), 1, 2)
+        value = np.swapaxes(self.value(name), 1, 2)
         scale = np.maximum(np.abs(value).max(axis=1, keepdims=True) / WEIGHT_LEVELS, 1e-12)
         whole = np.clip(np.round(value / scale), -WEIGHT_LEVELS, WEIGHT_LEVELS).astype("int8")
         return (
@@ -251,15 +321,10 @@ class DynamicLSTM(Int8):
         )
 
 
-FORMATS: Mapping[str, type[Format]] = MappingProxyType(
-    {kind.name: kind for kind in (Int8, Int8OfRows, Weight8, Weight4, Half, DynamicLSTM)}
-)
-
-
 def _scales(blocks: np.ndarray, levels: int) -> np.ndarray:
     """A scale for each block (..., 1), by which its weights have the least square error.
 
-    There is a step more below zero than above, and the largest weight of a block takes the side of that.
+    There is a level more below zero than above, and the largest weight of a block takes the side of that.
     """
     largest = np.take_along_axis(blocks, np.abs(blocks).argmax(axis=-1, keepdims=True), axis=-1)
     largest = np.where(largest == 0, 1e-12, largest)

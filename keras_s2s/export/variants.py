@@ -14,8 +14,8 @@ from keras_s2s.cores import available_cores
 from keras_s2s.errors import UserError
 from keras_s2s.evaluation import compare, find_metric, warn_of_missing_spaces
 from keras_s2s.export import onnx_graph
-from keras_s2s.export.calibrate import Steps, calibrate, calibration_batches, least_squares, percentile
-from keras_s2s.export.formats import FORMATS, DynamicLSTM
+from keras_s2s.export.calibrate import ActivationScale, calibrate, calibration_batches, least_squares, percentile
+from keras_s2s.export.formats import FORMATS, Format
 from keras_s2s.export.measure import ParallelText, bytes_of, onnx_title
 from keras_s2s.export.passes import put_constants_outside
 from keras_s2s.export.products import PARTS, lstms, parts
@@ -34,7 +34,6 @@ CALIBRATIONS = {"mse": least_squares, "percentile": percentile}
 
 _BATCH, _SECONDS = 32, 1.0
 _SENSITIVITY_SENTENCES = 200
-_NEEDS = {"weight8": "1.22"}  # the first onnxruntime with an operator for it
 
 Progress = Callable[[str], None]
 
@@ -48,7 +47,7 @@ class Wanted:
         parts: the format of a part of the model, in the place of the variant's own; "fp32" leaves it as it is.
         metric: a name of `evaluation.METRICS`.
         max_loss: how much worse by the metric a variant may be than float32; None does not ask.
-        calibration: how the steps of activations are chosen, of `CALIBRATIONS`.
+        calibration: how the scales of activations are chosen, of `CALIBRATIONS`.
     """
 
     names: Sequence[str]
@@ -71,7 +70,7 @@ def quantize_bundle(
 
     Args:
         path: the bundle's folder.
-        text: dev data. The first 200 pairs choose the steps of activations, all of them measure.
+        text: dev data. The first 200 pairs choose the scales of activations, all of them measure.
         wanted: what to make.
         progress: is told what is being done.
 
@@ -94,8 +93,8 @@ def quantize_bundle(
         of_parts = {name: part for graph in graphs.values() for name, part in parts(graph).items()}
         _check(old, graphs, text, wanted)
         progress("calibrating")
-        steps = _steps(copy, graphs, text, wanted) if _needs_steps(wanted) else {}
-        making = _Making(copy, graphs, of_parts, steps, text, wanted, progress)
+        scales = _scales(copy, graphs, text, wanted) if _needs_calibration(wanted) else {}
+        making = _Making(copy, graphs, of_parts, scales, text, wanted, progress)
         for name in wanted.names:
             making.make(name)
         variants = making.measured()
@@ -118,13 +117,13 @@ class _Making:
         made: Bundle,
         graphs: Mapping[str, ModelProto],
         of_parts: Mapping[str, str],
-        steps: Mapping[str, Steps],
+        scales: Mapping[str, ActivationScale],
         text: ParallelText,
         wanted: Wanted,
         progress: Progress,
     ) -> None:
         self.bundle = made
-        self._graphs, self._parts, self._steps, self._text = graphs, of_parts, steps, text
+        self._graphs, self._parts, self._scales, self._text = graphs, of_parts, scales, text
         self._wanted, self._progress = wanted, progress
         self._finish = OPERATORS["standard" if _is_standard(made.manifest) else "onnxruntime"]
         progress("decoding in fp32")
@@ -147,9 +146,11 @@ class _Making:
             sensitive = sensitive or self._by_sensitivity(name, formats, layers)
             kept.append(sensitive[len(kept)])
             if len(kept) == len(layers):
+                trained_as = FORMATS[name].trained_as
+                train = f", train for it (training.quantization_aware: {trained_as})" if trained_as else ""
                 raise UserError(
                     f"{name}: loses more than {self._wanted.max_loss:g} {self._wanted.metric} whatever layers stay in "
-                    "fp32; allow more, or leave this variant out"
+                    f"fp32; allow more{train}, or leave this variant out"
                 )
         self._kept[name] = tuple(kept)
 
@@ -166,7 +167,7 @@ class _Making:
                 Variant(
                     name,
                     self._kept[name],
-                    any(f == DynamicLSTM.name for f in self.formats_of_parts(name).values()),
+                    any(form.depends_on_batch for form in _classes(self.formats_of_parts(name).values())),
                     compared.score,
                     compared.interval,
                     compared.p_value,
@@ -192,7 +193,7 @@ class _Making:
         """The bundle with this variant in it."""
         folder = self.bundle.path / "onnx" / name
         shutil.rmtree(folder, ignore_errors=True)
-        made = {g: self._finish(quantize(model, formats, self._steps)) for g, model in self._graphs.items()}
+        made = {g: self._finish(quantize(model, formats, self._scales)) for g, model in self._graphs.items()}
         onnx_graph.write(made, folder)
         own = {g: only_in_onnxruntime(model) for g, model in made.items()}
         return Bundle(self.bundle.path, with_precision(self.bundle, name, own, {*formats.values()}))
@@ -241,7 +242,8 @@ def with_precision(
     """
     manifest, weights = made.manifest, f"onnx/{name}/{onnx_graph.WEIGHTS_FILE}"
     own_options = {graph: file.options for graphs in manifest.graphs.values() for graph, file in graphs.items()}
-    releases = [manifest.minimum_onnxruntime, *(_NEEDS[form] for form in formats if form in _NEEDS)]
+    needed = [form.minimum_onnxruntime for form in _classes(formats)]
+    releases = [manifest.minimum_onnxruntime, *(release for release in needed if release)]
     return manifest.model_copy(
         update={
             "graphs": {**manifest.graphs, name: bundle.graph_files(made.path, name, own_operators, own_options)},
@@ -277,16 +279,24 @@ def _check(made: Bundle, graphs: Mapping[str, ModelProto], text: ParallelText, w
             raise UserError(f"quantize: no part '{part}'; there are {', '.join(PARTS)}")
         if form not in (FLOAT32, *FORMATS):
             raise UserError(f"quantize: {part}: no format '{form}'; there are {', '.join((FLOAT32, *FORMATS))}")
-    if DynamicLSTM.name in wanted.names and not any(True for graph in graphs.values() for _ in lstms(graph)):
-        raise UserError(f"{made.path}: has no LSTM layers; leave '{DynamicLSTM.name}' out")
+    has_lstm = any(True for graph in graphs.values() for _ in lstms(graph))
+    for name in wanted.names:
+        if FORMATS[name].quantizes_lstm and not has_lstm:
+            raise UserError(f"{made.path}: has no LSTM layers; leave '{name}' out")
 
 
-def _needs_steps(wanted: Wanted) -> bool:
-    constant = {"int8", DynamicLSTM.name}
-    return bool(constant & {*wanted.names, *wanted.parts.values()})
+def _classes(names: Iterable[str]) -> list[type[Format]]:
+    """The formats of names, float32 left out."""
+    return [FORMATS[name] for name in names if name != FLOAT32]
 
 
-def _steps(made: Bundle, graphs: Mapping[str, ModelProto], text: ParallelText, wanted: Wanted) -> dict[str, Steps]:
+def _needs_calibration(wanted: Wanted) -> bool:
+    return any(form.needs_calibration for form in _classes([*wanted.names, *wanted.parts.values()]))
+
+
+def _scales(
+    made: Bundle, graphs: Mapping[str, ModelProto], text: ParallelText, wanted: Wanted
+) -> dict[str, ActivationScale]:
     manifest = made.manifest
     tokenizers = manifest.tokenizers
     source, target = (Tokenizer.load(made.file(file.path)) for file in (tokenizers.source, tokenizers.target))

@@ -1,4 +1,4 @@
-"""Recurrent layers over the fused LSTM and GRU."""
+"""Recurrent layers: the cells over the fused LSTM and GRU, and both directions of any cell."""
 
 from typing import Any
 
@@ -6,9 +6,11 @@ import keras
 from keras import ops
 
 from keras_s2s.layers import fused
+from keras_s2s.layers.cells import Cell, register_cell
 from keras_s2s.typing import Tensor
 
 
+@register_cell("lstm")
 class LSTM(keras.layers.Layer):
     """An LSTM over a sequence or a step, with its state passed in and out.
 
@@ -41,6 +43,7 @@ class LSTM(keras.layers.Layer):
         return y, (h, c)
 
 
+@register_cell("gru")
 class GRU(keras.layers.Layer):
     """A GRU over a sequence or a step, with its state passed in and out.
 
@@ -78,11 +81,11 @@ class Bidirectional(keras.layers.Layer):
     """A recurrent layer forwards and one backwards, side by side (Schuster and Paliwal 1997).
 
     Args:
-        cell: `LSTM` or `GRU`.
+        cell: makes both.
         units: U, even; half of it each way.
     """
 
-    def __init__(self, cell: type[LSTM] | type[GRU], units: int, **options: Any) -> None:
+    def __init__(self, cell: type[Cell], units: int, **options: Any) -> None:
         super().__init__(**options)
         self.supports_masking = True
         self.forwards = cell(units // 2, name="forwards")

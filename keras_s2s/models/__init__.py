@@ -4,6 +4,7 @@ import keras_s2s.backend  # noqa: F401
 from keras_s2s.models.config import Architecture, ModelConfig
 from keras_s2s.models.describe import Part, describe
 from keras_s2s.models.part_config import (
+    BlockDecoderConfig,
     ConvolutionConfig,
     CRFHeadConfig,
     CTCHeadConfig,
@@ -11,6 +12,8 @@ from keras_s2s.models.part_config import (
     GRUEncoderConfig,
     LSTMDecoderConfig,
     LSTMEncoderConfig,
+    RecurrentDecoderConfig,
+    RecurrentEncoderConfig,
     SSRUDecoderConfig,
     TransformerDecoderConfig,
     TransformerEncoderConfig,
@@ -19,6 +22,7 @@ from keras_s2s.models.seq2seq import Seq2Seq, build
 
 __all__ = [
     "Architecture",
+    "BlockDecoderConfig",
     "CRFHeadConfig",
     "CTCHeadConfig",
     "ConvolutionConfig",
@@ -28,6 +32,8 @@ __all__ = [
     "LSTMEncoderConfig",
     "ModelConfig",
     "Part",
+    "RecurrentDecoderConfig",
+    "RecurrentEncoderConfig",
     "SSRUDecoderConfig",
     "Seq2Seq",
     "TransformerDecoderConfig",

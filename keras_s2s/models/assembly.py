@@ -4,10 +4,10 @@ from typing import Any
 
 import keras
 
-from keras_s2s.layers import Embedding
+from keras_s2s.layers import CELLS, MIXERS, Embedding
 from keras_s2s.models.config import ModelConfig
 from keras_s2s.models.heads import CRFHead, CTCHead, TokenHead
-from keras_s2s.models.part_config import RecurrentDecoderConfig
+from keras_s2s.models.part_config import BlockConfig, RecurrentDecoderConfig
 from keras_s2s.models.recurrent_bridge import RecurrentBridge
 from keras_s2s.models.recurrent_decoder import RecurrentDecoder
 from keras_s2s.models.recurrent_encoder import RecurrentEncoder
@@ -17,13 +17,11 @@ from keras_s2s.models.transformer_bridge import TransformerBridge
 from keras_s2s.models.transformer_decoder import TransformerDecoder
 from keras_s2s.models.transformer_encoder import TransformerEncoder
 
-ENCODERS: dict[str, Any] = {"lstm": RecurrentEncoder, "gru": RecurrentEncoder, "transformer": TransformerEncoder}
-DECODERS: dict[str, tuple[Any, Any]] = {
-    "lstm": (RecurrentBridge, RecurrentDecoder),
-    "gru": (RecurrentBridge, RecurrentDecoder),
-    "transformer": (TransformerBridge, TransformerDecoder),
-    "ssru": (TransformerBridge, TransformerDecoder),
-}
+ENCODERS: dict[str, Any] = {"transformer": TransformerEncoder}
+"""Encoders that are no stacks of cells, by kind."""
+
+DECODERS: dict[str, tuple[Any, Any]] = {}
+"""Bridges and decoders that are made neither of cells nor of mixers, by kind."""
 
 
 class Parts:
@@ -46,10 +44,10 @@ class Parts:
         self.crf: Any = None
         if config.encoder:
             source = _source(config, embedding if config.share_embeddings else None)
-            make = ENCODERS[config.encoder.kind]
+            make = _encoder(config.encoder.kind)
             self.encoder = make(config.encoder, source, config.width, config.dropout, name="encoder")
         if config.decoder:
-            make_bridge, make_decoder = DECODERS[config.decoder.kind]
+            make_bridge, make_decoder = _decoder(config.decoder.kind)
             reads = config.encoder is not None
             self.bridge = make_bridge(config.decoder, config.width, reads, name="bridge")
             self.decoder = make_decoder(config.decoder, embedding, config.dropout, reads, name="decoder")
@@ -64,11 +62,22 @@ class Parts:
             self.crf = CRFHead(config.target_vocabulary, name="crf")
 
 
+def _encoder(kind: str) -> Any:
+    return RecurrentEncoder if kind in CELLS else ENCODERS[kind]
+
+
+def _decoder(kind: str) -> tuple[Any, Any]:
+    """The bridge and the decoder."""
+    if kind in CELLS:
+        return RecurrentBridge, RecurrentDecoder
+    return (TransformerBridge, TransformerDecoder) if kind in MIXERS else DECODERS[kind]
+
+
 def _source(config: ModelConfig, shared: Embedding | None) -> keras.layers.Layer:
     vocabulary = config.source_vocabulary
     if vocabulary is None:
         return FeatureSource(config.width, config.front, name="source")
     embedding = shared or Embedding(vocabulary, config.width, name="source_embedding")
     # The blocks of a Transformer add positions of unit size; embeddings are drawn smaller, for a tied output.
-    scale = config.width**0.5 if config.encoder and config.encoder.kind == "transformer" else 1.0
+    scale = config.width**0.5 if isinstance(config.encoder, BlockConfig) else 1.0
     return TokenSource(embedding, scale, name="source")

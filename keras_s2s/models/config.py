@@ -79,10 +79,11 @@ class Architecture(Config):
         for part in (self.encoder, self.decoder):
             if not isinstance(part, BlockConfig):
                 continue
-            if self.width % part.heads:
-                raise ValueError(f"width {self.width} is not a multiple of {part.heads} heads")
-            if part.positions == "rotary" and self.width // part.heads % 2:
-                raise ValueError(f"rotary positions need heads of an even width, not {self.width // part.heads}")
+            for heads in part.heads_of_layers():
+                if self.width % heads:
+                    raise ValueError(f"width {self.width} is not a multiple of {heads} heads")
+                if part.positions == "rotary" and self.width // heads % 2:
+                    raise ValueError(f"rotary positions need heads of an even width, not {self.width // heads}")
         return self
 
     @model_validator(mode="after")

@@ -1,12 +1,26 @@
 """The options of a model's parts: front, encoders, decoders, heads."""
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, NonNegativeFloat, PositiveInt
+from pydantic import (
+    AfterValidator,
+    Discriminator,
+    Field,
+    NonNegativeFloat,
+    PositiveInt,
+    Tag,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from keras_s2s.config import Config
+from keras_s2s.layers import CELLS, MIXERS
 
 Rate = Annotated[NonNegativeFloat, Field(lt=1)]
+Sizes = PositiveInt | tuple[PositiveInt, ...]
+"""One number for all layers, or one for each."""
 
 
 class ConvolutionConfig(Config):
@@ -22,8 +36,8 @@ class BlockConfig(Config):
 
     Args:
         layers: number of blocks.
-        heads: H, of every attention.
-        feed_forward: inner size of the feed-forward part.
+        heads: H, of every attention; a list has a number for each layer.
+        feed_forward: inner size of the feed-forward part; a list has one for each layer.
         positions: vectors added to the input ("sinusoidal", "learned"), rotated queries and keys ("rotary"), or biases
             of attention by distance ("relative": learned by bucket, "alibi": linear).
         maximum_length: number of "learned" positions; whatever stands beyond shares the last one.
@@ -34,8 +48,8 @@ class BlockConfig(Config):
     """
 
     layers: PositiveInt = 4
-    heads: PositiveInt = 4
-    feed_forward: PositiveInt = 256
+    heads: Sizes = 4
+    feed_forward: Sizes = 256
     positions: Literal["sinusoidal", "learned", "rotary", "relative", "alibi"] = "sinusoidal"
     maximum_length: PositiveInt = 512
     norm: Literal["layer", "rms"] = "layer"
@@ -43,15 +57,60 @@ class BlockConfig(Config):
     activation: Literal["relu", "gelu", "swiglu"] = "relu"
     layer_drop: Rate = 0.0
 
+    @field_validator("heads", "feed_forward")
+    @classmethod
+    def _for_each_layer(cls, sizes: int | tuple[int, ...], info: ValidationInfo) -> int | tuple[int, ...]:
+        layers = info.data.get("layers")
+        if isinstance(sizes, tuple) and layers is not None and len(sizes) != layers:
+            raise ValueError(f"{len(sizes)} numbers for {layers} layers; give one number for all, or one for each")
+        return sizes
+
+    @model_validator(mode="after")
+    def _shares_biases(self) -> Self:
+        if self.positions in ("relative", "alibi") and len({*self.heads_of_layers()}) > 1:
+            raise ValueError(
+                f"{self.positions} positions have a bias for each head, which all layers share; "
+                "give all layers the same number of heads"
+            )
+        return self
+
+    def heads_of_layers(self) -> tuple[int, ...]:
+        """H of each layer."""
+        return self._of_layers(self.heads)
+
+    def feed_forward_of_layers(self) -> tuple[int, ...]:
+        """The inner size of each layer's feed-forward part."""
+        return self._of_layers(self.feed_forward)
+
+    def _of_layers(self, sizes: int | tuple[int, ...]) -> tuple[int, ...]:
+        return sizes if isinstance(sizes, tuple) else (sizes,) * self.layers
+
+
+_ENCODERS = ("lstm", "gru", "transformer")  # kinds with a class of their own
+_DECODERS = ("lstm", "gru", "transformer", "ssru")
+
+
+def _encoder_kind(kind: str) -> str:
+    if kind in _ENCODERS:
+        raise ValueError(f"'{kind}' has a config class of its own; take that")
+    if kind not in CELLS:
+        known = ", ".join(dict.fromkeys((*_ENCODERS, *CELLS)))
+        raise ValueError(f"no such encoder; there are {known}; layers.register_cell adds a cell of your own")
+    return kind
+
 
 class RecurrentEncoderConfig(Config):
     """Stacked recurrent layers, residual from the second on.
 
+    All layers have the model's width, since their outputs are added to each other.
+
     Args:
+        kind: the name of a cell, see `layers.register_cell`.
         layers: how many.
         bidirectional: half of the model's width each way; otherwise all of it forwards.
     """
 
+    kind: Annotated[str, AfterValidator(_encoder_kind)]
     layers: PositiveInt = 1
     bidirectional: bool = True
 
@@ -79,10 +138,24 @@ class TransformerEncoderConfig(BlockConfig):
     bidirectional: bool = True
 
 
+def _decoder_kind(kind: str) -> str:
+    if kind in _DECODERS:
+        raise ValueError(f"'{kind}' has a config class of its own; take that")
+    if kind not in CELLS and kind not in MIXERS:
+        known = ", ".join(dict.fromkeys((*_DECODERS, *CELLS, *MIXERS)))
+        raise ValueError(
+            f"no such decoder; there are {known}; layers.register_cell and register_mixer add those of your own"
+        )
+    return kind
+
+
 class RecurrentDecoderConfig(Config):
     """Stacked recurrent layers, residual from the second on, then attention from the top one.
 
+    All layers have the model's width, since their outputs are added to each other.
+
     Args:
+        kind: the name of a cell, see `layers.register_cell`.
         layers: how many.
         attention: "additive" (Bahdanau et al. 2015), "dot" or "general" (Luong et al. 2015), "scaled" (dot, divided by
             the root of the width). A language model has none.
@@ -91,6 +164,7 @@ class RecurrentDecoderConfig(Config):
             predictions; it rises from 0 (Bengio et al. 2015).
     """
 
+    kind: Annotated[str, AfterValidator(_decoder_kind)]
     layers: PositiveInt = 1
     attention: Literal["additive", "dot", "general", "scaled"] = "additive"
     input_feeding: bool = False
@@ -109,17 +183,33 @@ class GRUDecoderConfig(RecurrentDecoderConfig):
     kind: Literal["gru"] = "gru"
 
 
-class TransformerDecoderConfig(BlockConfig):
-    """Transformer blocks with attention to the encoder in each."""
+class BlockDecoderConfig(BlockConfig):
+    """Transformer blocks, with attention to the encoder in each, whose tokens are mixed by a mixer.
+
+    Args:
+        kind: the name of a mixer, see `layers.register_mixer`.
+    """
+
+    kind: Annotated[str, AfterValidator(_decoder_kind)]
+
+    @model_validator(mode="after")
+    def _mixes(self) -> Self:
+        known = MIXERS[self.kind].positions
+        if self.positions not in known:
+            raise ValueError(f"{self.kind} works with {' or '.join(known)} positions, not with {self.positions}")
+        return self
+
+
+class TransformerDecoderConfig(BlockDecoderConfig):
+    """Transformer blocks with self-attention."""
 
     kind: Literal["transformer"] = "transformer"
 
 
-class SSRUDecoderConfig(BlockConfig):
+class SSRUDecoderConfig(BlockDecoderConfig):
     """Transformer blocks with an SSRU in the place of self-attention (Kim et al. 2019)."""
 
     kind: Literal["ssru"] = "ssru"
-    positions: Literal["sinusoidal", "learned"] = "sinusoidal"
 
 
 class CTCHeadConfig(Config):
@@ -137,11 +227,36 @@ class CRFHeadConfig(Config):
     """A linear-chain conditional random field (Lafferty et al. 2001): one label for each source token."""
 
 
+def _kind(config: Any) -> Any:
+    return config.get("kind") if isinstance(config, Mapping) else getattr(config, "kind", None)
+
+
+def _encoder(config: Any) -> str:
+    """The tag of an encoder's class; a kind without one is a cell."""
+    kind = _kind(config)
+    return kind if kind in _ENCODERS else "cell"
+
+
+def _decoder(config: Any) -> str:
+    kind = _kind(config)
+    if kind in _DECODERS:
+        return kind
+    return "mixer" if isinstance(kind, str) and kind in MIXERS else "cell"
+
+
 EncoderConfig = Annotated[
-    LSTMEncoderConfig | GRUEncoderConfig | TransformerEncoderConfig,
-    Field(discriminator="kind"),
+    Annotated[LSTMEncoderConfig, Tag("lstm")]
+    | Annotated[GRUEncoderConfig, Tag("gru")]
+    | Annotated[TransformerEncoderConfig, Tag("transformer")]
+    | Annotated[RecurrentEncoderConfig, Tag("cell")],
+    Discriminator(_encoder),
 ]
 DecoderConfig = Annotated[
-    LSTMDecoderConfig | GRUDecoderConfig | TransformerDecoderConfig | SSRUDecoderConfig,
-    Field(discriminator="kind"),
+    Annotated[LSTMDecoderConfig, Tag("lstm")]
+    | Annotated[GRUDecoderConfig, Tag("gru")]
+    | Annotated[TransformerDecoderConfig, Tag("transformer")]
+    | Annotated[SSRUDecoderConfig, Tag("ssru")]
+    | Annotated[RecurrentDecoderConfig, Tag("cell")]
+    | Annotated[BlockDecoderConfig, Tag("mixer")],
+    Discriminator(_decoder),
 ]

@@ -6,9 +6,8 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_s2s.layers import AdditiveAttention, DotAttention, GeneralAttention, Linear
-from keras_s2s.models.part_config import GRUDecoderConfig, LSTMDecoderConfig
-from keras_s2s.models.recurrent_encoder import CELLS
+from keras_s2s.layers import CELLS, AdditiveAttention, DotAttention, GeneralAttention, Linear
+from keras_s2s.models.part_config import RecurrentDecoderConfig
 from keras_s2s.models.state import first_position
 from keras_s2s.typing import State, Tensor
 
@@ -27,15 +26,15 @@ def make_attention(kind: str, width: int) -> Attention:
 class RecurrentBridge(keras.layers.Layer):
     """Makes the decoder's first state from the mean of the encoder's outputs (Sennrich et al. 2017).
 
+    The mean makes the first part of each layer's state; the other parts are zeros.
+
     Args:
         config: the decoder's.
         width: D.
         reads_memory: whether there is an encoder; a language model starts from zeros.
     """
 
-    def __init__(
-        self, config: LSTMDecoderConfig | GRUDecoderConfig, width: int, reads_memory: bool, **options: Any
-    ) -> None:
+    def __init__(self, config: RecurrentDecoderConfig, width: int, reads_memory: bool, **options: Any) -> None:
         super().__init__(**options)
         self.width, self.layers, self.feeds = width, config.layers, config.input_feeding
         self.state_names = CELLS[config.kind].state_names
@@ -57,7 +56,8 @@ class RecurrentBridge(keras.layers.Layer):
             if self.keys is not None:
                 memory["keys"] = self.keys(given["encoded"])
             mean = _mean(given["encoded"], given["mask"])
-            rows |= {f"hidden_{i}": hidden(mean) for i, hidden in enumerate(self.hidden)}
+            first, *_ = self.state_names
+            rows |= {f"{first}_{i}": hidden(mean) for i, hidden in enumerate(self.hidden)}
         return {"memory": memory, "rows": {"position": position, **rows}}
 
 

@@ -5,21 +5,20 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_s2s.layers import Dropout, Embedding, Linear
-from keras_s2s.models.part_config import GRUDecoderConfig, LSTMDecoderConfig
+from keras_s2s.layers import CELLS, Dropout, Embedding, Linear
+from keras_s2s.models.part_config import RecurrentDecoderConfig
 from keras_s2s.models.recurrent_bridge import make_attention
-from keras_s2s.models.recurrent_encoder import CELLS
 from keras_s2s.typing import State, Tensor
 
 
 class RecurrentDecoder(keras.layers.Layer):
-    """Embedding, stacked LSTMs or GRUs, attention from the top one, and tanh(W [h; context]) (Luong et al. 2015).
+    """Embedding, stacked recurrent layers, attention from the top one, and tanh(W [h; context]) (Luong et al. 2015).
 
     Without input feeding no step needs the context of the one before, and a whole sequence is one call of each layer.
     With it, the input is [embedding; the attentional vector of the step before], and the call loops over T.
 
     Args:
-        config: kind and number of layers, attention, input feeding.
+        config: cell and number of layers, attention, input feeding.
         embedding: the target's table, whose width is D.
         dropout: rate between layers and before the output.
         reads_memory: whether there is an encoder; a language model has no attention.
@@ -27,7 +26,7 @@ class RecurrentDecoder(keras.layers.Layer):
 
     def __init__(
         self,
-        config: LSTMDecoderConfig | GRUDecoderConfig,
+        config: RecurrentDecoderConfig,
         embedding: Embedding,
         dropout: float,
         reads_memory: bool,

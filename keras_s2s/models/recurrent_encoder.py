@@ -4,19 +4,17 @@ from typing import Any
 
 import keras
 
-from keras_s2s.layers import GRU, LSTM, Bidirectional, Dropout
-from keras_s2s.models.part_config import GRUEncoderConfig, LSTMEncoderConfig
+from keras_s2s.layers import CELLS, Bidirectional, Dropout
+from keras_s2s.models.part_config import RecurrentEncoderConfig
 from keras_s2s.models.sources import FeatureSource, Source, TokenSource
 from keras_s2s.typing import Tensor
 
-CELLS: dict[str, Any] = {"lstm": LSTM, "gru": GRU}
-
 
 class RecurrentEncoder(keras.layers.Layer):
-    """A source and stacked LSTMs or GRUs, residual from the second on.
+    """A source and stacked recurrent layers, residual from the second on.
 
     Args:
-        config: kind, number and direction of the layers.
+        config: cell, number and direction of the layers.
         source: makes vectors of the source.
         width: D.
         dropout: rate between layers.
@@ -24,7 +22,7 @@ class RecurrentEncoder(keras.layers.Layer):
 
     def __init__(
         self,
-        config: LSTMEncoderConfig | GRUEncoderConfig,
+        config: RecurrentEncoderConfig,
         source: TokenSource | FeatureSource,
         width: int,
         dropout: float,

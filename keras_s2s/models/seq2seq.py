@@ -95,7 +95,7 @@ class Seq2Seq(keras.Model):
 
     def get_config(self) -> dict[str, Any]:
         """The config as plain data."""
-        return {"config": self.config.model_dump()}
+        return {"config": self.config.model_dump(mode="json")}
 
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Self:

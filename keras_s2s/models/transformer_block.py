@@ -4,7 +4,7 @@ from typing import Any
 
 import keras
 
-from keras_s2s.layers import SSRU, CrossAttention, FeedForward, LayerDrop, SelfAttention
+from keras_s2s.layers import CrossAttention, FeedForward, LayerDrop
 from keras_s2s.models.part_config import BlockConfig
 from keras_s2s.models.residual import Residual
 from keras_s2s.typing import Tensor
@@ -16,19 +16,21 @@ class TransformerBlock(keras.layers.Layer):
     """A mixer of tokens, attention to a memory if there is one, and a feed-forward part (Vaswani et al. 2017).
 
     Args:
-        config: sizes, norms and activation.
+        config: of the stack.
+        layer: the block's number in it, from 0.
         width: D.
         dropout: rate after each part.
-        mixer: self-attention, or an SSRU.
+        mixer: mixes the tokens.
         reads_memory: whether it attends to a memory.
     """
 
     def __init__(
         self,
         config: BlockConfig,
+        layer: int,
         width: int,
         dropout: float,
-        mixer: SelfAttention | SSRU,
+        mixer: Any,
         reads_memory: bool,
         **options: Any,
     ) -> None:
@@ -39,15 +41,16 @@ class TransformerBlock(keras.layers.Layer):
         if reads_memory:
             self.cross_attention = CrossAttention(width, name="cross_attention")
             self.cross_residual = Residual(config, dropout, name="cross_attention")
-        self.feed_forward = FeedForward(width, config.feed_forward, dropout, config.activation, name="feed_forward")
+        hidden = config.feed_forward_of_layers()[layer]
+        self.feed_forward = FeedForward(width, hidden, dropout, config.activation, name="feed_forward")
         self.feed_forward_residual = Residual(config, dropout, name="feed_forward")
         self.layer_drop = LayerDrop(config.layer_drop) if config.layer_drop else None
 
     def call(
         self,
         x: Tensor,
-        given: Tensor,
-        options: dict[str, Any],
+        state: tuple[Tensor, ...] | None = None,
+        given: Any = None,
         memory: Memory | None = None,
         return_attention: bool = False,
         training: bool | None = None,
@@ -56,8 +59,8 @@ class TransformerBlock(keras.layers.Layer):
 
         Args:
             x: (R, T, D).
-            given: what the mixer takes after x: the mask of self-attention, the cell of an SSRU.
-            options: its further arguments by name.
+            state: the mixer's; None in an encoder, which has none.
+            given: what the mixer's `prepare` made for all blocks.
             memory: keys and values (B, H, S, d) of `MemoryKeysValues`, and their mask (B, S).
             return_attention: whether the attention to the memory is returned, mean over heads.
             training: whether dropout is on.
@@ -65,7 +68,7 @@ class TransformerBlock(keras.layers.Layer):
         Returns:
             x (R, T, D), the mixer's state after it, and attention (R, T, S) or None.
         """
-        y, state = self.mixer(self.mixer_residual.before(x), given, **options)
+        y, state = self.mixer(self.mixer_residual.before(x), state, given=given)
         y = self.mixer_residual.after(x, y, training)
         attention = None
         if self.cross_attention is not None and memory is not None:

@@ -5,14 +5,14 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_s2s.layers import MemoryKeysValues
-from keras_s2s.models.part_config import SSRUDecoderConfig, TransformerDecoderConfig
+from keras_s2s.layers import MIXERS, MemoryKeysValues
+from keras_s2s.models.part_config import BlockDecoderConfig
 from keras_s2s.models.state import first_position
 from keras_s2s.typing import State, Tensor
 
 
 class TransformerBridge(keras.layers.Layer):
-    """Makes the decoder's first state: each layer's keys and values of the memory; empty caches, or cells of zeros.
+    """Makes the decoder's first state: each layer's keys and values of the memory, and the first state of its mixer.
 
     Args:
         config: the decoder's.
@@ -20,14 +20,12 @@ class TransformerBridge(keras.layers.Layer):
         reads_memory: whether there is an encoder.
     """
 
-    def __init__(
-        self, config: TransformerDecoderConfig | SSRUDecoderConfig, width: int, reads_memory: bool, **options: Any
-    ) -> None:
+    def __init__(self, config: BlockDecoderConfig, width: int, reads_memory: bool, **options: Any) -> None:
         super().__init__(**options)
-        self.config, self.width = config, width
+        self.width, self.mixer, self.heads = width, MIXERS[config.kind], config.heads_of_layers()
         self.keys_values = [
-            MemoryKeysValues(width, config.heads, name=f"memory_{i}")
-            for i in range(config.layers if reads_memory else 0)
+            MemoryKeysValues(width, heads, name=f"memory_{i}")
+            for i, heads in enumerate(self.heads if reads_memory else ())
         ]
 
     def call(self, given: dict[str, Tensor]) -> State:
@@ -36,12 +34,8 @@ class TransformerBridge(keras.layers.Layer):
         for i, keys_values in enumerate(self.keys_values):
             memory[f"key_{i}"], memory[f"value_{i}"] = keys_values(given["encoded"])
         rows = {"position": first_position(given)}
-        sentences, heads = ops.shape(rows["position"])[0], self.config.heads
-        for i in range(self.config.layers):
-            if self.config.kind == "ssru":
-                rows[f"cell_{i}"] = ops.zeros((sentences, self.width), dtype=self.compute_dtype)
-                continue
-            for name in ("key", "value"):
-                empty = (sentences, heads, 0, self.width // heads)
-                rows[f"{name}_{i}"] = ops.zeros(empty, dtype=self.compute_dtype)
+        sentences = ops.shape(rows["position"])[0]
+        for i, heads in enumerate(self.heads):
+            first = self.mixer.first_state(sentences, self.width, heads, self.compute_dtype)
+            rows |= {f"{name}_{i}": part for name, part in zip(self.mixer.state_names, first, strict=True)}
         return {"memory": memory, "rows": rows}

@@ -5,7 +5,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_s2s.layers import Dropout, SelfAttention, causal_mask
+from keras_s2s.layers import AttentionMixer, Dropout, causal_mask
 from keras_s2s.models.part_config import TransformerEncoderConfig
 from keras_s2s.models.positions import Positions
 from keras_s2s.models.residual import last_norm
@@ -36,9 +36,9 @@ class TransformerEncoder(keras.layers.Layer):
         self.source, self.bidirectional = source, config.bidirectional
         self.positions = Positions(config, width, config.bidirectional, name="positions")
         self.blocks = []
-        for i in range(config.layers):
-            mixer = SelfAttention(width, config.heads, rotary=config.positions == "rotary", name="self_attention")
-            self.blocks.append(TransformerBlock(config, width, dropout, mixer, False, name=f"block_{i}"))
+        for i, heads in enumerate(config.heads_of_layers()):
+            mixer = AttentionMixer(width, heads, config.positions)
+            self.blocks.append(TransformerBlock(config, i, width, dropout, mixer, False, name=f"block_{i}"))
         self.dropout = Dropout(dropout)
         self.norm = last_norm(config)
 
@@ -49,8 +49,8 @@ class TransformerEncoder(keras.layers.Layer):
         positions = ops.arange(length)[None, :]
         # Padding stands at the end, where causal attention of real places does not look.
         seen = mask[:, None, :] if self.bidirectional else causal_mask(ops.zeros_like(mask[:, 0], "int32"), 0, length)
-        options = self.positions.of_attention(positions, length, 0)
+        given = {"mask": seen, **self.positions.of_attention(positions, length, 0)}
         x = self.dropout(self.positions(x, positions), training=training)
         for block in self.blocks:
-            x, *_ = block(x, seen, options, training=training)
+            x, *_ = block(x, given=given, training=training)
         return {"encoded": x if self.norm is None else self.norm(x), "mask": mask}

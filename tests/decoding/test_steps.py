@@ -10,13 +10,13 @@ from keras_s2s import UserError
 from keras_s2s.bundle import Decoding, strategy_and_features
 from keras_s2s.decoding import Ensemble, Fusion, make_steps, step_problems
 from keras_s2s.export.forms import keras_form, keras_steps, programs_of
+from keras_s2s.layers import CELLS, MIXERS
 from keras_s2s.models import (
     GRUDecoderConfig,
     GRUEncoderConfig,
     LSTMDecoderConfig,
     LSTMEncoderConfig,
     ModelConfig,
-    SSRUDecoderConfig,
     TransformerDecoderConfig,
     TransformerEncoderConfig,
     build,
@@ -32,7 +32,6 @@ BLOCKS: dict[str, Any] = {"heads": 2, "feed_forward": 12}
 TRANSFORMER: dict[str, Any] = {"encoder": TransformerEncoderConfig(layers=1, **BLOCKS)}
 GRU: dict[str, Any] = {"encoder": GRUEncoderConfig()}
 PARTS: dict[str, Any] = {
-    "transformer": {**TRANSFORMER, "decoder": TransformerDecoderConfig(layers=2, **BLOCKS)},
     **{
         f"{kind} positions": {
             **TRANSFORMER,
@@ -40,19 +39,16 @@ PARTS: dict[str, Any] = {
         }
         for kind in ("learned", "rotary", "relative", "alibi")
     },
-    "ssru": {**GRU, "decoder": SSRUDecoderConfig(layers=2, **BLOCKS)},
-    "lstm": {"encoder": LSTMEncoderConfig(), "decoder": LSTMDecoderConfig(layers=2)},
-    **{
-        f"gru, {kind} attention": {**GRU, "decoder": GRUDecoderConfig(attention=kind)}
-        for kind in ("additive", "dot", "general")
-    },
+    **{kind: {**GRU, "decoder": {"kind": kind, "layers": 2, **BLOCKS}} for kind in MIXERS},
+    **{kind: {"encoder": {"kind": kind}, "decoder": {"kind": kind, "layers": 2}} for kind in CELLS},
+    **{f"gru, {kind} attention": {**GRU, "decoder": GRUDecoderConfig(attention=kind)} for kind in ("dot", "general")},
     "fed lstm": {"encoder": LSTMEncoderConfig(), "decoder": LSTMDecoderConfig(layers=2, input_feeding=True)},
     "fed gru": {**GRU, "decoder": GRUDecoderConfig(input_feeding=True, attention="dot")},
     "language model": {"decoder": TransformerDecoderConfig(layers=1, **BLOCKS)},
 }
 # A beam asks everything of a decoder that greedy search asks.
 WITHOUT_FEATURES = [(kind, "beam") for kind in PARTS if kind != "language model"]
-WITHOUT_FEATURES += [(kind, "greedy") for kind in ("transformer", "rotary positions", "ssru", "lstm", "fed gru")]
+WITHOUT_FEATURES += [(kind, "greedy") for kind in (*MIXERS, *CELLS, "rotary positions", "fed gru")]
 WITH_FEATURES = [
     ("transformer", "greedy-constrained"),
     ("transformer", "beam-constrained-coverage"),

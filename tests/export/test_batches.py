@@ -60,8 +60,8 @@ def quantized(decoder: str) -> dict[str, ModelProto]:
     model.head.bias.assign(bias)
     programs = programs_of(model, ["greedy", "beam"], groups=1)
     graphs = {name: onnx_graph.expand(*onnx_graph.convert(program)) for name, program in programs.items()}
-    steps = calibrate(graphs.values(), [feeds([Sentence(row)], options("greedy"), VOCABULARY) for row in ROWS[:32]])
-    return {name: int8(graph, steps) for name, graph in graphs.items()}
+    scales = calibrate(graphs.values(), [feeds([Sentence(row)], options("greedy"), VOCABULARY) for row in ROWS[:32]])
+    return {name: int8(graph, scales) for name, graph in graphs.items()}
 
 
 @pytest.fixture(

@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 
 from keras_s2s.export import onnx_graph
-from keras_s2s.export.calibrate import Steps
+from keras_s2s.export.calibrate import ActivationScale
 from keras_s2s.export.products import products
 from keras_s2s.export.quantize import int8
 from keras_s2s.layers import fused
@@ -39,9 +39,9 @@ def test_weights_beyond_the_limit_of_protobuf(tmp_path: Path) -> None:
     signature = [tf.TensorSpec((None, WIDTH), tf.float32, name="x")]
     graph = onnx_graph.expand(*onnx_graph.convert(tf.function(program, input_signature=signature, autograph=False)))
     del kernels[:]
-    steps = {product.weight: Steps(1.0, 128) for product in products(graph)}
+    scales = {product.weight: ActivationScale(1.0, 128) for product in products(graph)}
     onnx_graph.write({"moves": graph}, tmp_path / "fp32")
-    onnx_graph.write({"moves": int8(graph, steps)}, tmp_path / "int8")
+    onnx_graph.write({"moves": int8(graph, scales)}, tmp_path / "int8")
     del graph
     x = np.zeros((2, WIDTH), "float32")
     x[:, 0] = 3.0, 5.0

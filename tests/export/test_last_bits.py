@@ -53,8 +53,8 @@ def trained() -> tuple[dict[str, ModelProto], list[list[int]], int]:
     model.fit(batches(pairs, tokenizer, tokenizer, tokens=512), epochs=6, shuffle=False, verbose=0)
     rows = source_rows(tokenizer, words[:200], longest=32)
     graph = onnx_graph.expand(*onnx_graph.convert(make_program(model, "greedy")))
-    steps = calibrate([graph], [feeds([Sentence(row)], GREEDY, tokenizer.vocabulary_size) for row in rows[:32]])
-    return {"fp32": graph, "int8": int8(graph, steps)}, rows, tokenizer.vocabulary_size
+    scales = calibrate([graph], [feeds([Sentence(row)], GREEDY, tokenizer.vocabulary_size) for row in rows[:32]])
+    return {"fp32": graph, "int8": int8(graph, scales)}, rows, tokenizer.vocabulary_size
 
 
 def with_other_last_bits(model: ModelProto, seed: int) -> ModelProto:

@@ -18,7 +18,7 @@ from onnx import AttributeProto, TensorProto
 from keras_s2s.bundle import Decoding
 from keras_s2s.decoding import INPUTS, Ensemble, Fusion, Hypotheses
 from keras_s2s.export import onnx_graph
-from keras_s2s.export.calibrate import Steps, calibrate
+from keras_s2s.export.calibrate import ActivationScale, calibrate
 from keras_s2s.export.forms import Form, keras_form, onnx_form, programs_of
 from keras_s2s.export.nodes import MICROSOFT
 from keras_s2s.export.passes import all_graphs, loops_of
@@ -114,9 +114,9 @@ def write(converted: dict[str, Any], folder: Path) -> None:
     """Writes graphs in both precisions."""
     fp32 = {name: onnx_graph.expand(*graph) for name, graph in converted.items()}
     inputs = [feeds([Sentence(row)], options(strategy="greedy"), VOCABULARY) for row in rows(60)]
-    steps = calibrate(fp32.values(), inputs)
+    scales = calibrate(fp32.values(), inputs)
     onnx_graph.write(fp32, folder / "fp32")
-    onnx_graph.write({name: int8(graph, steps) for name, graph in fp32.items()}, folder / "int8")
+    onnx_graph.write({name: int8(graph, scales) for name, graph in fp32.items()}, folder / "int8")
 
 
 def rows(count: int = 12) -> list[list[int]]:
@@ -314,7 +314,7 @@ def test_what_graphs_are_made_of_stays_as_it_is(exported: Exported, tmp_path: Pa
     fp32 = onnx_graph.expand(model, calls)
     assert model.SerializeToString() == before
     before = fp32.SerializeToString()
-    int8(fp32, {product.weight: Steps(1.0, 128) for product in products(fp32)})
+    int8(fp32, {product.weight: ActivationScale(1.0, 128) for product in products(fp32)})
     onnx_graph.write({"greedy": fp32}, tmp_path / "graphs")
     assert fp32.SerializeToString() == before
 

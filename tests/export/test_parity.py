@@ -17,15 +17,11 @@ from keras_s2s.export import onnx_graph, saved_model
 from keras_s2s.export.calibrate import calibrate
 from keras_s2s.export.forms import Form, keras_form, onnx_form, programs_of, saved_model_form
 from keras_s2s.export.quantize import int8
+from keras_s2s.layers import CELLS, MIXERS
 from keras_s2s.models import (
     CRFHeadConfig,
     CTCHeadConfig,
-    GRUDecoderConfig,
-    GRUEncoderConfig,
-    LSTMDecoderConfig,
-    LSTMEncoderConfig,
     ModelConfig,
-    SSRUDecoderConfig,
     TransformerDecoderConfig,
     TransformerEncoderConfig,
     assembly,
@@ -49,15 +45,12 @@ SEARCHES = tuple(strategy for strategy in INPUTS if strategy not in HEADS)
 EDGES = (1, 2, 3, 4, V - 1)
 SIZES: dict[str, Any] = {"layers": 1, "heads": 2, "feed_forward": 16}
 ENCODERS: dict[str, Any] = {
-    "lstm": LSTMEncoderConfig(),
-    "gru": GRUEncoderConfig(),
+    **{kind: {"kind": kind} for kind in CELLS},
     "transformer": TransformerEncoderConfig(**SIZES),
 }
 DECODERS: dict[str, Any] = {
-    "lstm": LSTMDecoderConfig(),
-    "gru": GRUDecoderConfig(),
-    "transformer": TransformerDecoderConfig(**SIZES),
-    "ssru": SSRUDecoderConfig(**SIZES),
+    **{kind: {"kind": kind} for kind in CELLS},
+    **{kind: {"kind": kind, **SIZES} for kind in MIXERS},
 }
 Arrays = Mapping[str, np.ndarray]
 
@@ -185,9 +178,9 @@ def exported(request: Any, tokenizer: Tokenizer, tmp_path_factory: pytest.TempPa
     programs = programs_of(model, case.graphs, GROUPS)
     graphs = {name: onnx_graph.expand(*onnx_graph.convert(program)) for name, program in programs.items()}
     alone = [one.inputs() for seed in range(100, 104) for one in drawn("greedy", seed).alone()]
-    steps = calibrate(graphs.values(), alone)
+    scales = calibrate(graphs.values(), alone)
     onnx_graph.write(graphs, folder / "fp32")
-    onnx_graph.write({name: int8(graph, steps) for name, graph in graphs.items()}, folder / "int8")
+    onnx_graph.write({name: int8(graph, scales) for name, graph in graphs.items()}, folder / "int8")
     first, _ = strategy_and_features(case.graphs[0])
     path, tokenizers = folder / "saved_model", (tokenizer, tokenizer)
     saved_model.save(model, programs, case.graphs[0], *tokenizers, drawn(first, 1).decoding, LONGEST, path)
@@ -230,14 +223,14 @@ def tokens_of(said: list[list[Said]]) -> list[list[tuple[int, ...]]]:
 
 
 def test_every_kind_is_here() -> None:
-    assert set(ENCODERS) == set(assembly.ENCODERS)
-    assert set(DECODERS) == set(assembly.DECODERS)
+    assert set(ENCODERS) == {*CELLS, *assembly.ENCODERS}
+    assert set(DECODERS) == {*CELLS, *MIXERS, *assembly.DECODERS}
     graphs = {graph for name in QUICK for graph in CASES[name].graphs}
     assert graphs >= set(INPUTS)
     assert {feature for graph in graphs for feature in strategy_and_features(graph)[1]} == set(FEATURES)
-    pairs = [CASES[name].parts for name in QUICK & PAIRS.keys()]
-    assert {parts["encoder"].kind for parts in pairs} == set(ENCODERS)
-    assert {parts["decoder"].kind for parts in pairs} == set(DECODERS)
+    encoders, decoders = zip(*(name.split(" to ") for name in QUICK & PAIRS.keys()), strict=True)
+    assert set(encoders) == set(ENCODERS)
+    assert set(decoders) == set(DECODERS)
 
 
 def test_forms_say_the_same(exported: Exported) -> None:

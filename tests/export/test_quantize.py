@@ -1,4 +1,4 @@
-"""Hand-written graphs in every number format, against numpy, and the steps of activations that are chosen for them."""
+"""Hand-written graphs in every number format, against numpy, and the scales of activations that are chosen for them."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from onnx import numpy_helper, parser
 
 from keras_s2s.bundle import Decoding
 from keras_s2s.errors import UserError
-from keras_s2s.export.calibrate import Steps, calibrate, calibration_batches, least_squares
+from keras_s2s.export.calibrate import ActivationScale, calibrate, calibration_batches, least_squares
 from keras_s2s.export.formats import FORMATS
 from keras_s2s.export.products import parts
 from keras_s2s.export.quantize import int8, quantize
@@ -69,12 +69,12 @@ def weights(inputs: int = 8, outputs: int = 5) -> Weights:
     return {"w": normal(inputs, outputs) * np.exp(normal(outputs)), "b": normal(outputs)}
 
 
-PRODUCTS = [name for name in FORMATS if name != "int8-lstm"]
+PRODUCTS = [name for name, form in FORMATS.items() if not form.depends_on_batch]
 
 
 def in_format(model: onnx.ModelProto, name: str) -> onnx.ModelProto:
     """All of a graph in one format."""
-    return quantize(model, dict.fromkeys(parts(model), name), {"w": Steps(0.02, 128)})
+    return quantize(model, dict.fromkeys(parts(model), name), {"w": ActivationScale(0.02, 128)})
 
 
 def of_rows(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -87,35 +87,35 @@ def whole(w: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return np.round(w / scale).astype("int32"), scale
 
 
-def expected(x: np.ndarray, w: np.ndarray, b: np.ndarray, steps: Steps) -> np.ndarray:
-    values, scale = whole(w)
-    quantized = np.clip(np.round(x / np.float32(steps.step)) + steps.zero, 0, 255).astype("int32") - steps.zero
-    return (quantized @ values) * (scale * steps.step) + b
+def expected(x: np.ndarray, w: np.ndarray, b: np.ndarray, scale: ActivationScale) -> np.ndarray:
+    (values, of_columns), zero_point = whole(w), scale.zero_point
+    quantized = np.clip(np.round(x / np.float32(scale.scale)) + zero_point, 0, 255).astype("int32") - zero_point
+    return (quantized @ values) * (of_columns * scale.scale) + b
 
 
-@pytest.mark.parametrize("steps", [Steps(0.02, 128), Steps(0.01, 0)])
-def test_a_product_of_whole_numbers(steps: Steps) -> None:
+@pytest.mark.parametrize("scale", [ActivationScale(0.02, 128), ActivationScale(0.01, 0)])
+def test_a_product_of_whole_numbers(scale: ActivationScale) -> None:
     stored, x = weights(), normal(3, 8)
-    y = run(int8(read(PRODUCT, **stored), {"w": steps}), x=x)
-    np.testing.assert_allclose(y, expected(x, **stored, steps=steps), rtol=1e-5, atol=1e-5)
-    y = run(int8(read(NO_BIAS, w=stored["w"]), {"w": steps}), x=x)
-    np.testing.assert_allclose(y, expected(x, stored["w"], np.zeros(5), steps), rtol=1e-5, atol=1e-5)
+    y = run(int8(read(PRODUCT, **stored), {"w": scale}), x=x)
+    np.testing.assert_allclose(y, expected(x, **stored, scale=scale), rtol=1e-5, atol=1e-5)
+    y = run(int8(read(NO_BIAS, w=stored["w"]), {"w": scale}), x=x)
+    np.testing.assert_allclose(y, expected(x, stored["w"], np.zeros(5), scale), rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("zero", [0, 128])
 def test_the_largest_products_do_not_overflow(zero: int) -> None:
     w = np.ones((64, 4), "float32") * [1, -1, 1, -1]
-    model = int8(read(NO_BIAS, w=w.astype("float32")), {"w": Steps(1.0, zero)})
+    model = int8(read(NO_BIAS, w=w.astype("float32")), {"w": ActivationScale(1.0, zero)})
     x = np.full((5, 64), 255 - zero, "float32")
     np.testing.assert_allclose(run(model, x=x), x @ w, rtol=1e-6)
 
 
-def test_steps_of_rows() -> None:
+def test_scales_of_rows() -> None:
     stored, x = weights(), normal(3, 8) * [[1], [100], [0]]
     y = run(of_rows(read(PRODUCT, **stored)), x=x.astype("float32"))
     for row, result in zip(x, y, strict=True):
-        steps = Steps(max(np.abs(row).max() / 127, 1e-12), 128)
-        np.testing.assert_allclose(result, expected(row, **stored, steps=steps), rtol=1e-4, atol=1e-4)
+        scale = ActivationScale(max(np.abs(row).max() / 127, 1e-12), 128)
+        np.testing.assert_allclose(result, expected(row, **stored, scale=scale), rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("name", PRODUCTS)
@@ -130,18 +130,18 @@ def test_a_row_does_not_depend_on_others(name: str) -> None:
 
 def test_a_product_in_a_loop() -> None:
     stored, x = weights(5, 5), normal(3, 5)
-    steps = Steps(0.05, 128)
-    model = int8(read(LOOP, **stored, go=np.array(True)), {"w": steps})
+    scale = ActivationScale(0.05, 128)
+    model = int8(read(LOOP, **stored, go=np.array(True)), {"w": scale})
     y = x
     for rounds in range(4):
         np.testing.assert_allclose(run(model, x=x, rounds=np.array(rounds)), y, rtol=1e-4, atol=1e-4)
-        y = expected(y, **stored, steps=steps).astype("float32")
+        y = expected(y, **stored, scale=scale).astype("float32")
 
 
 def test_some_columns_of_a_product() -> None:
-    stored, x, ids, steps = weights(), normal(3, 8), np.array([4, 0, 2], "int32"), Steps(0.02, 128)
-    y = run(int8(read(COLUMNS, **stored), {"w": steps}), x=x, ids=ids)
-    np.testing.assert_allclose(y, expected(x, **stored, steps=steps)[:, ids], rtol=1e-5, atol=1e-5)
+    stored, x, ids, scale = weights(), normal(3, 8), np.array([4, 0, 2], "int32"), ActivationScale(0.02, 128)
+    y = run(int8(read(COLUMNS, **stored), {"w": scale}), x=x, ids=ids)
+    np.testing.assert_allclose(y, expected(x, **stored, scale=scale)[:, ids], rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("tied", [False, True])
@@ -154,7 +154,7 @@ def test_rows_of_a_table(tied: bool) -> None:
         model.graph.node.extend(parser.parse_graph("g (float[N,I] x) => (float[N,I] z) { z = Identity(x) }").node)
     for node in model.graph.node:
         node.name = f"embedding_{node.op_type}"
-    y = run(int8(model, {"table": Steps(1.0, 128)}), ids=ids, x=normal(1, 4))
+    y = run(int8(model, {"table": ActivationScale(1.0, 128)}), ids=ids, x=normal(1, 4))
     values, scale = whole(table.T)
     np.testing.assert_allclose(y, (values * 1.0).T[ids] * scale[ids][..., None], rtol=1e-6)
 
@@ -169,28 +169,30 @@ def test_other_products_and_look_ups_stay() -> None:
 def test_an_add_that_others_see_before_stays() -> None:
     source = "f (float[N,I] x) => (float[N,O] y, float[N,O] xw) { xw = MatMul(x, w)  y = Add(xw, b) }"
     stored, x = weights(), normal(3, 8)
-    model = int8(read(source, **stored), {"w": Steps(0.02, 128)})
+    model = int8(read(source, **stored), {"w": ActivationScale(0.02, 128)})
     assert [node.op_type for node in model.graph.node] == ["QuantizeLinear", "MatMulIntegerToFloat", "Add"]
-    np.testing.assert_allclose(run(model, x=x), expected(x, **stored, steps=Steps(0.02, 128)), rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(
+        run(model, x=x), expected(x, **stored, scale=ActivationScale(0.02, 128)), rtol=1e-5, atol=1e-5
+    )
 
 
-def test_steps_have_the_least_square_error() -> None:
+def test_scales_have_the_least_square_error() -> None:
     values = np.append(normal(10000), [40.0]).astype("float32")
     chosen = least_squares(values)
 
-    def error(step: float) -> float:
-        return float(np.square(np.clip(np.round(values / step), -128, 127) * step - values).mean())
+    def error(scale: float) -> float:
+        return float(np.square(np.clip(np.round(values / scale), -128, 127) * scale - values).mean())
 
-    assert chosen.zero == 128
-    assert chosen.step < 40 / 127  # clipping one value is better than coarse steps for all
-    assert error(chosen.step) <= min(error(40 * share / 127) for share in (1.0, 0.8, 0.6, 0.4, 0.2))
+    assert chosen.zero_point == 128
+    assert chosen.scale < 40 / 127  # clipping one value is better than a coarse scale for all
+    assert error(chosen.scale) <= min(error(40 * share / 127) for share in (1.0, 0.8, 0.6, 0.4, 0.2))
 
 
-def test_where_nothing_is_negative_all_steps_are_above_zero() -> None:
+def test_where_nothing_is_negative_all_levels_are_above_zero() -> None:
     chosen = least_squares(np.linspace(0, 2.55, 256, dtype="float32"))
-    assert chosen.zero == 0
-    assert chosen.step == pytest.approx(0.01, rel=1e-3)
-    assert least_squares(np.zeros(4, "float32")).step > 0
+    assert chosen.zero_point == 0
+    assert chosen.scale == pytest.approx(0.01, rel=1e-3)
+    assert least_squares(np.zeros(4, "float32")).scale > 0
 
 
 def test_calibration_sees_what_products_are_given_in_every_round() -> None:
@@ -202,7 +204,7 @@ def test_calibration_sees_what_products_are_given_in_every_round() -> None:
     found = calibrate([model], [{"x": x[:4], "rounds": np.array(3)}, {"x": x[4:], "rounds": np.array(3)}])
     assert found.keys() == {"w"}
     theirs = least_squares(np.concatenate(rounds).ravel())
-    assert (found["w"].zero, found["w"].step) == (theirs.zero, pytest.approx(theirs.step, rel=1e-4))
+    assert (found["w"].zero_point, found["w"].scale) == (theirs.zero_point, pytest.approx(theirs.scale, rel=1e-4))
 
 
 def test_what_calibration_saw_in_an_earlier_graph_stays() -> None:
@@ -227,7 +229,7 @@ def test_calibration_sees_every_round_of_a_loop_in_a_loop() -> None:
         state = 2 * state
     found = calibrate([model], [{"x": x, "rounds": np.array(2)}])["w"]
     theirs = least_squares(np.concatenate(seen).ravel())
-    assert (found.zero, found.step) == (theirs.zero, pytest.approx(theirs.step, rel=1e-4))
+    assert (found.zero_point, found.scale) == (theirs.zero_point, pytest.approx(theirs.scale, rel=1e-4))
 
 
 def test_calibration_sees_rounds_in_which_rows_leave() -> None:
@@ -242,7 +244,7 @@ def test_calibration_sees_rounds_in_which_rows_leave() -> None:
         state = state[1:]
     found = calibrate([model], [{"x": x, "rounds": np.array(3)}])["w"]
     theirs = least_squares(np.concatenate(seen).ravel())
-    assert (found.zero, found.step) == (theirs.zero, pytest.approx(theirs.step, rel=1e-4))
+    assert (found.zero_point, found.scale) == (theirs.zero_point, pytest.approx(theirs.scale, rel=1e-4))
 
 
 def test_batches_of_sentences_calibrate_as_those_sentences_alone() -> None:
@@ -255,7 +257,7 @@ def test_batches_of_sentences_calibrate_as_those_sentences_alone() -> None:
     batches = calibration_batches(rows, [[2]] * len(rows), decoding, 50)
     found = calibrate([model], batches)["w"]
     theirs = least_squares(table[np.concatenate(rows)].ravel())
-    assert (found.zero, found.step) == (theirs.zero, pytest.approx(theirs.step, rel=1e-4))
+    assert (found.zero_point, found.scale) == (theirs.zero_point, pytest.approx(theirs.scale, rel=1e-4))
 
 
 def test_calibration_takes_other_graphs_for_what_the_first_has_not() -> None:
@@ -301,7 +303,7 @@ def test_a_table_is_looked_up_in_what_it_is_multiplied_as(name: str, turned: boo
     )
     model = read(source, table=table.T.copy() if turned else table)
     model.graph.node[-1].name = "embedding_1"
-    changed = quantize(model, {"table": name}, {"table": Steps(0.02, 128)})
+    changed = quantize(model, {"table": name}, {"table": ActivationScale(0.02, 128)})
     y = run(changed, ids=ids, x=normal(1, 40))
     error = {"fp16": 1e-3, "weight8": 0.01, "weight4": 0.12}.get(name, 0.02)
     assert y.shape == (2, 3, 40)

@@ -1,4 +1,4 @@
-"""Recurrent layers: known equations, state in and out, both directions, padding."""
+"""Recurrent layers: known equations, and both directions. What holds of any cell is in tests/testing."""
 
 from typing import Any
 
@@ -84,81 +84,6 @@ def test_lstm_equals_numpy(mask: np.ndarray | None, backwards: bool) -> None:
             expected[n, t] = h[n]
     close(y, expected)
     all_close(last, (h, c))
-
-
-@cells
-def test_a_state_has_a_name_for_each_part(cell: type) -> None:
-    _, state = cell(3)(X)
-    assert len(state) == len(cell.state_names)  # type: ignore[attr-defined]
-
-
-@cells
-def test_without_a_state_it_starts_from_zeros(cell: type) -> None:
-    layer = made(cell)
-    zeros = tuple(np.zeros((2, 3), "float32") for _ in layer.state_names)
-    y, state = layer(X)
-    again, again_state = layer(X, zeros)
-    assert y.shape == (2, 5, 3)
-    close(y, again)
-    all_close(state, again_state)
-    close(state[0], y[:, -1])
-
-
-@cells
-@pytest.mark.parametrize("cut", [1, 2, 4])
-def test_a_sequence_in_two_parts_with_the_state_between(cell: type, cut: int) -> None:
-    layer = made(cell)
-    whole, last = layer(X)
-    first, state = layer(X[:, :cut])
-    second, last_of_parts = layer(X[:, cut:], state)
-    close(np.concatenate([first, second], axis=1), whole)
-    all_close(last_of_parts, last)
-
-
-@cells
-def test_a_sequence_step_by_step(cell: type) -> None:
-    layer = made(cell)
-    start = a_state(layer)
-    whole, last = layer(X, start)
-    steps, state = [], start
-    for t in range(5):
-        y, state = layer(X[:, t : t + 1], state)
-        steps.append(y)
-    close(np.concatenate(steps, axis=1), whole)
-    all_close(state, last)
-
-
-@cells
-def test_backwards_equals_forwards_on_the_reversed_sequence(cell: type) -> None:
-    forwards, backwards = made(cell), made(cell, backwards=True)
-    backwards.set_weights(forwards.get_weights())
-    y, state = backwards(X)
-    expected, expected_state = forwards(X[:, ::-1])
-    close(y, np.asarray(expected)[:, ::-1])
-    all_close(state, expected_state)
-
-
-@cells
-def test_backwards_reads_from_the_last_real_token(cell: type) -> None:
-    layer = made(cell, backwards=True)
-    start = a_state(layer)
-    y, state = layer(X, start, MASK)
-    alone, alone_state = layer(X[1:, :2], tuple(part[1:] for part in start))
-    close(y[1:, :2], alone)
-    all_close([part[1:] for part in state], alone_state)
-
-
-@cells
-@directions
-def test_padded_places_do_not_matter_and_come_out_as_zero(cell: type, backwards: bool) -> None:
-    layer = made(cell, backwards=backwards)
-    start = a_state(layer)
-    y, state = layer(X, start, MASK)
-    other, other_state = layer(np.where(MASK[:, :, None], X, 1e3).astype("float32"), start, MASK)
-    assert not np.asarray(y)[1, 2:].any()
-    assert np.asarray(y)[1, :2].all()
-    assert np.array_equal(y, other)
-    all_close(state, other_state)
 
 
 @cells

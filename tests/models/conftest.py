@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from keras_s2s.layers import CELLS, MIXERS
 from keras_s2s.models import (
     ConvolutionConfig,
     CRFHeadConfig,
@@ -24,15 +25,12 @@ from keras_s2s.models import (
 
 BLOCKS: dict[str, Any] = {"layers": 2, "heads": 4, "feed_forward": 24}
 ENCODERS: dict[str, Any] = {
-    "lstm": LSTMEncoderConfig(layers=2),
-    "gru": GRUEncoderConfig(layers=2),
+    **{kind: {"kind": kind, "layers": 2} for kind in CELLS},
     "transformer": TransformerEncoderConfig(**{**BLOCKS, "heads": 2}),
 }
 DECODERS: dict[str, Any] = {
-    "lstm": LSTMDecoderConfig(layers=2),
-    "gru": GRUDecoderConfig(layers=2),
-    "transformer": TransformerDecoderConfig(**BLOCKS),
-    "ssru": SSRUDecoderConfig(**BLOCKS),
+    **{kind: {"kind": kind, "layers": 2} for kind in CELLS},
+    **{kind: {"kind": kind, **BLOCKS} for kind in MIXERS},
 }
 
 
@@ -62,6 +60,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "learned ssru": {"encoder": GRUEncoderConfig(), "decoder": SSRUDecoderConfig(**BLOCKS, positions="learned")},
     "rms and gelu": blocks(norm="rms", activation="gelu"),
     "swiglu, post rms": blocks(layers=2, norm="rms", norm_place="post", activation="swiglu"),
+    "sizes of each layer": blocks(layers=3, heads=[4, 2, 1], feed_forward=[24, 8, 12], positions="rotary"),
     "unequal": {
         "encoder": TransformerEncoderConfig(**{**BLOCKS, "layers": 3}, layer_drop=0.5),
         "decoder": SSRUDecoderConfig(**{**BLOCKS, "layers": 1}, norm_place="post", layer_drop=0.5),

@@ -6,7 +6,13 @@ import pytest
 
 from keras_s2s.config import parse
 from keras_s2s.errors import UserError
-from keras_s2s.models import LSTMDecoderConfig, ModelConfig, TransformerEncoderConfig
+from keras_s2s.models import (
+    BlockDecoderConfig,
+    LSTMDecoderConfig,
+    ModelConfig,
+    RecurrentEncoderConfig,
+    TransformerEncoderConfig,
+)
 
 GOOD: dict[str, Any] = {
     "source_vocabulary": 20,
@@ -108,6 +114,7 @@ FEATURES: dict[str, Any] = {"source_vocabulary": None, "source_features": 80}
         {**FEATURES, "front": {"stride": 3}, "ctc": {}},
         {"encoder": {"kind": "gru", "bidirectional": False}, "decoder": {"kind": "gru", "input_feeding": True}},
         {"decoder": {"kind": "ssru", "heads": 2, "positions": "learned", "maximum_length": 9}},
+        {"decoder": {"kind": "transformer", "layers": 3, "heads": [4, 2, 1], "feed_forward": [9, 8, 7]}},
     ],
     ids=str,
 )
@@ -149,7 +156,31 @@ def test_what_goes_together(changes: dict) -> None:
         ({"decoder": {"kind": "ssru", "heads": 3}}, "width 8 is not a multiple of 3 heads"),
         (
             {"decoder": {"kind": "ssru", "heads": 2, "positions": "rotary"}},
-            "decoder.positions: Input should be 'sinusoidal' or 'learned', got 'rotary'",
+            "decoder: ssru works with sinusoidal or learned positions, not with rotary",
+        ),
+        (
+            {"encoder": {"kind": "rnn"}},
+            "encoder.kind: no such encoder; there are lstm, gru, transformer; layers.register_cell adds a cell of your "
+            "own",
+        ),
+        ({"encoder": {"layers": 2}}, "encoder.kind: this key is required"),
+        ({"decoder": {"kind": "rnn"}}, "decoder.kind: no such decoder; there are lstm, gru, transformer, ssru; "),
+        (
+            {"encoder": {"kind": "transformer", "layers": 3, "heads": [4, 2]}},
+            "encoder.heads: 2 numbers for 3 layers; give one number for all, or one for each, got [4, 2]",
+        ),
+        (
+            {"encoder": {"kind": "transformer", "layers": 2, "heads": [4, 0]}},
+            "encoder.heads.1: Input should be greater",
+        ),
+        ({"encoder": {"kind": "transformer", "heads": "four"}}, "encoder.heads: Input should be a valid integer"),
+        (
+            {"decoder": {"kind": "ssru", "layers": 2, "heads": [2, 3]}},
+            "width 8 is not a multiple of 3 heads",
+        ),
+        (
+            {"encoder": {"kind": "transformer", "layers": 2, "heads": [2, 4], "positions": "alibi"}},
+            "encoder: alibi positions have a bias for each head, which all layers share; give all layers the same ",
         ),
         (
             {"decoder": {"kind": "lstm", "attention": "dott"}},
@@ -160,3 +191,10 @@ def test_what_goes_together(changes: dict) -> None:
 )
 def test_what_does_not_go_together_is_said_in_one_line(changes: dict, expected: str) -> None:
     assert expected in line(**changes)
+
+
+def test_a_kind_has_one_class() -> None:
+    with pytest.raises(ValueError, match="'lstm' has a config class of its own; take that"):
+        RecurrentEncoderConfig(kind="lstm")
+    with pytest.raises(ValueError, match="'ssru' has a config class of its own; take that"):
+        BlockDecoderConfig(kind="ssru")

@@ -18,6 +18,11 @@ ENCODED = {
     "mask": np.array([[1, 1, 1, 1], [1, 1, 0, 0]], bool),
 }
 IDS = np.array([[1, 4, 5], [1, 6, 7]])
+# The state of a block's mixer before the first token, and what it is told of the tokens.
+GIVEN: dict[str, Any] = {
+    "transformer": (None, {"mask": np.tril(np.ones((1, 3, 3), bool))}),
+    "ssru": ((np.zeros((2, 8), "float32"),), None),
+}
 
 
 def make(config: Any, state: Any) -> TransformerDecoder:
@@ -57,10 +62,10 @@ def test_an_ssru_remembers_one_cell_a_layer() -> None:
 def test_blocks_normalise_before_each_part_and_at_the_end(kind: str) -> None:
     state = TransformerBridge(CONFIGS[kind], 8, True)(ENCODED)
     decoder = make(CONFIGS[kind], state)
-    memory, causal, empty = state["memory"], np.tril(np.ones((1, 3, 3), bool)), np.zeros((2, 8), "float32")
+    memory = state["memory"]
     x = embedded(decoder)
     for i, block in enumerate(decoder.blocks):
-        x = x + block.mixer(block.mixer_residual.norm(x), empty if kind == "ssru" else causal)[0]
+        x = x + block.mixer(block.mixer_residual.norm(x), *GIVEN[kind])[0]
         key, value = memory[f"key_{i}"], memory[f"value_{i}"]
         x = x + block.cross_attention(block.cross_residual.norm(x), key, value, memory["mask"])
         x = x + block.feed_forward(block.feed_forward_residual.norm(x))
@@ -72,10 +77,10 @@ def test_or_after_each_part_and_not_at_the_end() -> None:
     config = CONFIGS["transformer"].replace(norm_place="post")
     state = TransformerBridge(config, 8, True)(ENCODED)
     decoder = make(config, state)
-    memory, causal = state["memory"], np.tril(np.ones((1, 3, 3), bool))
+    memory = state["memory"]
     x = embedded(decoder)
     for i, block in enumerate(decoder.blocks):
-        x = block.mixer_residual.norm(x + block.mixer(x, causal)[0])
+        x = block.mixer_residual.norm(x + block.mixer(x, *GIVEN["transformer"])[0])
         key, value = memory[f"key_{i}"], memory[f"value_{i}"]
         x = block.cross_residual.norm(x + block.cross_attention(x, key, value, memory["mask"]))
         x = block.feed_forward_residual.norm(x + block.feed_forward(x))
@@ -90,9 +95,8 @@ def test_a_language_models_blocks_attend_to_no_memory(kind: str) -> None:
     assert bridge.weights == []
     assert state["memory"] == {}
     decoder = make(CONFIGS[kind], state)
-    causal, empty = np.tril(np.ones((1, 3, 3), bool)), np.zeros((2, 8), "float32")
     x = embedded(decoder)
     for block in decoder.blocks:
-        x = x + block.mixer(block.mixer_residual.norm(x), empty if kind == "ssru" else causal)[0]
+        x = x + block.mixer(block.mixer_residual.norm(x), *GIVEN[kind])[0]
         x = x + block.feed_forward(block.feed_forward_residual.norm(x))
     np.testing.assert_allclose(decoder(IDS, state)[0], decoder.norm(x), atol=1e-5)

@@ -32,7 +32,7 @@ def test_blocks_normalise_before_each_part_and_at_the_end() -> None:
     encoder = make()
     x = embedded(encoder) + sinusoids(np.array([[0, 1, 2, 3]]), 8)
     for block in encoder.blocks:
-        x = x + block.mixer(block.mixer_residual.norm(x), MASK[:, None, :])[0]
+        x = x + block.mixer(block.mixer_residual.norm(x), None, {"mask": MASK[:, None, :]})[0]
         x = x + block.feed_forward(block.feed_forward_residual.norm(x))
     assert encoder.norm is not None
     np.testing.assert_allclose(encoder({"source_ids": SOURCE_IDS})["encoded"], encoder.norm(x), atol=1e-5)
@@ -43,7 +43,7 @@ def test_or_after_each_part_and_not_at_the_end(norm: str) -> None:
     encoder = make(norm=norm, norm_place="post")
     x = embedded(encoder) + sinusoids(np.array([[0, 1, 2, 3]]), 8)
     for block in encoder.blocks:
-        x = block.mixer_residual.norm(x + block.mixer(x, MASK[:, None, :])[0])
+        x = block.mixer_residual.norm(x + block.mixer(x, None, {"mask": MASK[:, None, :]})[0])
         x = block.feed_forward_residual.norm(x + block.feed_forward(x))
     assert encoder.norm is None
     np.testing.assert_allclose(encoder({"source_ids": SOURCE_IDS})["encoded"], x, atol=1e-5)

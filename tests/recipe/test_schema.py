@@ -131,7 +131,7 @@ def test_files_that_are_no_recipe(tmp_path: Path, content: bytes, message: str) 
         ("training.label_smoothin", 1, "training.label_smoothin: unknown key; did you mean 'label_smoothing'?"),
         ("model.encoder.layer", 1, "model.encoder.layer: unknown key; did you mean 'layers'?"),
         ("data.train.tvs", "x", "data.train.tvs: unknown key; did you mean 'tsv'?"),
-        ("model.encoder", {"kind": "rnn"}, "model.encoder: "),
+        ("model.encoder", {"kind": "rnn"}, "model.encoder.kind: no such encoder; there are lstm, gru, "),
         ("model.width", 15, "model: width 15 must be even"),
         ("model.decoder.heads", 3, "model: width 16 is not a multiple of 3 heads"),
         ("tokenizer.kind", "words", "tokenizer.kind: "),

@@ -1,6 +1,6 @@
 """Quantization-aware training: forwards as the exported graph, backwards as if nothing were rounded."""
 
-from typing import Any
+from typing import Any, get_args
 
 import keras
 import numpy as np
@@ -8,12 +8,13 @@ import onnxruntime
 import pytest
 import tensorflow as tf
 
+from keras_s2s.export import formats as export
 from keras_s2s.export import onnx_graph
 from keras_s2s.export.products import parts
 from keras_s2s.export.quantize import quantize
 from keras_s2s.layers import fused
 from keras_s2s.models import ModelConfig, TransformerDecoderConfig, TransformerEncoderConfig, build
-from keras_s2s.training.quantization import rounding
+from keras_s2s.training.quantization import Aware, rounding
 
 INPUTS, OUTPUTS = 40, 6
 # The format of the graph, and activations: its products round some in "weight4", but no rows of the unit matrix.
@@ -21,6 +22,11 @@ FORMATS = {
     "int8": ("int8-dynamic", np.random.default_rng(3).normal(size=(2, 5, INPUTS)).astype("float32")),
     "weight4": ("weight4", np.eye(INPUTS, dtype="float32")[None]),
 }
+
+
+def test_number_formats_name_what_trains_for_them() -> None:
+    assert {form.trained_as for form in export.FORMATS.values()} == {None, *get_args(Aware)}
+    assert {form: export.FORMATS[name].trained_as for form, (name, _) in FORMATS.items()} == {f: f for f in FORMATS}
 
 
 def variable(*shape: int, seed: int = 1) -> keras.Variable:

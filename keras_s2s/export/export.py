@@ -18,6 +18,7 @@ from keras_s2s.evaluation import evaluate
 from keras_s2s.export import onnx_graph, saved_model
 from keras_s2s.export.calibrate import calibrate, calibration_batches
 from keras_s2s.export.checks import SOME, Check, checks, search_name
+from keras_s2s.export.examples import examples as pick_examples
 from keras_s2s.export.forms import (
     Form,
     StepwiseForm,
@@ -98,6 +99,7 @@ def export_bundle(
     task: str = "text",
     max_source_tokens: int = 256,
     operators: OperatorSet = "onnxruntime",
+    examples: int = 5,
     progress: Callable[[str], None] = lambda what: None,
 ) -> list[Measured]:
     """Writes the bundle of a model and verifies it.
@@ -123,6 +125,7 @@ def export_bundle(
         task: a word for what the model does.
         max_source_tokens: longer sources are truncated or refused by the runtime.
         operators: of the ONNX graphs: "onnxruntime" has fast ones of its own, "standard" is ONNX's alone.
+        examples: so many sources of the test data, or of dev, are in the bundle, for the server's page.
         progress: is told what is being done.
 
     Returns:
@@ -201,6 +204,7 @@ def export_bundle(
             "limits": limits,
             "model": _configuration(model),
             "parts": _parts(model),
+            "examples": pick_examples(text.sources, examples),
             "diverse_groups": groups,
             "new_word_prefixes": True,
             "metrics": {"split": split, **{m.form: m.metrics for m in measured}},

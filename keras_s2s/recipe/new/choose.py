@@ -1,7 +1,7 @@
 """From what a corpus is like to a recipe for it, and the reasons."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,9 +12,10 @@ from keras_s2s.recipe.new.look import Seen, Side
 MONOTONE = 0.9
 """From this share of links in order on, a corpus counts as monotone."""
 
-_SHORT = 64  # characters
+_SHORT, _WORD = 64, 16  # characters
 _CLOSED = 1000  # words
 _SUBWORDS = ("bpe", "unigram")
+_TOKENS, _FEW_TOKENS, _SHORT_TIME = 3072, 1024, 5.0
 _EVALUATIONS = 10
 _SHARE_OF_EVALUATIONS = 0.1  # of the time
 
@@ -45,13 +46,15 @@ class Lengths(NamedTuple):
     Attributes:
         longest_source: EOS counted.
         longest_target: without EOS.
-        most: the longer side, EOS counted, of all pairs but one in a thousand.
+        longest: the longer side of a pair, EOS counted.
+        most: the same, of all pairs but one in a thousand.
         mean: ids of the longer side of a pair.
         growth: target ids by source ids, of all pairs but one in a thousand.
     """
 
     longest_source: int
     longest_target: int
+    longest: int
     most: int
     mean: float
     growth: float
@@ -99,12 +102,18 @@ def tokenizer(seen: Seen) -> Choice:
 def _kind(side: Side, other: Side, name: str) -> tuple[str, str]:
     if side.vocabulary <= _CLOSED and side.rare <= 0.001 and side.running >= 20 * side.vocabulary:
         return "word", f"the {name} has {side.vocabulary:,} different words, hardly any of them rare"
-    short = max(side.characters.most, other.characters.most) <= _SHORT
-    if short and any(each.has_spaces and each.words.median <= 1 for each in (side, other)):
-        return "char", f"texts are short (99 % up to {side.characters.most} characters in the {name})"
+    if max(side.characters.most, other.characters.most) <= _SHORT and _is_a_string(side, other):
+        most = min(side.characters.most, other.characters.most), max(side.characters.most, other.characters.most)
+        return "char", f"texts are short: 99 % have up to {most[0]} characters on one side, {most[1]} on the other"
     if not side.has_spaces:
         return "unigram", f"the {name} has no spaces between words"
     return "bpe", f"the {name} has {side.vocabulary:,} different words, {100 * side.rare:.1f} % of its text rare ones"
+
+
+def _is_a_string(side: Side, other: Side) -> bool:
+    """Whether one side is a single word, or this one is no longer than a word."""
+    single = any(each.has_spaces and each.words.median <= 1 for each in (side, other))
+    return single or side.characters.most <= _WORD
 
 
 def _vocabulary(kind: str, side: Side, pairs: int) -> int:
@@ -138,9 +147,23 @@ def family(seen: Seen, tokenizer: Content) -> tuple[str, str]:
     return "transformer", "sentences whose targets have an order of their own"
 
 
-def sizes(family: str, pairs: int) -> Iterator[Size]:
-    """The sizes that so many pairs can train, the largest first."""
-    return (size for size in SIZES[family] if size.pairs <= pairs)
+def largest(family: str, pairs: int) -> Size:
+    """The largest model that so many pairs can train."""
+    return next(size for size in SIZES[family] if size.pairs <= pairs)
+
+
+def next_size(family: str, size: Size, epochs: float, wanted: float) -> Size | None:
+    """The size to measure after one that has too few epochs; None after the smallest.
+
+    It is the largest that may have enough: at best a step's time goes with the square of the width, and the layers.
+    """
+    smaller = SIZES[family][SIZES[family].index(size) + 1 :]
+    enough = (one for one in smaller if epochs * _work(size) / _work(one) >= wanted)
+    return next(enough, smaller[-1] if smaller else None)
+
+
+def _work(size: Size) -> int:
+    return size.width**2 * (size.encoder["layers"] + size.decoder["layers"])
 
 
 def model(size: Size, tokenizer: Content, pairs: int) -> Content:
@@ -164,6 +187,7 @@ def lengths(sources: Sequence[Sequence[int]], targets: Sequence[Sequence[int]]) 
     return Lengths(
         longest_source=int(source.max()) + 1,
         longest_target=int(target.max()),
+        longest=int(longer.max()),
         most=int(np.quantile(longer, 0.999, method="higher")),
         mean=float(longer.mean()),
         growth=float(np.quantile(target / (source + 1), 0.999)),
@@ -175,11 +199,13 @@ def training(family: str, size: Size, tokenizer: Content, pairs: int, ids: Lengt
     options: Content = {"kind": "adam", "options": {"beta_2": 0.98}}
     if family == "transformer":
         options = {"kind": "muon", "options": {"adam_beta_2": 0.98, "adam_weight_decay": 0.0, "weight_decay": 0.0}}
-    longest = _up(ids.most, 8)
+    # A few very long pairs are not worth batches that have room for them.
+    longest = _up(ids.longest if ids.longest <= 2 * ids.most else ids.most, 8)
+    most = _FEW_TOKENS if minutes < _SHORT_TIME else _TOKENS
     content: Content = {
         "minutes": minutes,
-        # A hundred batches an epoch, if that is not too few ids or too many.
-        "tokens": max(min(_up(pairs * ids.mean / 100, 256), 3072), 256, longest),
+        # A hundred batches an epoch, if that is not too few ids or too many. A short training needs many steps.
+        "tokens": max(min(_up(pairs * ids.mean / 100, 256), most), 256, longest),
         "maximum_length": longest,
         "optimizer": {**options, "schedule": {"kind": "cosine", "learning_rate": size.learning_rate}},
     }

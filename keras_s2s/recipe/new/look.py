@@ -141,10 +141,11 @@ def script(character: str) -> str | None:
     Letters that Unicode calls compatible with others, such as full-width ones, have the script of those.
     """
     plain = unicodedata.normalize("NFKC", character)[:1]
-    if not plain.isalpha():
+    # Modifier letters are used with every script.
+    if not plain.isalpha() or unicodedata.category(plain) == "Lm":
         return None
     name = unicodedata.name(plain, "").partition(" ")[0].capitalize()
-    return _NAMES.get(name, name) or None
+    return _NAMES.get(name, name) or None  # Letters for private use have no name.
 
 
 def monotone(pairs: Pairs, source_words: bool, target_words: bool) -> float | None:

@@ -23,6 +23,7 @@ from keras_s2s.recipe.schema import Recipe, RecipeConfig
 _NAME = re.compile(r"\w[\w.-]*")
 _FOR_TOKENIZERS, _FOR_STEPS = 100_000, 20_000  # pairs
 _SHOWN = 40  # characters of a text
+_MANY_COPIES = 0.05
 # A measurement does not look at it, and a recipe has one.
 _ANY_MODEL = {"encoder": {"kind": "lstm"}, "decoder": {"kind": "lstm"}}
 _ANY_DECODING = {"strategy": "greedy", "beam_size": 1}
@@ -126,7 +127,7 @@ def make(
         "task": "A word for what the model does; the server shows it.",
         "data": _split_in_words(splits, files, seed),
         "tokenizer": f"{tokenizer.why}.",
-        "model": f"{why_family}. {fitted.why}.",
+        "model": f"{why_family}; {fitted.why}.",
         **_why_training(fitted, ids),
         "decoding": f"{decoding.why}.",
         "metrics": f"The first one chooses the model: {why_metrics}.",
@@ -205,9 +206,9 @@ def _fitted(
     say: Say,
 ) -> _Fitted:
     """The largest model that has enough epochs in the time, or else the smallest."""
-    sizes = list(choose.sizes(family, seen.pairs))
     wanted = choose.wanted_epochs(seen.pairs)
-    for size in sizes:
+    size = largest = choose.largest(family, seen.pairs)
+    while True:
         say(f"measuring steps of a model of width {size.width}")
         model = choose.model(size, content["tokenizer"], seen.pairs)
         how = choose.training(family, size, content["tokenizer"], seen.pairs, ids, minutes)
@@ -217,13 +218,15 @@ def _fitted(
         costs = training.measure(built, task, config.training, made)
         batches = max(round(len(made) * seen.pairs / len(task.train)), 1)
         epochs = _epochs(config.training, costs, batches)
-        if epochs >= wanted or size is sizes[-1]:
+        smaller = choose.next_size(family, size, epochs, wanted)
+        if epochs >= wanted or smaller is None:
             break
+        size = smaller
     why = "the largest model for so many pairs"
-    if size is not sizes[0]:
+    if epochs < wanted:
+        why = f"the smallest there is, and {wanted:.2g} epochs would be better: give it more minutes"
+    elif size is not largest:
         why = f"a larger one would have less than {wanted:.2g} epochs in {_minutes(minutes)}"
-    elif epochs < wanted:
-        why = f"the smallest there is; in more than {_minutes(minutes)} it would be better"
     enough = _enough(seen.pairs, costs, batches, minutes)
     count = choose.evaluations(enough, costs.interval)
     every = choose.evaluate_every(round((60 * enough - count * costs.interval) / costs.step), count)
@@ -253,7 +256,8 @@ def _why_training(fitted: _Fitted, ids: choose.Lengths) -> dict[str, str]:
         "training.minutes": f"{_time_in_words(fitted)}. `epochs: N` in its place is the same on every machine.",
         "training.evaluate_every": "Steps after which the dev data are decoded and a checkpoint is written.",
         "training.tokens": "Tokens of a batch; more are steadier steps, and fewer of them.",
-        "training.maximum_length": f"All but one in a thousand pairs have at most {ids.most} tokens on either side.",
+        "training.maximum_length": f"Longer pairs are left out. The longest has {ids.longest} tokens, all but one in a "
+        f"thousand at most {ids.most}.",
     }
 
 
@@ -274,7 +278,7 @@ def _split_in_words(splits: Splits, files: Mapping[Split, Path], seed: int) -> s
     if not drawn:
         return f"{sizes} on."
     left = f" {splits.left_out:,} more pairs with the same sources were left out." if splits.left_out else ""
-    return f"{sizes} on. {' and '.join(drawn)} were split off by seed {seed}, without sources of train.{left}"
+    return f"{sizes} on. Split off by seed {seed}, without sources of train: {' and '.join(drawn)}.{left}"
 
 
 def _tokenizer_in_words(content: Mapping[str, Any]) -> str:
@@ -295,7 +299,9 @@ def _model_in_words(family: str, model: Mapping[str, Any]) -> str:
 
 
 def _saw(seen: Seen, columns: str) -> dict[str, str]:
-    order = "cannot be said" if seen.monotone is None else f"{100 * seen.monotone:.0f} % of the links go on in order"
+    order = "cannot be said"
+    if seen.monotone is not None:
+        order = f"targets keep their sources' order in {100 * seen.monotone:.0f} % of the steps"
     return {
         "pairs": f"{seen.pairs:,} ({columns})",
         "sources": _side_in_words(seen.source),
@@ -330,7 +336,7 @@ def _warnings(seen: Seen, splits: Splits, empty: Mapping[Split, int]) -> list[st
             f"{seen.contradictory:,} sources have several targets, and a model can give but one: "
             f"{source!r} is {one!r} and {other!r}"
         )
-    if seen.copies:
+    if seen.copies > _MANY_COPIES * seen.pairs:
         found.append(f"{seen.copies:,} targets are their source, unchanged")
     return found
 

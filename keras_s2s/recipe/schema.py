@@ -34,7 +34,7 @@ class ExportConfig(Config):
         shortlist: whether a lexicon is learnt from the training data, with which graphs with the feature `shortlist`
             score only the ids that a source may become.
         operators: of the ONNX graphs: `onnxruntime` has fast ones of its own, `standard` is ONNX's alone.
-        examples: so many short sources of the test data are in `bundle.json`, and the server's page offers them; 0 where
+        examples: so many short sources of the test data are in `bundle.json`, for the server's page to offer; 0 where
             nobody may see them.
     """
 

@@ -188,9 +188,9 @@ def lengths(sources: Sequence[Sequence[int]], targets: Sequence[Sequence[int]]) 
         longest_source=int(source.max()) + 1,
         longest_target=int(target.max()),
         longest=int(longer.max()),
-        most=int(np.quantile(longer, 0.999, method="higher")),
+        most=int(np.quantile(longer, 0.999, method="inverted_cdf")),
         mean=float(longer.mean()),
-        growth=float(np.quantile(target / (source + 1), 0.999)),
+        growth=float(np.quantile(target / (source + 1), 0.999, method="inverted_cdf")),
     )
 
 

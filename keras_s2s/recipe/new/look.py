@@ -197,7 +197,7 @@ def _ids(rows: Sequence[Sequence[str]]) -> list[list[int]]:
 
 
 def _lengths(counts: np.ndarray) -> Lengths:
-    median, most = np.quantile(counts, (0.5, 0.99), method="higher").tolist()
+    median, most = np.quantile(counts, (0.5, 0.99), method="inverted_cdf").tolist()
     return Lengths(int(median), int(most), int(counts.max()))
 
 

@@ -224,9 +224,9 @@ def _fitted(
         size = smaller
     why = "the largest model for so many pairs"
     if epochs < wanted:
-        why = f"the smallest there is, and {wanted:.2g} epochs would be better: give it more minutes"
+        why = f"the smallest there is, and {_count(wanted)} epochs would be better: give it more minutes"
     elif size is not largest:
-        why = f"a larger one would have less than {wanted:.2g} epochs in {_minutes(minutes)}"
+        why = f"a larger one would have less than {_count(wanted)} epochs in {_minutes(minutes)}"
     enough = _enough(seen.pairs, costs, batches, minutes)
     count = choose.evaluations(enough, costs.interval)
     every = choose.evaluate_every(round((60 * enough - count * costs.interval) / costs.step), count)
@@ -262,10 +262,14 @@ def _why_training(fitted: _Fitted, ids: choose.Lengths) -> dict[str, str]:
 
 
 def _time_in_words(fitted: _Fitted) -> str:
-    told = f"about {fitted.epochs:.2g} epochs; a step takes {1000 * fitted.seconds:,.0f} ms here"
+    told = f"about {_count(fitted.epochs)} epochs; a step takes {1000 * fitted.seconds:,.0f} ms here"
     if fitted.training["minutes"] < fitted.asked:
         return f"{told}; {_minutes(fitted.asked)} would be more epochs than help"
     return told
+
+
+def _count(epochs: float) -> str:
+    return f"{epochs:,.0f}" if epochs >= 10 else f"{epochs:.2g}"
 
 
 def _minutes(minutes: float) -> str:

@@ -168,6 +168,7 @@ class Manifest(Config):
         shortlist: an .npz file with the target ids that each source id may need: `candidates` (V, k) int32, padded
             with 0, and `always` (F,) int32.
         strategies: of the graphs, those that are not of this package.
+        examples: sources of the test data, for a page to show; they are the data's own words.
         diverse_groups: of the "diverse" graphs.
         new_word_prefixes: whether 1 in the prefixes of "constrained" graphs means a piece that begins a word.
         minimum_onnxruntime: the lowest release of onnxruntime that runs the graphs.
@@ -188,6 +189,7 @@ class Manifest(Config):
     parts: tuple[Part, ...] = ()
     shortlist: File | None = None
     strategies: dict[str, StrategySpec] = Field(default_factory=dict)
+    examples: tuple[str, ...] = ()
     diverse_groups: int = Field(default=4, ge=1)
     new_word_prefixes: bool = False
     metrics: dict[str, Any]

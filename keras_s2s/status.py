@@ -22,7 +22,7 @@ class _Doing:
     def line(self, now: float) -> str:
         if not isinstance(self.what, str):
             return self.what()
-        return f"{self.what}, for {_duration(now - self.since)}"
+        return f"{self.what}, for {duration(now - self.since)}"
 
 
 @dataclass
@@ -156,7 +156,8 @@ def spoken() -> None:
         _minutes.spoken()
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """A time in words: `40 s`, `12 min`, `1 h 05 min`."""
     if seconds < 60:
         return f"{seconds:.0f} s"
     minutes = int(seconds // 60)

@@ -20,6 +20,7 @@ from keras_s2s.cli import (
     export,
     generate,
     inspect,
+    new,
     quantize,
     run,
     score,
@@ -42,6 +43,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 VERBS = (
+    new,
     run,
     train,
     tune,

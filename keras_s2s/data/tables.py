@@ -32,7 +32,7 @@ def table_records(
         UserError: a row (named by its line) has another number of columns than there are names, a quote is no quote of
             a whole field, or two columns have one name.
     """
-    rows = _tab_separated(text) if separator == "\t" else _quoted(text, where, separator)
+    rows = table_rows(text, where, separator)
     if header:
         _, first = next(rows, (1, []))
         names = names or first
@@ -47,6 +47,15 @@ def table_records(
             raise UserError(f"{where}: line {line}: expected {len(names)} columns ({known}), got {len(row)}")
         records.append(dict(zip(names, row, strict=True)))
     return records
+
+
+def table_rows(text: str, where: str, separator: str) -> Iterator[tuple[int, list[str]]]:
+    """The rows of a table, as `table_records` reads them, and the number of the line at which each begins.
+
+    Raises:
+        UserError: a quote is no quote of a whole field.
+    """
+    return _tab_separated(text) if separator == "\t" else _quoted(text, where, separator)
 
 
 def json_records(text: str, where: str, field: str | None = None) -> list[Any]:

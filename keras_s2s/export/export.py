@@ -19,6 +19,7 @@ from keras_s2s.evaluation import evaluate
 from keras_s2s.export import onnx_graph, saved_model
 from keras_s2s.export.calibrate import calibrate, calibration_batches
 from keras_s2s.export.checks import SOME, Check, checks, search_name
+from keras_s2s.export.examples import examples as pick_examples
 from keras_s2s.export.forms import (
     Form,
     StepwiseForm,
@@ -101,6 +102,7 @@ def export_bundle(
     task: str = "text",
     max_source_tokens: int = 256,
     operators: OperatorSet = "onnxruntime",
+    examples: int = 5,
     progress: Callable[[str], None] = lambda what: None,
 ) -> list[Measured]:
     """Writes the bundle of a model and verifies it.
@@ -127,6 +129,7 @@ def export_bundle(
         task: a word for what the model does.
         max_source_tokens: longer sources are truncated or refused by the runtime.
         operators: of the ONNX graphs: "onnxruntime" has fast ones of its own, "standard" is ONNX's alone.
+        examples: so many sources of the test data, or of dev, are in the bundle, for the server's page.
         progress: is told what is being done.
 
     Returns:
@@ -207,6 +210,7 @@ def export_bundle(
             "model": _configuration(model),
             "parts": _parts(model),
             "strategies": _own_strategies(graphs),
+            "examples": pick_examples(text.sources, examples),
             "diverse_groups": groups,
             "new_word_prefixes": True,
             "metrics": {"split": split, **{m.form: m.metrics for m in measured}},

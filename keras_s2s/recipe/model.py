@@ -14,7 +14,7 @@ from keras_s2s.recipe.prepare import beside, folder_of, prepare, say
 from keras_s2s.recipe.schema import Recipe, RecipeConfig
 from keras_s2s.recipe.stages import Rules, stage
 
-_EPOCHS = "training.epochs"
+_LENGTH = {"training.epochs", "training.minutes"}
 # What is kept besides the model, when training ends, and a name whose content is an input of its own.
 _WITHOUT_EFFECT = {"training.patience", "training.tensorboard", "training.start_from"}
 
@@ -64,14 +64,16 @@ def _goes_on(
     changes: Sequence[Change],
 ) -> bool:
     """Whether all that changed is that there are more epochs, and those before them were the same."""
-    if {change.name for change in changes} != {_EPOCHS}:
+    if not {change.name for change in changes} <= _LENGTH:
         return False
     # Here a default of another version of this package matters, too.
-    others = [name for name in made_from.keys if name != _EPOCHS and counts(config, Change(name))]
+    others = [name for name in made_from.keys if name not in _LENGTH and counts(config, Change(name))]
     if any(name not in before.keys or before.keys[name].value != made_from.keys[name].value for name in others):
         return False
-    now, earlier = config.training, config.training.replace(epochs=before.keys[_EPOCHS].value)
-    return earlier.epochs < now.epochs and training.goes_on(model, task, earlier, now, folder)
+    # A version that knew no minutes has no such key.
+    length = {name: before.keys[name].value if name in before.keys else None for name in _LENGTH}
+    said = {name.rpartition(".")[2]: value for name, value in length.items()}
+    return training.goes_on(model, task, config.training.replace(**said), config.training, folder)
 
 
 def model_config(recipe: Recipe, config: RecipeConfig, task: Task) -> ModelConfig:

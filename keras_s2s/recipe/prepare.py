@@ -55,8 +55,7 @@ def prepare(recipe: Recipe, config: RecipeConfig) -> tuple[Task, str]:
     """Data and tokenizers, and a fingerprint of what a model is made and chosen by: the test data are not in it."""
     splits, mixture = _splits(recipe, config)
     folder, fingerprint = _tokenizers(recipe, config, splits)
-    source, target = (_load(folder / f"{side}.model") for side in _SIDES)
-    assert target is not None
+    source, target = load_tokenizers(folder)
     if lost := unwritable(splits["dev"].targets, target):
         say(
             f"tokenizer: {len(lost):,} of {len(splits['dev']):,} dev targets cannot be written as they stand, "
@@ -91,7 +90,7 @@ def _tokenizers(recipe: Recipe, config: RecipeConfig, splits: dict[Split, Pairs]
     inputs = {"the train data": fingerprint_of(splits["train"]), "the tags of the data": " ".join(config.data.tags)}
     if config.tokenizer.same_as is None:
         made_from = MadeFrom(keys, inputs)
-        return folder, _stage(folder, made_from, lambda folder: _train(config, splits["train"], folder))
+        return folder, _stage(folder, made_from, lambda folder: train_tokenizers(config, splits["train"], folder))
     other, other_config = beside(recipe, "tokenizer.same_as", config.tokenizer.same_as)
     if other_config.tokenizer.same_as is not None:
         raise UserError(
@@ -109,8 +108,11 @@ def _tokenizers(recipe: Recipe, config: RecipeConfig, splits: dict[Split, Pairs]
     return folder, _stage(folder, MadeFrom(keys, inputs), take)
 
 
-def _train(config: RecipeConfig, train: Pairs, folder: Path) -> None:
-    """Writes both tokenizers; those of a language model are one, of its targets. Speech has none of its sources."""
+def train_tokenizers(config: RecipeConfig, train: Pairs, folder: Path) -> None:
+    """Writes `source.model` and `target.model` to a folder.
+
+    Those of a language model are one, of its targets. Speech has none of its sources.
+    """
     how, tags = config.tokenizer, config.data.tags
     options = how.model_dump(include=set(PieceConfig.model_fields))
     of_target = options if how.target is None else how.target.model_dump()
@@ -141,9 +143,10 @@ def _of_both_sides(train: Pairs, options: Mapping[str, Any]) -> tuple[text.Token
     return text.train_joint(sources, targets, **others, **rules)
 
 
-def _load(path: Path) -> text.Tokenizer | None:
-    """A tokenizer, or None of a side without one."""
-    return text.Tokenizer.load(path) if path.exists() else None
+def load_tokenizers(folder: Path) -> tuple[text.Tokenizer | None, text.Tokenizer]:
+    """Those of source and target that `train_tokenizers` wrote; None of a side without one."""
+    source = folder / "source.model"
+    return text.Tokenizer.load(source) if source.exists() else None, text.Tokenizer.load(folder / "target.model")
 
 
 def _splits(recipe: Recipe, config: RecipeConfig) -> tuple[dict[Split, Pairs], Mixture | None]:

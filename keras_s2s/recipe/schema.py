@@ -4,7 +4,15 @@ import difflib
 from pathlib import Path
 from typing import Literal, Self
 
-from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, field_validator, model_validator
+from pydantic import (
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    field_validator,
+    model_validator,
+)
 
 from keras_s2s.bundle import Decoding, graph_name, steps_name, strategy_and_features, without_steps
 from keras_s2s.config import Config
@@ -27,11 +35,14 @@ class ExportConfig(Config):
         shortlist: whether a lexicon is learnt from the training data, with which graphs with the feature `shortlist`
             score only the ids that a source may become.
         operators: of the ONNX graphs: `onnxruntime` has fast ones of its own, `standard` is ONNX's alone.
+        examples: so many short sources of the test data are in `bundle.json`, for the server's page to offer; 0 where
+            nobody may see them.
     """
 
     graphs: tuple[str, ...] = ()
     shortlist: bool = False
     operators: OperatorSet = "onnxruntime"
+    examples: NonNegativeInt = 5
 
     @field_validator("graphs")
     @classmethod

@@ -6,16 +6,18 @@ from keras_s2s.training.checkpoints import Checkpoints, average
 from keras_s2s.training.config import TrainingConfig
 from keras_s2s.training.criteria import PERPLEXITY, Criterion
 from keras_s2s.training.freezing import freeze
+from keras_s2s.training.minutes import Costs, epochs_in, measure
 from keras_s2s.training.non_finite import NonFinite
 from keras_s2s.training.optimizers import OptimizerConfig, averaged_weights, make_optimizer
 from keras_s2s.training.tensorboard import TensorBoard
-from keras_s2s.training.train import CHECKPOINT, WarmStart, goes_on, load, train
+from keras_s2s.training.train import CHECKPOINT, WarmStart, batches_of, goes_on, load, train
 from keras_s2s.training.transfer import Vocabularies, start_from
 
 __all__ = [
     "CHECKPOINT",
     "PERPLEXITY",
     "Checkpoints",
+    "Costs",
     "Criterion",
     "DecodedMetrics",
     "DevPerplexity",
@@ -27,10 +29,13 @@ __all__ = [
     "WarmStart",
     "average",
     "averaged_weights",
+    "batches_of",
+    "epochs_in",
     "freeze",
     "goes_on",
     "load",
     "make_optimizer",
+    "measure",
     "start_from",
     "train",
 ]

@@ -1,8 +1,6 @@
 """Into how many batches a step is divided, so that each fits into memory."""
 
 import json
-import pickle
-import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -13,7 +11,7 @@ from keras_s2s.data import Batches
 from keras_s2s.errors import UserError
 from keras_s2s.memory import keep_freed_memory, most_held, of_process
 from keras_s2s.models import ModelConfig, build
-from keras_s2s.training import memory, precision
+from keras_s2s.training import child, memory, precision
 from keras_s2s.training.config import TrainingConfig
 from keras_s2s.training.objective import heads_of, losses_of
 from keras_s2s.training.optimizers import make_optimizer
@@ -101,18 +99,16 @@ class _Try:
 
 def _needed(config: ModelConfig, training: TrainingConfig, batches: Batches, free: int) -> int | None:
     """Bytes that a training of these batches takes; None is more than are free."""
-    given = pickle.dumps(_Try(config, training, batches.largest(), free))
-    command = [sys.executable, "-m", "keras_s2s.training.budget"]
-    done = subprocess.run(command, input=given, capture_output=True, check=False)
+    done = child.run("keras_s2s.training.budget", _Try(config, training, batches.largest(), free))
     if done.returncode < 0 or done.returncode == _SHORT_OF_MEMORY:
         return None
     if done.returncode:
-        raise RuntimeError(f"a step that was tried failed:\n{done.stderr.decode(errors='replace')}")
+        raise child.failure(done)
     return int(done.stdout.split()[-1])
 
 
-def _measure(given: _Try) -> int:
-    """Trains a little; the bytes that it took."""
+def _measure(given: Any) -> int:
+    """Trains a little, as a `_Try` says; the bytes that it took."""
     import tensorflow as tf
 
     before = of_process("VmRSS")
@@ -132,4 +128,4 @@ def _measure(given: _Try) -> int:
 
 
 if __name__ == "__main__":
-    print(_measure(pickle.loads(sys.stdin.buffer.read())))
+    print(_measure(child.read()))

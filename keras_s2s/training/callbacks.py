@@ -18,7 +18,8 @@ from keras_s2s.training.criteria import PERPLEXITY, Criterion
 from keras_s2s.training.optimizers import averaged_weights
 from keras_s2s.training.precision import float32
 
-_BATCH = 128
+BATCH = 128
+"""Dev sentences that are decoded together."""
 # Hypotheses are ranked by their average log-probability; one hypothesis needs no more than that.
 _SCORER = {"length_penalty": 1.0, "length_penalty_base": 0.0, "word_reward": 0.0}
 
@@ -94,8 +95,8 @@ class DecodedMetrics(Judge):
         order = sorted(range(len(sources)), key=lambda i: len(sources[i]))
         tokens: dict[int, Sequence[int]] = {}
         with status.doing(lambda: f"dev data: {len(tokens):,} of {len(order):,} sentences decoded"):
-            for start in range(0, len(order), _BATCH):
-                some = order[start : start + _BATCH]
+            for start in range(0, len(order), BATCH):
+                some = order[start : start + BATCH]
                 found = self._run(source_inputs([sources[i] for i in some], self.task.source_tokenizer))
                 tokens.update(zip(some, found["tokens"][:, 0].numpy().tolist(), strict=True))
         return self.task.target_tokenizer.decode([tokens[i] for i in range(len(order))])

@@ -20,6 +20,10 @@ class TrainingConfig(Config):
 
     Args:
         epochs: passes over the training data, in intervals of the same number of steps.
+        minutes: in the place of `epochs`, the time that training may take on this machine, evaluations and checkpoints
+            included. A measurement before the first step makes epochs of it, see `minutes.settle`; they are kept in the
+            run's folder, so that a training that goes on has as many. The measurement, the tracing of the model and
+            all other stages come on top.
         evaluate_every: steps of an interval at most, a step being an update of the weights; null for those of an epoch.
         patience: intervals without a better dev metric, or among equals a better one of those behind it, after which
             training stops; null for never. It counts only once the first metric was better than its worst.
@@ -54,7 +58,8 @@ class TrainingConfig(Config):
         seed: of weights, dropout and the order of data.
     """
 
-    epochs: PositiveFloat
+    epochs: PositiveFloat | None = None
+    minutes: PositiveFloat | None = None
     evaluate_every: PositiveInt | None = None
     patience: PositiveInt | None = None
     keep_best: PositiveInt = 1
@@ -78,6 +83,12 @@ class TrainingConfig(Config):
     freeze: tuple[str, ...] = ()
     tensorboard: bool = False
     seed: NonNegativeInt = 1
+
+    @model_validator(mode="after")
+    def _ends(self) -> Self:
+        if (self.epochs is None) == (self.minutes is None):
+            raise ValueError("expected either 'epochs' or 'minutes'")
+        return self
 
     @model_validator(mode="after")
     def _averages(self) -> Self:

@@ -18,6 +18,8 @@ _MEASURED = 20
 class Report(keras.callbacks.Callback):
     """A line at the end of every epoch of `fit`; between, a bar on a terminal, and a line a minute elsewhere.
 
+    Each says about how long the rest of the training will take, if it goes on as it went until then.
+
     Adds `tokens_per_second` to the logs: source and target tokens, padding left out, by the time of training alone. Let
     it come before the callbacks that judge and save; `last` is the callback that writes the line and comes after them.
 
@@ -43,7 +45,8 @@ class Report(keras.callbacks.Callback):
             disable=not self.console.is_terminal,
         )
         self.last = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: self._write(logs or {}))
-        self._began = 0.0
+        self._began, self._first_interval, self._from = 0.0, True, (0.0, first)
+        self._ended = 0.0
         self._first, self._batches, self._tokens, self._loss = 0, 0, 0, math.nan
         self._shown = contextlib.ExitStack()
 
@@ -57,6 +60,8 @@ class Report(keras.callbacks.Callback):
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         """Starts the clock."""
         self._began, self._batches, self._tokens = time.perf_counter(), 0, 0
+        if self.step > self._from[1]:
+            self._first_interval, self._from = False, (self._began, self.step)
         self._first = self.step * self.accumulation
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
@@ -66,10 +71,13 @@ class Report(keras.callbacks.Callback):
         self._loss = float((logs or {}).get("loss", math.nan))
         if self._batches % self.accumulation == 0:
             self.step += 1
+        if self._first_interval and self._from[0] == 0:
+            self._from = (time.perf_counter(), self.step)  # The first step was traced.
         self.bar.update(self._bar, completed=self.step, loss=self._loss)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Stops the clock."""
+        self._ended = time.perf_counter()
         if logs is not None:
             logs["tokens_per_second"] = self._speed
 
@@ -85,11 +93,17 @@ class Report(keras.callbacks.Callback):
     def _line(self) -> str:
         """Where training is, in the middle of an epoch of `fit`."""
         measured = [f"loss {self._loss:.3f}", f"{self._speed:,.0f} tokens/s"] if self._batches else []
-        return "  ".join([*self._place(), *measured])
+        return "  ".join([*self._place(), *measured, *self._left(time.perf_counter())])
 
     def _place(self) -> list[str]:
         epochs = self.step * self.accumulation / len(self.batches)
         return [f"step {self.step:,} of {self.steps:,}", f"epoch {epochs:.1f}"]
+
+    def _left(self, now: float) -> list[str]:
+        """How long the rest will take, where that can be known."""
+        since, step = self._from
+        done, left = self.step - step, self.steps - self.step
+        return [f"{status.duration((now - since) / done * left)} left"] if done and left else []
 
     def _write(self, logs: dict[str, Any]) -> None:
         parts = [
@@ -98,6 +112,8 @@ class Report(keras.callbacks.Callback):
             f"rate {float(self.model.optimizer.learning_rate):.2g}",
             f"{logs['tokens_per_second']:,.0f} tokens/s",
             *(f"{name.replace('_', ' ', 1)} {value:.2f}" for name, value in logs.items() if name.startswith("dev_")),
+            # The first evaluation is slow: it traces the search.
+            *self._left(self._ended if self._first_interval else time.perf_counter()),
         ]
         self.console.print("  ".join(parts))
         status.spoken()

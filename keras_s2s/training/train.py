@@ -4,7 +4,7 @@ import dataclasses
 import functools
 import math
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,7 +19,7 @@ from keras_s2s.labels import LabelSource
 from keras_s2s.memory import keep_freed_memory
 from keras_s2s.models import ModelConfig, Seq2Seq, build
 from keras_s2s.models.part_config import RecurrentDecoderConfig
-from keras_s2s.training import budget, distribution, objective, precision, progress, quantization, transfer
+from keras_s2s.training import budget, distribution, minutes, objective, precision, progress, quantization, transfer
 from keras_s2s.training.callbacks import DecodedMetrics, DevPerplexity, Judge
 from keras_s2s.training.checkpoints import Checkpoints, average
 from keras_s2s.training.config import TrainingConfig
@@ -76,14 +76,15 @@ def train(
 def goes_on(config: ModelConfig, task: Task, before: TrainingConfig, now: TrainingConfig, folder: Path) -> bool:
     """Whether a training with more epochs may go on where one with fewer ended, and is then equal to a whole one.
 
-    It is if the learning rate does not depend on the number of steps, nor the rate of scheduled sampling, and if both
+    Minutes are the epochs that a measurement in `folder` makes of them; without one nothing goes on. It is equal if the
+    learning rate does not depend on the number of steps, nor the rate of scheduled sampling, and if both
     are judged after the same steps.
 
     Args:
         config: the model.
         task: data, tokenizers and metrics.
         before: how it was trained.
-        now: the same but for `epochs`.
+        now: the same but for `epochs` or `minutes`.
         folder: with the checkpoints.
     """
     samples = isinstance(config.decoder, RecurrentDecoderConfig) and config.decoder.scheduled_sampling > 0
@@ -91,11 +92,15 @@ def goes_on(config: ModelConfig, task: Task, before: TrainingConfig, now: Traini
         return False
     if not budget.is_settled(now, folder):
         return False
-    heads = objective.heads_of(config)
-    batches_of = functools.partial(_batches, config, task, _examples(task, heads), heads, {})
+    batches_of = _maker_of_batches(config, task, {})
     settled = budget.settle(config, now, folder, batches_of, lambda line: None)
     batches = len(batches_of(settled))
-    return len({_Plan.of(settled.replace(epochs=each.epochs), batches).interval for each in (before, now)}) == 1
+    both = [settled.replace(epochs=each.epochs, minutes=each.minutes) for each in (before, now)]
+    plans = [_Plan.of(each, batches) for one in both if (each := minutes.settled(one, folder, batches)) is not None]
+    if len(plans) < len(both):
+        return False
+    earlier, later = plans
+    return earlier.steps < later.steps and earlier.interval == later.interval
 
 
 def _train(
@@ -116,12 +121,13 @@ def _train(
     keras.utils.set_random_seed(training.seed)
     say = _console().print
     with status.doing("training: ids of the pairs") as tell:
-        labels = objective.labels_of(training, heads)
-        batches_of = functools.partial(_batches, config, task, _examples(task, heads), heads, labels)
+        batches_of = _maker_of_batches(config, task, objective.labels_of(training, heads))
         tell("training: how many batches of a step fit into memory")
         training = budget.settle(config, training, folder, batches_of, say)
         tell("training: batches")
         made = batches_of(training)
+        tell("training: how many steps fit into the minutes")
+        training = minutes.settle(config, task, training, folder, made, say)
         plan = _Plan.of(training, len(made))
         if chief:
             say(progress.describe(made))
@@ -186,12 +192,12 @@ class _Plan(NamedTuple):
 
     @classmethod
     def of(cls, training: TrainingConfig, batches: int) -> "_Plan":
-        accumulation = training.optimizer.batches
-        of_epoch = max(batches // accumulation, 1)
+        assert training.epochs is not None
+        of_epoch = minutes.steps_of_epoch(training, batches)
         steps = training.epochs * of_epoch
         intervals = math.ceil(round(steps / (training.evaluate_every or of_epoch), 6))
         interval = math.ceil(round(steps / intervals, 6))
-        return cls(intervals * interval, interval, accumulation, batches)
+        return cls(intervals * interval, interval, training.optimizer.batches, batches)
 
     def place(self, intervals: int) -> str:
         """Where training is after some intervals, in words."""
@@ -207,6 +213,24 @@ class _Plan(NamedTuple):
     def batches(self) -> int:
         """Batches between two judgements."""
         return self.interval * self.accumulation
+
+
+def batches_of(config: ModelConfig, task: Task, training: TrainingConfig) -> Batches:
+    """The batches that `train` trains on.
+
+    Raises:
+        UserError: as `data.Batches`.
+    """
+    labels = objective.labels_of(training, objective.heads_of(config))
+    return _maker_of_batches(config, task, labels)(training)
+
+
+def _maker_of_batches(
+    config: ModelConfig, task: Task, labels: Mapping[str, LabelSource]
+) -> Callable[[TrainingConfig], Batches]:
+    """Makes the batches of trainings; the ids of the pairs are looked up once."""
+    heads = objective.heads_of(config)
+    return functools.partial(_batches, config, task, _examples(task, heads), heads, labels)
 
 
 def _examples(task: Task, heads: Sequence[Head]) -> Examples:

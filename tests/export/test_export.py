@@ -18,6 +18,7 @@ from keras_s2s.data import Pairs
 from keras_s2s.evaluation import evaluate
 from keras_s2s.export import DEFAULT_DECODING, Measured, VerificationError, export_bundle
 from keras_s2s.export import export as module
+from keras_s2s.export.examples import examples
 from keras_s2s.export.forms import keras_form, programs_of
 from keras_s2s.export.variants import Wanted, quantize_bundle
 from keras_s2s.export.verify import Comparison
@@ -279,6 +280,23 @@ def test_without_test_sentences_dev_is_measured(toy: Any, quick: dict[str, Echo]
     assert measured[0].texts == list(toy.dev.sources)
     assert bundle.read(tmp_path / "toy").manifest.metrics["split"] == "dev"
     assert "40 dev sentences" in (tmp_path / "toy" / "report.md").read_text()
+
+
+def test_examples_are_short_sources_of_the_test_data(toy: Any, quick: dict[str, Echo], tmp_path: Path) -> None:
+    arguments = (toy.model, tmp_path / "toy", toy.tokenizer, toy.tokenizer, toy.dev)
+    export_bundle(*arguments, test=toy.test)
+    found = bundle.read(tmp_path / "toy").manifest.examples
+    assert len(set(found)) == 5
+    assert set(found) <= set(toy.test.sources)
+    export_bundle(*arguments, test=toy.test, examples=0)
+    assert bundle.read(tmp_path / "toy").manifest.examples == ()
+
+
+def test_examples_are_spread_and_a_line_each() -> None:
+    sources = ["a", "b", " ", "two\nlines", "c", "x" * 101, "a", "d", "e"]
+    assert examples(sources, 3) == ("a", "c", "e")
+    assert examples(sources, 9) == ("a", "b", "c", "d", "e")
+    assert examples(["x" * 101], 5) == ()
 
 
 def test_the_graph_that_the_defaults_need_is_there(toy: Any, quick: dict[str, Echo], tmp_path: Path) -> None:

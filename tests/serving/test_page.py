@@ -471,6 +471,28 @@ CARD = {
 }
 
 
+def test_an_example_is_written_into_the_field_and_asked(browser: Page, server: Any) -> None:
+    examples = ["hello 12", HOSTILE, "שלום"]
+    one = CARD | {"examples": examples}
+    plain = CARD | {"name": "plain"}
+    browser.fake_from_the_start(
+        v1_models={"body": {"models": [one, plain]}}, v1_models_nested={"body": one}, v1_models_plain={"body": plain}
+    )
+    browser.open(server.url, "nested")
+    assert browser.texts("#examples button") == examples
+    assert "hello 12" not in browser["card"].text
+    for number, example in enumerate(examples):
+        browser.fake(v1_generate={"body": [["result", of_result(example.upper())], ["end", {}]]})
+        browser.all("#examples button")[number].click()
+        browser.done()
+        assert browser.run("return asked.text") == example
+        assert browser["text"].get_attribute("value") == example
+        assert browser["output"].text == example.upper()
+    Select(browser["model"]).select_by_value("plain")
+    browser.wait(lambda: "plain" in browser["about-title"].text)
+    assert not browser["examples"].is_displayed()
+
+
 def test_a_card_of_any_shape(browser: Page, server: Any) -> None:
     browser.fake_from_the_start(v1_models={"body": {"models": [CARD]}}, v1_models_nested={"body": CARD})
     browser.open(server.url, "nested")

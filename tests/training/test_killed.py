@@ -35,6 +35,19 @@ def test_a_killed_training_goes_on_exactly(tmp_path: Path) -> None:
     same_models(tmp_path / "whole", tmp_path / "parts")
 
 
+def test_minutes_are_measured_once_and_then_a_killed_training_goes_on_exactly(tmp_path: Path) -> None:
+    assert run(tmp_path / "whole", tmp_path / "whole.txt", epochs=0) == 0
+    for step in (3, 17):
+        assert run(tmp_path / "parts", tmp_path / "parts.txt", step, epochs=0) == -signal.SIGKILL
+    assert run(tmp_path / "parts", tmp_path / "parts.txt", epochs=0) == 0
+    assert (tmp_path / "parts.txt").read_text().splitlines().count("measured 1") == 1
+    whole = read(tmp_path / "whole.txt")
+    # 5 intervals of 7 steps, and 2 steps and an evaluation in the 4.5 s that are left, are made 6 intervals of 7.
+    assert len(whole) == 1 + 42
+    assert read(tmp_path / "parts.txt") == whole
+    same_models(tmp_path / "whole", tmp_path / "parts")
+
+
 def same_models(one: Path, other: Path) -> None:
     models = (load(folder / CHECKPOINT) for folder in (one, other))
     for weight, again in zip(*(model.get_weights() for model in models), strict=True):

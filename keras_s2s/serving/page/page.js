@@ -112,6 +112,7 @@ async function choose(chosen) {
   stop();
   model = chosen;
   clear();
+  offerExamples([]);
   byId("limit").textContent = `, up to ${model.limits.max_source_tokens} tokens with its end`;
   const names = Object.keys(model.graphs).map((graph) => graph.split("-")[0]);
   const strategies = [...new Set(names)].filter((name) => !NO_STRATEGIES.includes(name));
@@ -121,7 +122,10 @@ async function choose(chosen) {
   offer(select);
   try {
     const card = await (await call(`v1/models/${encodeURIComponent(model.name)}`)).json();
-    if (model === chosen) showCard(card);
+    if (model === chosen) {
+      offerExamples(card.examples ?? []);
+      showCard(card);
+    }
   } catch (error) {
     complain(error);
   }
@@ -189,6 +193,20 @@ function valueOf(input, { type }) {
   if (type === "text") return input.value;
   if (type === "texts") return input.value.split("\n").filter(Boolean);
   return input.value === "" ? null : Number(input.value);
+}
+
+// The bundle's own examples: a click writes one into the field, and asks.
+
+function offerExamples(examples) {
+  const buttons = examples.map((example) => {
+    const onclick = () => {
+      text.value = example;
+      form.requestSubmit();
+    };
+    return make("button", { type: "button", dir: "auto", textContent: example, onclick });
+  });
+  byId("examples").replaceChildren(...buttons);
+  byId("examples").hidden = !examples.length;
 }
 
 // An answer, while it is written.
@@ -311,7 +329,7 @@ function draw({ alignment }) {
 
 function showCard(card) {
   const { name, task, created, precision, metrics, limits, parts = [], decoding, graphs, options, ...others } = card;
-  const { model: configuration, verification, versions, ...rest } = others;
+  const { model: configuration, verification, versions, examples, ...rest } = others;
   const date = new Date(created);
   const first = {
     Task: task,

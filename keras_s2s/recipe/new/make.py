@@ -1,0 +1,349 @@
+"""From files of pairs to a folder with a recipe."""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from keras_s2s import training
+from keras_s2s.config import parse
+from keras_s2s.data import Pairs, Task
+from keras_s2s.errors import UserError
+from keras_s2s.recipe.data_schema import SPLITS, Split
+from keras_s2s.recipe.model import model_config
+from keras_s2s.recipe.new import choose, columns
+from keras_s2s.recipe.new.look import Seen, Side, look
+from keras_s2s.recipe.new.split import Splits, split
+from keras_s2s.recipe.new.write import write
+from keras_s2s.recipe.prepare import BUNDLES, load_tokenizers, train_tokenizers
+from keras_s2s.recipe.schema import Recipe, RecipeConfig
+
+_NAME = re.compile(r"\w[\w.-]*")
+_FOR_TOKENIZERS, _FOR_STEPS = 100_000, 20_000  # pairs
+_SHOWN = 40  # characters of a text
+_MANY_COPIES = 0.05
+# A measurement does not look at it, and a recipe has one.
+_ANY_MODEL = {"encoder": {"kind": "lstm"}, "decoder": {"kind": "lstm"}}
+_ANY_DECODING = {"strategy": "greedy", "beam_size": 1}
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class New:
+    """What was made.
+
+    Attributes:
+        recipe: its file.
+        content: what it says, without its data.
+        seen: the training pairs.
+        saw: what they are like, in words, by name.
+        chose: parts of the recipe, by name: what they are, and why.
+        warnings: what is worth a look.
+    """
+
+    recipe: Path
+    content: Mapping[str, Any]
+    seen: Seen
+    saw: Mapping[str, str]
+    chose: Mapping[str, tuple[str, str]]
+    warnings: tuple[str, ...] = field(default=())
+
+
+@dataclass(frozen=True)
+class _Fitted:
+    """A model that fits into the time.
+
+    Attributes:
+        model: the recipe's part.
+        training: the recipe's part.
+        epochs: as many as fit.
+        why: why the model has this size.
+        seconds: of a step.
+        asked: the minutes that were asked for.
+    """
+
+    model: Mapping[str, Any]
+    training: Mapping[str, Any]
+    epochs: float
+    why: str
+    seconds: float
+    asked: float
+
+
+def make(
+    name: str,
+    files: Mapping[Split, Path],
+    *,
+    minutes: float = 30.0,
+    source: str | None = None,
+    target: str | None = None,
+    seed: int = 1,
+    say: Say = lambda line: None,
+) -> New:
+    """Writes a folder with a recipe and its data.
+
+    Args:
+        name: of the folder, in the current one, and of the bundle to be.
+        files: of pairs, see `columns.read`; "train" is one of them.
+        minutes: that training may take on this machine.
+        source: the column of the sources.
+        target: that of the targets.
+        seed: of the split.
+        say: is told what is being done.
+
+    Raises:
+        UserError: the folder or the bundle is there already, a file cannot be read, there are too few pairs, or the
+            time is too short for a single step.
+    """
+    folder = _check_name(name)
+    say("reading the pairs")
+    read = {split: columns.read(path, source, target) for split, path in files.items()}
+    cleaned = {split: _without_empty(one.pairs, files[split]) for split, one in read.items()}
+    splits = split(cleaned["train"], cleaned.get("dev"), cleaned.get("test"), seed)
+    say("looking at the pairs")
+    seen = look(splits.train)
+    empty = {split: len(one.pairs) - len(cleaned[split]) for split, one in read.items()}
+    tokenizer = choose.tokenizer(seen)
+    metrics, why_metrics = choose.metrics(seen, tokenizer.content)
+    content: dict[str, Any] = {"name": name, "task": "text", "tokenizer": tokenizer.content}
+    with TemporaryDirectory() as temporary:
+        say("learning tokenizers from some of the pairs")
+        task = _task(content, metrics, splits, Path(temporary))
+    ids = _lengths(task)
+    decoding = choose.decoding(tokenizer.content, ids)
+    family, why_family = choose.family(seen, tokenizer.content)
+    fitted = _fitted(content, metrics, family, seen, task, ids, minutes, say)
+    content |= {
+        "model": fitted.model,
+        "training": fitted.training,
+        "decoding": decoding.content,
+        "metrics": list(metrics),
+        "max_source_tokens": _room(ids.longest_source),
+    }
+    why = {
+        "task": "A word for what the model does; the server shows it.",
+        "data": _split_in_words(splits, files, seed),
+        "tokenizer": f"{tokenizer.why}.",
+        "model": f"{why_family}; {fitted.why}.",
+        **_why_training(fitted, ids),
+        "decoding": f"{decoding.why}.",
+        "metrics": f"The first one chooses the model: {why_metrics}.",
+        "max_source_tokens": f"The longest source has {ids.longest_source} tokens; longer ones are cut or refused.",
+    }
+    why = {key: f"{text[:1].upper()}{text[1:]}" for key, text in why.items()}
+    head = f"Made by `keras-s2s new` from {files['train']}. Change what you like; comments say why it was chosen."
+    path = write(folder, content, why, head, {"train": splits.train, "dev": splits.dev, "test": splits.test})
+    chose = {
+        "split": (f"{len(splits.train):,} / {len(splits.dev):,} / {len(splits.test):,}", "train, dev, test"),
+        "tokenizer": (_tokenizer_in_words(tokenizer.content), tokenizer.why),
+        "model": (_model_in_words(family, fitted.model), f"{why_family}; {fitted.why}"),
+        "training": (_minutes(fitted.training["minutes"]), _time_in_words(fitted)),
+        "search": (decoding.content["strategy"], decoding.why),
+        "metrics": (", ".join(metrics), why_metrics),
+    }
+    saw = _saw(seen, read["train"].columns)
+    return New(path, content, seen, saw, chose, tuple(_warnings(seen, splits, empty)))
+
+
+def _check_name(name: str) -> Path:
+    if not _NAME.fullmatch(name):
+        raise UserError(f"{name}: expected a name of letters, digits, '_', '-' and '.': the folder is made in this one")
+    folder = Path(name)
+    if folder.is_file() or (folder.is_dir() and any(folder.iterdir())):
+        raise UserError(f"{folder}: is there already, and not empty; choose another name or move it away")
+    if (BUNDLES / name).exists():
+        raise UserError(f"{BUNDLES / name}: a run would replace this bundle; choose another name")
+    return folder
+
+
+def _without_empty(pairs: Pairs, path: Path) -> Pairs:
+    kept = [
+        row
+        for row, sides in enumerate(zip(pairs.sources, pairs.targets, strict=True))
+        if all(text.strip() for text in sides)
+    ]
+    if not kept:
+        raise UserError(f"{path}: every pair has an empty side; are these the right columns?")
+    return pairs if len(kept) == len(pairs) else pairs.take(kept)
+
+
+def _config(content: Mapping[str, Any], metrics: tuple[str, ...], **parts: Any) -> RecipeConfig:
+    """A recipe of what is known so far; what is not known yet has no effect on what is done with it."""
+    data = {name: {"tsv": f"{name}.tsv"} for name in SPLITS}
+    others = {"data": data, "model": _ANY_MODEL, "training": {"epochs": 1}, "decoding": _ANY_DECODING}
+    return parse(RecipeConfig, {**others, **content, "metrics": metrics, **parts}, "recipe")
+
+
+def _task(content: Mapping[str, Any], metrics: tuple[str, ...], splits: Splits, folder: Path) -> Task:
+    """Some of the training pairs, all of dev, and tokenizers as the recipe says."""
+    train_tokenizers(_config(content, metrics), choose.sample(splits.train, _FOR_TOKENIZERS), folder)
+    tokenizers = load_tokenizers(folder)
+    return Task("text", choose.sample(splits.train, _FOR_STEPS), splits.dev, None, *tokenizers, metrics)
+
+
+def _lengths(task: Task) -> choose.Lengths:
+    assert task.source_tokenizer is not None
+    sources, targets = list(task.train.sources), list(task.train.targets)
+    return choose.lengths(task.source_tokenizer.encode(sources), task.target_tokenizer.encode(targets))
+
+
+def _room(longest: int) -> int:
+    """For sources that are half as long again."""
+    return max((longest * 3 // 2 + 15) // 16 * 16, 32)
+
+
+def _fitted(
+    content: Mapping[str, Any],
+    metrics: tuple[str, ...],
+    family: str,
+    seen: Seen,
+    task: Task,
+    ids: choose.Lengths,
+    minutes: float,
+    say: Say,
+) -> _Fitted:
+    """The largest model that has enough epochs in the time, or else the smallest."""
+    wanted = choose.wanted_epochs(seen.pairs)
+    size = largest = choose.largest(family, seen.pairs)
+    while True:
+        say(f"measuring steps of a model of width {size.width}")
+        model = choose.model(size, content["tokenizer"], seen.pairs)
+        how = choose.training(family, size, content["tokenizer"], seen.pairs, ids, minutes)
+        config = _config(content, metrics, model=model, training=how)
+        built = model_config(Recipe(path=Path("recipe"), config=config), config, task)
+        made = training.batches_of(built, task, config.training)
+        costs = training.measure(built, task, config.training, made)
+        batches = max(round(len(made) * seen.pairs / len(task.train)), 1)
+        epochs = _epochs(config.training, costs, batches)
+        smaller = choose.next_size(family, size, epochs, wanted)
+        if epochs >= wanted or smaller is None:
+            break
+        size = smaller
+    why = "the largest model for so many pairs"
+    if epochs < wanted:
+        why = f"the smallest there is, and {_count(wanted)} epochs would be better: give it more minutes"
+    elif size is not largest:
+        why = f"a larger one would have less than {_count(wanted)} epochs in {_minutes(minutes)}"
+    enough = _enough(seen.pairs, costs, batches, minutes)
+    count = choose.evaluations(enough, costs.interval)
+    every = choose.evaluate_every(round((60 * enough - count * costs.interval) / costs.step), count)
+    how |= {"minutes": enough, "evaluate_every": every}
+    last = parse(RecipeConfig, config.model_dump() | {"training": how}, "recipe").training
+    return _Fitted(model, _in_order(how), _epochs(last, costs, batches), why, costs.step, minutes)
+
+
+def _epochs(how: training.TrainingConfig, costs: training.Costs, batches: int) -> float:
+    return training.epochs_in(how, costs, batches)
+
+
+def _enough(pairs: int, costs: training.Costs, batches: int, minutes: float) -> float:
+    """The minutes, or fewer where more epochs would not help."""
+    useful = choose.useful_epochs(pairs) * batches * costs.step + 10 * costs.interval
+    return min(minutes, float(f"{useful / 60:.2g}"))
+
+
+def _in_order(how: Mapping[str, Any]) -> dict[str, Any]:
+    first = ("minutes", "evaluate_every")
+    return {name: how[name] for name in (*first, *(name for name in how if name not in first))}
+
+
+def _why_training(fitted: _Fitted, ids: choose.Lengths) -> dict[str, str]:
+    return {
+        "training": "Each run measures its steps once more, on the machine it runs on, before it begins.",
+        "training.minutes": f"{_time_in_words(fitted)}. `epochs: N` in its place is the same on every machine.",
+        "training.evaluate_every": "Steps after which the dev data are decoded and a checkpoint is written.",
+        "training.tokens": "Tokens of a batch; more are steadier steps, and fewer of them.",
+        "training.maximum_length": f"Longer pairs are left out. The longest has {ids.longest} tokens, all but one in a "
+        f"thousand at most {ids.most}.",
+    }
+
+
+def _time_in_words(fitted: _Fitted) -> str:
+    told = f"about {_count(fitted.epochs)} epochs; a step takes {1000 * fitted.seconds:,.0f} ms here"
+    if fitted.training["minutes"] < fitted.asked:
+        return f"{told}; {_minutes(fitted.asked)} would be more epochs than help"
+    return told
+
+
+def _count(epochs: float) -> str:
+    return f"{epochs:,.0f}" if epochs >= 10 else f"{epochs:.2g}"
+
+
+def _minutes(minutes: float) -> str:
+    return f"{minutes:g} minute{'' if minutes == 1 else 's'}"
+
+
+def _split_in_words(splits: Splits, files: Mapping[Split, Path], seed: int) -> str:
+    sizes = f"{len(splits.train):,} pairs to train on, {len(splits.dev):,} to choose by, {len(splits.test):,} to report"
+    drawn = [name for name in SPLITS[1:] if name not in files]
+    if not drawn:
+        return f"{sizes} on."
+    left = f" {splits.left_out:,} more pairs with the same sources were left out." if splits.left_out else ""
+    return f"{sizes} on. Split off by seed {seed}, without sources of train: {' and '.join(drawn)}.{left}"
+
+
+def _tokenizer_in_words(content: Mapping[str, Any]) -> str:
+    names = {"char": "characters", "word": "words", "bpe": "sub-words (BPE)", "unigram": "sub-words (unigram)"}
+
+    def told(one: Mapping[str, Any]) -> str:
+        return f"{names[one['kind']]}, up to {one['vocabulary_size']:,}"
+
+    if "target" in content:
+        return f"{told(content)}; target: {told(content['target'])}"
+    return told(content) + (", joint" if content.get("joint") else "")
+
+
+def _model_in_words(family: str, model: Mapping[str, Any]) -> str:
+    name = {"lstm": "LSTM", "transformer": "Transformer"}[family]
+    layers = f"{model['encoder']['layers']}+{model['decoder']['layers']} layers"
+    return f"{name}, width {model['width']}, {layers}"
+
+
+def _saw(seen: Seen, columns: str) -> dict[str, str]:
+    order = "cannot be said"
+    if seen.monotone is not None:
+        order = f"targets keep their sources' order in {100 * seen.monotone:.0f} % of the steps"
+    return {
+        "pairs": f"{seen.pairs:,} ({columns})",
+        "sources": _side_in_words(seen.source),
+        "targets": _side_in_words(seen.target),
+        "order": order,
+    }
+
+
+def _side_in_words(side: Side) -> str:
+    scripts = [f"{name} {100 * share:.0f} %" for name, share in side.scripts.items() if share >= 0.01][:3]
+    characters = side.characters
+    return (
+        f"{', '.join(scripts) or 'no letters'}; {characters.median} characters, 99 % up to {characters.most}, "
+        f"longest {characters.longest}; {side.vocabulary:,} different words, {side.alphabet:,} characters"
+    )
+
+
+def _warnings(seen: Seen, splits: Splits, empty: Mapping[Split, int]) -> list[str]:
+    found = [f"{name}: {count:,} pairs with an empty side are left out" for name, count in empty.items() if count]
+    found += [
+        f"{name}: {count:,} of its sources are in train, too, so it says too much good of the model"
+        for name, count in splits.known.items()
+        if count
+    ]
+    if splits.left_out:
+        found.append(f"{splits.left_out:,} pairs have a source that dev or test has already, and are left out")
+    if seen.repeated:
+        found.append(f"{seen.repeated:,} pairs of train stand there more than once")
+    if seen.contradiction is not None:
+        source, one, other = map(_short, seen.contradiction)
+        found.append(
+            f"{seen.contradictory:,} sources have several targets, and a model can give but one: "
+            f"{source!r} is {one!r} and {other!r}"
+        )
+    if seen.copies > _MANY_COPIES * seen.pairs:
+        found.append(f"{seen.copies:,} targets are their source, unchanged")
+    return found
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"

@@ -1,0 +1,80 @@
+"""The folder of a new recipe: its YAML with the reasons, and the splits beside it."""
+
+import json
+import shutil
+import textwrap
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from keras_s2s.data import Pairs
+from keras_s2s.recipe.data_schema import SPLITS
+from keras_s2s.recipe.read import RECIPE_FILE
+
+_WIDTH = 110
+_BREAKS = ("\t", "\n", "\r")
+
+
+def write(
+    folder: Path, content: Mapping[str, Any], why: Mapping[str, str], head: str, splits: Mapping[str, Pairs]
+) -> Path:
+    """Writes the folder, whole or not at all.
+
+    Args:
+        folder: to make; nothing is in it if it is there.
+        content: of the recipe, without `data`.
+        why: comments, by the key of the recipe that they stand before; `training.minutes` is a key in `training`.
+        head: a comment on all of it.
+        splits: by name.
+
+    Returns:
+        The recipe's file.
+    """
+    beside = folder.with_name(f"{folder.name}.new")
+    shutil.rmtree(beside, ignore_errors=True)
+    beside.mkdir()
+    data = {name: {_write_pairs(splits[name], beside / name).suffix[1:]: ""} for name in SPLITS}
+    files: dict[str, Any] = {name: {kind: f"{name}.{kind}" for kind in one} for name, one in data.items()}
+    name, task = ({key: content[key]} for key in ("name", "task"))
+    whole = {**name, **task, "data": files, **content}
+    (beside / RECIPE_FILE).write_text(_comment(head, "") + _yaml(whole, why), encoding="utf-8")
+    if folder.exists():
+        folder.rmdir()
+    beside.rename(folder)
+    return folder / RECIPE_FILE
+
+
+def _write_pairs(pairs: Pairs, path: Path) -> Path:
+    """Writes TSV, or JSONL where a text has a TAB or a line's end."""
+    rows = list(zip(pairs.sources, pairs.targets, strict=True))
+    plain = not any(mark in text for row in rows for text in row for mark in _BREAKS)
+    path = path.with_name(f"{path.name}.{'tsv' if plain else 'jsonl'}")
+    with path.open("w", encoding="utf-8", newline="\n") as file:
+        for source, target in rows:
+            record = json.dumps({"source": source, "target": target}, ensure_ascii=False)
+            file.write((f"{source}\t{target}" if plain else record) + "\n")
+    return path
+
+
+def _yaml(content: Mapping[str, Any], why: Mapping[str, str], prefix: str = "") -> str:
+    """Keys of two levels a line each, with comments before; what is deeper stands in its line."""
+    indent, text = "  " * bool(prefix), ""
+    for key, value in content.items():
+        text += _comment(why.get(prefix + key, ""), indent)
+        if isinstance(value, dict) and not prefix:
+            text += f"{key}:\n" + _yaml(value, why, f"{key}.")
+        else:
+            text += f"{indent}{key}: {_flow(value)}\n"
+    return text
+
+
+def _flow(value: Any) -> str:
+    shown = yaml.safe_dump(value, default_flow_style=True, sort_keys=False, allow_unicode=True, width=10_000)
+    return shown.removesuffix("\n").removesuffix("\n...")
+
+
+def _comment(text: str, indent: str) -> str:
+    lines = (line for part in text.splitlines() for line in textwrap.wrap(part, _WIDTH - len(indent)))
+    return "".join(f"{indent}# {line}\n" for line in lines)

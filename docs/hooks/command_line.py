@@ -13,6 +13,17 @@ def markdown() -> str:
     return "\n\n".join(_verb(name, command) for name, command in verbs.items())
 
 
+def summary() -> str:
+    """A table of the verbs, each with the first sentence of its help."""
+    verbs = typer.main.get_command(app).commands
+    rows = [f"| [`keras-s2s {name}`](#{name}) | {_sentence(command.help)} |" for name, command in verbs.items()]
+    return "\n".join(["| command | |", "|---|---|", *rows])
+
+
+def _sentence(text: str) -> str:
+    return _escaped(text.partition("\n\n")[0].partition(". ")[0].rstrip("."))
+
+
 def _verb(name: str, command: Any) -> str:
     context = typer.Context(command, info_name=f"keras-s2s {name}")
     usage = " ".join(command.collect_usage_pieces(context)).translate({ord(brace): None for brace in "{}"})

@@ -3,7 +3,7 @@
 import inspect
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple, get_args
 
 from pydantic import BaseModel
@@ -28,20 +28,19 @@ class Section(NamedTuple):
 
 
 def markdown() -> str:
-    """All keys of a recipe, a section for each part, and those of a recipe that combines others."""
-    parts = [*sections(Section("", RecipeConfig)), *sections(Section("combine", _part(CombinedConfig, "combine")))]
+    """All keys of a recipe, a section for each part, those of a recipe that combines others last."""
+    parts = list(sections([Section("", RecipeConfig), Section("", CombinedConfig)]))
     places: dict[str, str] = {}
     for section in parts:
         places.setdefault(section.config.__name__, _anchor(section))
     return "\n\n".join(_section(section, places) for section in parts)
 
 
-def sections(first: Section) -> Iterator[Section]:
-    """A config and those inside it, each class where it comes first."""
+def sections(waiting: list[Section]) -> Iterator[Section]:
+    """Configs and those inside them, each class where it comes first."""
     seen: set[type[BaseModel]] = set()
-    waiting = [first]
     while waiting:
-        section = waiting.pop(0)
+        section, *waiting = waiting
         if section.config in seen:
             continue
         seen.add(section.config)
@@ -62,11 +61,6 @@ def explanations(config: type[BaseModel]) -> dict[str, str]:
     return found | {name: field.description for name, field in config.model_fields.items() if field.description}
 
 
-def _part(config: type[BaseModel], name: str) -> type[BaseModel]:
-    (part,) = _configs(config.model_fields[name].annotation)
-    return part
-
-
 def _configs(annotation: Any) -> list[type[BaseModel]]:
     """The config classes that an annotation names, inside unions and containers, too."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
@@ -81,28 +75,34 @@ def _kind(config: type[BaseModel]) -> str | None:
 
 def _title(section: Section) -> str:
     kind = _kind(section.config)
-    path = f"`{section.path}`" if section.path else "A recipe"
+    if not section.path:
+        return "A recipe that combines others" if section.config is CombinedConfig else "A recipe"
+    path = f"`{section.path}`"
     return f"{path}, `kind: {kind}`" if kind else path
 
 
 def _anchor(section: Section) -> str:
     kind = _kind(section.config)
-    return "-".join(filter(None, ["keys", *section.path.split("."), kind])).replace("_", "-")
+    whole = "combined" if section.config is CombinedConfig else None
+    return "-".join(filter(None, ["keys", whole, *section.path.split("."), kind])).replace("_", "-")
 
 
-def _section(section: Section, places: dict[str, str]) -> str:
-    schema = section.config.model_json_schema()
+def _section(section: Section, places: Mapping[str, str]) -> str:
     summary = inspect.cleandoc(section.config.__doc__ or "").partition("\n\nArgs:")[0]
     head = f"## {_title(section)} {{ #{_anchor(section)} }}\n\n{_escaped(summary)}"
+    names = [name for name in section.config.model_fields if name != "kind" or not _kind(section.config)]
+    return f"{head}\n\n{table(section.config, names, places)}" if names else head
+
+
+def table(config: type[BaseModel], names: Iterable[str], places: Mapping[str, str], title: str = "key") -> str:
+    """A row for each of some keys of a config; `places` are the anchors of other configs, by their names."""
+    schema, explained = config.model_json_schema(), explanations(config)
     rows = [
-        f"| `{name}` | {_in_words(schema['properties'][name], places)} | {_default(name, schema)} | {_escaped(text)} |"
-        for name in section.config.model_fields
-        if name != "kind" or not _kind(section.config)
-        for text in [explanations(section.config).get(name, "")]
+        f"| `{name}` | {_in_words(schema['properties'][name], places)} | {_default(name, schema)} "
+        f"| {_escaped(explained.get(name, ''))} |"
+        for name in names
     ]
-    if not rows:
-        return head
-    return "\n".join([head, "", "| key | value | default | |", "|---|---|---|---|", *rows])
+    return "\n".join([f"| {title} | value | default | |", "|---|---|---|---|", *rows])
 
 
 def _default(name: str, schema: dict[str, Any]) -> str:
@@ -114,7 +114,7 @@ def _default(name: str, schema: dict[str, Any]) -> str:
     return f"`{json.dumps(default, ensure_ascii=False)}`"
 
 
-def _in_words(schema: dict[str, Any], places: dict[str, str]) -> str:
+def _in_words(schema: dict[str, Any], places: Mapping[str, str]) -> str:
     """A JSON schema in words, with links to the sections of what it refers to."""
     for union in ("anyOf", "oneOf"):
         if union in schema:

@@ -8,8 +8,14 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import command_line
 import recipe_keys
+import search_options
 
-PARTS = {"command line": command_line.markdown, "recipe keys": recipe_keys.markdown}
+PARTS = {
+    "commands": command_line.summary,
+    "command line": command_line.markdown,
+    "recipe keys": recipe_keys.markdown,
+    "search options": search_options.markdown,
+}
 
 
 def on_page_markdown(markdown: str, **_: Any) -> str:

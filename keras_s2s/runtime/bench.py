@@ -1,4 +1,4 @@
-"""How quick a bundle is, and how much memory it takes, on a user's texts."""
+"""Measures the speed and memory of a bundle on a user's texts."""
 
 import itertools
 import multiprocessing
@@ -20,7 +20,7 @@ _LEAST = 3  # batches, however long each takes
 
 @dataclass(frozen=True)
 class Setting:
-    """What is measured.
+    """A setting to measure.
 
     Attributes:
         precision: which of the bundle's graphs.
@@ -37,7 +37,7 @@ class Setting:
 
 @dataclass(frozen=True)
 class Timing:
-    """What a setting gave.
+    """The measurements of a setting.
 
     Attributes:
         setting: it.

@@ -1,4 +1,4 @@
-"""What a graph is fed: sentences and options as arrays, by the names of its inputs."""
+"""The inputs of a graph: sentences and options as arrays, by name."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

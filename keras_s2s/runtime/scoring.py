@@ -1,4 +1,4 @@
-"""What a model says of given targets."""
+"""Log-probabilities and perplexity of given targets."""
 
 import math
 from collections.abc import Sequence

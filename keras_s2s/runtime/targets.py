@@ -1,4 +1,4 @@
-"""What a graph says of given targets: scores of their tokens, or where the model looks as it writes them."""
+"""Token scores and alignments of given targets."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -16,7 +16,7 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class Place:
-    """Where a batch is computed.
+    """The cores that compute a batch.
 
     Attributes:
         beside: other batches are computed at the same time, so this one has one core; else it has all of them.

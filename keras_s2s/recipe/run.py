@@ -167,7 +167,7 @@ def _created(path: Path) -> str | None:
 
 
 def _contents(export: ExportConfig, task: Task) -> dict[str, Any]:
-    """The arguments of `export_bundle` that the recipe gives."""
+    """What the recipe asks of the bundle; what it does not mention is left to `export_bundle`."""
     contents: dict[str, Any] = {"operators": export.operators}
     if export.graphs:
         contents["graphs"] = export.graphs

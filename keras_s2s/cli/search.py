@@ -26,12 +26,12 @@ _sampling = functools.partial(_option, "Sampling")
 _constraint = functools.partial(_option, "Constraints")
 _speed = functools.partial(_option, "Speed")
 _OWN = ("mbr", "length_penalty")
-"""Options of the command line that a generator's call does not have by that name."""
+"""What is no option of a generator's call by that name."""
 
 
 @dataclass(frozen=True)
 class SearchOptions:
-    """The search options of a command; None stands for the bundle's default.
+    """What was given of the search; None stands for the bundle's default.
 
     The fields are those of `keras_s2s.runtime.Options`, but for `mbr`, which chooses among what was found, and
     `length_penalty`, which is two of theirs.

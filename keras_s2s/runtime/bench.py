@@ -1,4 +1,4 @@
-"""Measures the speed and memory of a bundle on a user's texts."""
+"""How quick a bundle is, and how much memory it takes, on a user's texts."""
 
 import itertools
 import multiprocessing
@@ -20,7 +20,7 @@ _LEAST = 3  # batches, however long each takes
 
 @dataclass(frozen=True)
 class Setting:
-    """A setting to measure.
+    """What is measured.
 
     Attributes:
         precision: which of the bundle's graphs.
@@ -37,7 +37,7 @@ class Setting:
 
 @dataclass(frozen=True)
 class Timing:
-    """The measurements of a setting.
+    """What a setting gave.
 
     Attributes:
         setting: it.

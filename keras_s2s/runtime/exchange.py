@@ -1,4 +1,4 @@
-"""Removes sentences from the tensors of a running search, and inserts others in their place."""
+"""Who leaves a running batch, and who comes in their place, in the tensors of a search."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
@@ -135,7 +135,7 @@ def _runs(places: Sequence[tuple[int, int]]) -> Iterator[tuple[int, int, int]]:
 
 
 def _kept(axis: str, size: int, sizes: Mapping[str, int]) -> slice:
-    """The part that is kept along an axis."""
+    """What is kept along an axis."""
     match axis:
         case "time":
             return slice(sizes["time"], size)

@@ -1,4 +1,4 @@
-"""The inputs of a graph: sentences and options as arrays, by name."""
+"""What a graph is fed: sentences and options as arrays, by the names of its inputs."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

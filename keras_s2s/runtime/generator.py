@@ -55,12 +55,12 @@ class Hypothesis:
 
 
 NOTHING = Hypothesis("", (), 0.0)
-"""The hypothesis of a blank text."""
+"""What a blank text gives."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """The checked options of a call, and the graph that they need.
+    """What follows from a call's options before there are texts.
 
     Attributes:
         options: checked.
@@ -197,7 +197,7 @@ class Generator:
         return self.score_pairs(self._known_pairs(sources, targets), batch_size)
 
     def align(self, sources: Sequence[str], targets: Sequence[str], batch_size: int = 32) -> list[np.ndarray]:
-        """The attention weights of each target: (T+1, S) float32, EOS of both sides counted.
+        """Where the model looks as it writes each target: (T+1, S) each, EOS of both sides counted.
 
         Raises:
             UserError: other numbers of sources and targets, or the bundle has no graph "align".

@@ -85,7 +85,7 @@ class Stop:
 
 
 def session_options(threads: int | None = None) -> onnxruntime.SessionOptions:
-    """The session options of onnxruntime.
+    """What onnxruntime is told.
 
     Args:
         threads: how many threads one operator may use; None is one for each core that this process may use.
@@ -103,7 +103,7 @@ def session_options(threads: int | None = None) -> onnxruntime.SessionOptions:
 
 
 def candidates(found: Mapping[str, np.ndarray], limits: Sequence[int] | None = None) -> list[Candidates]:
-    """The results of a search, as a list for each sentence, best first.
+    """What a search found, as a list for each sentence, best first.
 
     Args:
         found: `tokens` (B, N, T), `lengths` (B, N), `scores` (B, N), and of some searches `token_scores` (B, N, T) and

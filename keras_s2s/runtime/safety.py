@@ -1,4 +1,4 @@
-"""Checks that a graph uses known operators only, and reads no files but the weights beside it."""
+"""What a graph may do: compute with known operators, and read the weights that lie beside it."""
 
 from collections.abc import Container, Iterator
 from pathlib import Path, PurePosixPath
@@ -90,7 +90,7 @@ def _messages(model: Any) -> Iterator[Any]:
 
 
 def _wrong(message: Any, weights: Container[bytes]) -> str | None:
-    """The reason to refuse a message; None if there is none."""
+    """What a message must not say."""
     match message.DESCRIPTOR.name:
         case "NodeProto":
             for domain in message.domain:

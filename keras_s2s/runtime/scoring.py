@@ -1,4 +1,4 @@
-"""Log-probabilities and perplexity of given targets."""
+"""What a model says of given targets."""
 
 import math
 from collections.abc import Sequence

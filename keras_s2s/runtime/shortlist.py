@@ -11,7 +11,7 @@ from keras_s2s.special_ids import UNKNOWN
 
 
 class ShortlistTable:
-    """The target ids that each source id may become.
+    """What each source id may become.
 
     Args:
         candidates: (V, k) int32, target ids for each source id, padded with 0.

@@ -21,7 +21,7 @@ Arrays = Mapping[str, np.ndarray]
 
 
 class Runnable(Protocol):
-    """A function from named arrays to named arrays, such as a `Graph`.
+    """What takes arrays and gives arrays, as a `Graph` does.
 
     Attributes:
         inputs: their names.
@@ -125,7 +125,7 @@ class Steps:
         return cls(graphs, manifest.steps[graph], target.vocabulary_size, begins_word)
 
     def shared(self, decoding: Decoding, suppressed: Sequence[Sequence[int]] = ()) -> tuple[object, ...]:
-        """The options that all sentences of a batch share; sentences with equal ones can share a batch."""
+        """What is the same for all sentences of a batch: those whose options agree in this can be merged."""
         options = [getattr(decoding, name) for name in self._options if name in Decoding.model_fields]
         return (*options, tuple(map(tuple, suppressed)) if "suppressed" in self._options else ())
 
@@ -156,7 +156,7 @@ class Steps:
     def finished(
         self, batch: Batch, known: Collection[int] = ()
     ) -> tuple[list[tuple[Sentence, Candidates]], np.ndarray]:
-        """The sentences that are done.
+        """What is done.
 
         Args:
             batch: after a step.
@@ -226,7 +226,7 @@ class Steps:
         return 0
 
     def written(self, batch: Batch, place: int) -> list[int]:
-        """The tokens of a sentence's best hypothesis so far, a finished one if there is one; without BOS and EOS."""
+        """What a sentence has so far, without BOS and EOS: its best finished hypothesis, or else the best open one."""
         state, length = batch.state, int(batch.state["length"][place])
         finished = state.get("carry/finished_scores")
         if finished is not None and finished[place, 0] > -np.inf:
@@ -238,7 +238,7 @@ class Steps:
         return [token for token in tokens[first : first + count].tolist() if token not in (PADDING, EOS)]
 
     def _rows(self, name: str, batch: Batch, places: np.ndarray) -> np.ndarray:
-        """The rows of a tensor that belong to the sentences at some places."""
+        """What a tensor has of the sentences at some places."""
         layout, values = self._layouts[name], batch.state[name]
         if layout.axes[0] == "rows":
             each = len(values) // len(batch)

@@ -1,4 +1,4 @@
-"""Token scores and alignments of given targets."""
+"""What a graph says of given targets: scores of their tokens, or where the model looks as it writes them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

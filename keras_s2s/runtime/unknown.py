@@ -104,7 +104,7 @@ class _Source:
         return self.begins_word(span) and not joined and (_in_word(before) or _category(before) in _SPACE_BEHIND)
 
     def between(self, one: Span, other: Span) -> str:
-        """The text between two parts that are written one after the other."""
+        """What stands between two parts that are written one after the other."""
         first, second = sorted((one, other))
         return " " if any(map(str.isspace, self._text[first.end : second.begin])) else ""
 

@@ -16,7 +16,7 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class Place:
-    """The cores that compute a batch.
+    """Where a batch is computed.
 
     Attributes:
         beside: other batches are computed at the same time, so this one has one core; else it has all of them.

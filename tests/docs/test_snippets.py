@@ -1,6 +1,7 @@
 """Code in the documentation: Python runs, shell commands and YAML are what the program takes."""
 
 import itertools
+import os
 import re
 import shlex
 import subprocess
@@ -15,6 +16,7 @@ from typing import Any
 import pytest
 import typer
 import yaml
+from filelock import FileLock
 
 from keras_s2s.cli import app
 from keras_s2s.config import parse
@@ -65,11 +67,16 @@ def run_example(folder: Path, program: str) -> str:
     return printed
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def example(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where the example of the README has run, with its output in `printed`."""
-    folder = tmp_path_factory.mktemp("example")
-    (folder / "printed").write_text(run_example(folder, python("README.md")), encoding="utf-8")
+    """Where the example of the README has run, once for all processes of a test run, with its output in `printed`."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "example"
+    with FileLock(folder.with_suffix(".lock")):
+        if not (folder / "printed").is_file():
+            folder.mkdir()
+            printed = run_example(folder, python("README.md"))
+            (folder / "printed").write_text(printed, encoding="utf-8")
     return folder
 
 

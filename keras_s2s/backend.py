@@ -26,7 +26,7 @@ def check() -> None:
 
 
 def _chosen() -> tuple[str, str]:
-    """Who chooses Keras's backend, and which."""
+    """The source of Keras's choice of backend, and the backend."""
     keras = sys.modules.get("keras")
     if keras is not None and hasattr(keras, "config"):
         return "Keras, which was imported before,", keras.config.backend()

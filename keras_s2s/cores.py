@@ -1,4 +1,4 @@
-"""How many cores this process may use."""
+"""The number of cores that this process may use."""
 
 import functools
 import math
@@ -10,7 +10,7 @@ _GROUPS, _MOUNT = Path("/proc/self/cgroup"), Path("/sys/fs/cgroup")
 
 
 def available_cores() -> int:
-    """How many cores this process may use, at least 1.
+    """The number of cores that this process may use, at least 1.
 
     They are those that the system lets it run on (`taskset`, cpusets), and no more than its quota of processor time is
     worth (`docker --cpus`, a Kubernetes limit, systemd's `CPUQuota`). A quota of 1.5 cores counts as 2: with 1 a third

@@ -1,4 +1,4 @@
-"""What other libraries read from the environment when they are imported. What the user has set stays as it is."""
+"""Sets environment variables that other libraries read when they are imported, unless the user has set them."""
 
 import os
 import re

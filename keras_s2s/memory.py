@@ -1,4 +1,4 @@
-"""How much main memory this process holds, and whether it keeps what it has freed."""
+"""The main memory that this process holds, and whether it keeps freed memory."""
 
 import ctypes
 import re

@@ -1,4 +1,4 @@
-"""What a long piece of work is doing, in a line a minute where nobody looks at a terminal."""
+"""Reports the progress of long work, one line per minute if there is no terminal."""
 
 import contextlib
 import threading

@@ -48,7 +48,7 @@ def check_plain(path: Path) -> None:
 
 @dataclass(frozen=True)
 class Content:
-    """What a file has: how many lines, and its SHA-256 in hexadecimal."""
+    """The number of lines of a file, and its SHA-256 in hexadecimal."""
 
     lines: int
     sha256: str

@@ -143,7 +143,7 @@ def _has_option(manifest: Manifest, graph: str, name: str) -> bool:
 
 
 def _verification(verification: Mapping[str, Any]) -> str:
-    """What export recorded: how often the forms of the model were compared, and where they differed."""
+    """A summary of the verification: comparisons, sentences and near-ties."""
     comparisons = verification.get("comparisons")
     if not comparisons:
         return "nothing recorded"

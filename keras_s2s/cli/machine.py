@@ -1,4 +1,4 @@
-"""What a machine lacks, as a line that says what to do."""
+"""Turns errors of the operating system into a line that says what to do."""
 
 import errno
 import tempfile
@@ -13,7 +13,7 @@ _ADVICE = {
 
 
 def lacks(error: OSError) -> str | None:
-    """What the machine lacks, and what to do; None where the error says nothing of the kind."""
+    """The line for an error about memory, disk or permissions; None for any other error."""
     name = error.filename2 or error.filename  # Of two files the second one is written.
     if name is None and not _has_temporary_folder():
         return "no temporary folder can be written; set TMPDIR to one that can"

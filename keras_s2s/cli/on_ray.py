@@ -78,7 +78,7 @@ def done(work: Work, before: int, cores: int | None) -> Iterator[Part]:
 
 
 def _results(work: Work, windows: list[dict[str, Any]], cores: int | None) -> Iterator["_Result"]:
-    """What becomes of each window, in order."""
+    """The result of each window, in order."""
     import ray
 
     if not windows:
@@ -103,7 +103,7 @@ def _results(work: Work, windows: list[dict[str, Any]], cores: int | None) -> It
 
 @dataclass
 class _Result:
-    """What became of a window: the output of each line, and why there are not more of them."""
+    """The result of a window: the output of each line, warnings, and the error that stopped it."""
 
     parts: list[Part] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
@@ -111,7 +111,7 @@ class _Result:
 
 
 class _Decoder:
-    """What runs on each core: a window in, its `_Result` out."""
+    """The worker on each core: decodes a window into a `_Result`."""
 
     def __init__(self, work: Work) -> None:
         self._work = work

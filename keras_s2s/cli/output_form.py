@@ -1,4 +1,4 @@
-"""How hypotheses stand in an output, a line each, and what there is to say of them."""
+"""The format of hypotheses in an output, one per line, and the counts that are reported."""
 
 import logging
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Tally:
-    """How many outputs there are, and how many of a kind that is worth a warning.
+    """Counts of outputs, and of those that deserve a warning.
 
     Attributes:
         outputs: all of them.

@@ -19,7 +19,7 @@ except ImportError:  # On Windows nothing hinders two processes from writing one
     fcntl = None  # type: ignore[assignment]
 
 MadeOf = Mapping[str, Any]
-"""What makes an output: name -> value in JSON; a dictionary is the content of a file."""
+"""The inputs of an output: name -> value in JSON; a dictionary describes the content of a file."""
 
 _WAYS_OUT = "repeat that command to go on, or begin anew with --fresh"
 
@@ -36,7 +36,7 @@ class Mark(NamedTuple):
 
     @classmethod
     def read(cls, line: bytes) -> "Mark | None":
-        """What was written as a line; None if it is something else."""
+        """Parses a line that `bytes(mark)` wrote; None if it is something else."""
         if not re.fullmatch(rb"\d+( \d+){%d}" % (1 + len(astuple(Tally()))), line):
             return None
         lines, size, *counts = map(int, line.split())
@@ -125,7 +125,7 @@ def check_finished(path: Path, fresh: bool) -> None:
 
 
 def journal_of(path: Path) -> Path:
-    """Where it is written how far an output is."""
+    """The file that records the progress of an output."""
     real = path.resolve()
     return real.with_name(f".{real.name}.progress")
 
@@ -159,7 +159,7 @@ def _last_mark(journal: BinaryIO, path: Path, made_of: MadeOf) -> Mark | None:
 
 
 def _differing(head: bytes, made_of: MadeOf) -> str:
-    """What was another when the output was begun, in words; nothing if all is the same."""
+    """The inputs that differ from those the output was started with, in words; empty if none do."""
     try:
         before = dict(json.loads(head))
     except (ValueError, TypeError):

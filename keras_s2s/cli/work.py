@@ -1,4 +1,4 @@
-"""What `generate` is asked to do, and doing it on this machine."""
+"""The work of `generate`, on this machine."""
 
 import dataclasses
 import functools
@@ -23,7 +23,7 @@ STANDARD = Path("-")
 
 @dataclass(frozen=True)
 class Work:
-    """What is generated from what.
+    """A bundle, its options, and the files to read and to write.
 
     Attributes:
         bundle: its folder.
@@ -52,7 +52,7 @@ class Work:
 
     @functools.cached_property
     def content(self) -> Content | None:
-        """What the input has, if that can be known before it is read."""
+        """The line count and SHA-256 of the input, if it is a file that can be read in advance."""
         return content(self.input) if self.reads_file else None
 
     @property
@@ -134,7 +134,7 @@ class Work:
 
 
 def more_prefixes(path: Path | None) -> UserError:
-    """What to say of prefixes that no line is left for."""
+    """The error for prefixes without a line."""
     return UserError(f"{path}: has more lines than the input; give one for each, an empty one for nothing")
 
 

@@ -1,4 +1,4 @@
-"""What some of sacrebleu's tokenizers need: packages, or a model's file."""
+"""Checks for the packages and model files that some of sacrebleu's tokenizers need."""
 
 import importlib
 import os

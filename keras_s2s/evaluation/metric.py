@@ -1,4 +1,4 @@
-"""What a metric is."""
+"""The type of a metric."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

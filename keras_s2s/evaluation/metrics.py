@@ -48,7 +48,7 @@ def _sacrebleu(
 
 
 def _words_of(scorer: _Scorer) -> Words | None:
-    """How a metric of sacrebleu divides a line; chrF compares characters."""
+    """The tokenizer of a sacrebleu metric; None for chrF, which compares characters."""
     if isinstance(scorer, CHRF):
         return None
     tokenize = scorer.tokenizer
@@ -69,7 +69,7 @@ def _ter(name: str, asian: bool) -> Metric:
 
 
 def _words(line: str) -> list[str]:
-    """What jiwer takes for words."""
+    """The words of a line as jiwer counts them: separated by spaces."""
     return [word for word in line.split(" ") if word]
 
 

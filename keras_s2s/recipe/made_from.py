@@ -1,4 +1,4 @@
-"""What a stage is made from, and which of it has changed since."""
+"""The keys and inputs that a stage was made from, and the changes since."""
 
 import hashlib
 import json
@@ -66,11 +66,11 @@ class MadeFrom:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
-        """What `as_json` made plain data of."""
+        """The inverse of `as_json`."""
         return cls({name: Value(**value) for name, value in data["keys"].items()}, data["inputs"])
 
     def changes_since(self, before: "MadeFrom") -> list[Change]:
-        """What the user changed.
+        """The changes that the user made.
 
         Another version of this package may have other defaults, more keys and fewer. None of that is a change: what a
         recipe does not say is what it was, a key that was not there yet counts only where the recipe now says something

@@ -82,7 +82,7 @@ def model_config(recipe: Recipe, config: RecipeConfig, task: Task) -> ModelConfi
 
 
 def _sizes(task: Task) -> dict[str, int]:
-    """What the data decide of a model."""
+    """The parts of a model's config that follow from the data."""
     sizes = {"target_vocabulary": task.target_tokenizer.vocabulary_size}
     if task.source_tokenizer is not None:
         sizes["source_vocabulary"] = task.source_tokenizer.vocabulary_size

@@ -35,7 +35,7 @@ _NORMALIZATION: Mapping[str, Normalization] = {"source": "nmt_nfkc", "target": "
 
 
 def folder_of(recipe: Recipe) -> Path:
-    """Where the stages of a recipe are."""
+    """The folders of a recipe's stages."""
     return BUNDLES / ".runs" / recipe.config.name
 
 
@@ -178,7 +178,7 @@ def _joined(name: Split, data: DataConfig, corpora: Sequence[Pairs]) -> Pairs:
 
 
 def _mixture(data: DataConfig, corpora: dict[str, Pairs]) -> Mixture | None:
-    """How the training corpora are mixed; None where each pair is seen once in every epoch."""
+    """The mixture of the training corpora; None if each pair is seen once in every epoch."""
     files = zip(corpora, data.split("train"), strict=True)
     weights = {name: file.weight for name, file in files if file.weight is not None}
     if len(corpora) == 1 or not (weights or data.temperature):

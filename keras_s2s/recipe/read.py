@@ -1,4 +1,4 @@
-"""How a recipe is read from its YAML."""
+"""Reads a recipe from YAML."""
 
 import os
 import re

@@ -1,4 +1,4 @@
-"""What a recipe's YAML may say."""
+"""The keys of a recipe."""
 
 import difflib
 from pathlib import Path
@@ -27,7 +27,7 @@ from keras_s2s.training import TrainingConfig
 
 
 class ExportConfig(Config):
-    """What is in the bundle.
+    """The content of the bundle.
 
     Args:
         graphs: names of graphs, a strategy and its features, such as `beam-constrained`; with `.steps` behind one, its
@@ -82,7 +82,7 @@ class CombineConfig(Config):
 
 
 class BundleConfig(Config):
-    """What every recipe with a bundle says.
+    """Keys that every recipe with a bundle has.
 
     Args:
         name: of the bundle, `saved_models/NAME`.

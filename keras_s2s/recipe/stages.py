@@ -26,7 +26,7 @@ _RECORD = "stage.json"
 
 
 class _Record(NamedTuple):
-    """What `stage.json` says.
+    """The content of `stage.json`.
 
     Attributes:
         fingerprint: what the stages that depend on this one know it by.
@@ -50,7 +50,7 @@ def _never(folder: Path, before: MadeFrom, changes: Sequence[Change]) -> bool:
 
 
 class Rules(NamedTuple):
-    """What a stage makes of a change.
+    """Decides which changes make a stage run again.
 
     Attributes:
         counts: whether a change changes the result.
@@ -264,7 +264,7 @@ def _delete(folder: Path) -> None:
 
 
 def _read(folder: Path) -> _Record | None:
-    """What is known of a folder; None where it has no record.
+    """The record of a folder; None if it has none.
 
     Raises:
         UserError: it cannot be read.

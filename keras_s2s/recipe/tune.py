@@ -57,7 +57,7 @@ class Tried:
 
 @dataclass(frozen=True)
 class Tuned:
-    """What a search found.
+    """The result of a search.
 
     Attributes:
         criteria: by what trials are compared, the most important first.
@@ -71,7 +71,7 @@ class Tuned:
 
     @property
     def metric(self) -> str:
-        """What decides."""
+        """The name of the first criterion."""
         return self.criteria[0].name
 
     @property
@@ -293,7 +293,7 @@ class _Search:
         return max(values, key=lambda one: goodness(self.criteria, one), default={})
 
     def _earlier(self, trial: "Trial") -> dict[int, Mapping[str, float]]:
-        """What was found in this trial's folder before it was interrupted, step -> values."""
+        """The values of this trial from before it was interrupted, by step."""
         name = trial.user_attrs[_FOLDER]
         values: dict[int, Mapping[str, float]] = {}
         for old in self.study.get_trials(deepcopy=False):

@@ -1,4 +1,4 @@
-"""What a recipe's `tuning` may say."""
+"""The keys of a recipe's `tuning`."""
 
 from typing import Self
 

@@ -1,4 +1,4 @@
-"""What stands in the file of a SentencePiece model."""
+"""The fields of a SentencePiece model file."""
 
 from typing import Any
 

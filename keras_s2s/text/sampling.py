@@ -75,7 +75,7 @@ def _without_runs(row: list[int], unknown: int) -> list[int]:
 
 
 class _Vocabulary:
-    """What a model knows.
+    """The pieces of a model that sampling may use.
 
     Attributes:
         scores: pieces made by joining or learned as characters, and their scores. Pieces in which one of the user's

@@ -39,7 +39,7 @@ class Unwritable:
         )
 
     def _characters(self, start: int) -> Iterator[str]:
-        """What is lost behind a place, or, where nothing is, what is added; of a very long text not to its end."""
+        """The characters that are lost after a place, or, if none are, those that are added; long texts are cut."""
         text, written = (whole[start : start + _COMPARED] for whole in (self.text, self.written))
         # The spaces around what is unknown stand for no space of the text.
         if (signs := written.replace(f" {_UNKNOWN} ", _UNKNOWN)) != text:

@@ -145,8 +145,8 @@ def test_a_transformer(transformer: Written, runtime: str, search: str) -> None:
 
 
 def test_what_is_told_about_browsers(recurrent: Written, tmp_path: Path) -> None:
-    """The example of `saved_models/README.md`, on one text."""
-    guide = Path(__file__).parents[2] / "saved_models" / "README.md"
+    """The example of `docs/bundles.md`, on one text."""
+    guide = Path(__file__).parents[2] / "docs" / "bundles.md"
     (example,) = re.findall(r"```javascript\n(.*?)```", guide.read_text(encoding="utf-8"), re.DOTALL)
     (row, *_) = recurrent.rows
     ids = row + [0] * (-len(row) % 4)

@@ -77,7 +77,7 @@ def test_an_option_away_from_its_default_needs_its_feature(options: dict[str, An
 
 
 def rows() -> dict[str, str]:
-    """The rows of the table of inputs in `saved_models/README.md`, by input."""
+    """The rows of the table of inputs in `docs/bundles.md`, by input."""
     found: dict[str, tuple[str, InputSpec]] = {SOURCE.name: ("all", SOURCE)}
     for name, one in OPTIONS.items():
         if one.fed is not None and one.feature is None:
@@ -95,7 +95,7 @@ def _shape(fed: InputSpec) -> str:
 
 
 def test_the_table_of_inputs_is_that_of_the_registry() -> None:
-    text = (ROOT / "saved_models" / "README.md").read_text(encoding="utf-8")
+    text = (ROOT / "docs" / "bundles.md").read_text(encoding="utf-8")
     table = text.partition("| input | of | type and shape | |\n")[2].partition("\n\n")[0]
     assert [line.strip() for line in table.splitlines()[1:]] == list(rows().values())
 

@@ -131,7 +131,7 @@ def make_session(
 
 @contextmanager
 def _without_warnings() -> Iterator[None]:
-    """What onnxruntime would log of a provider that it leaves out is told in one line, as an error."""
+    """Keeps out of the log what the error of a provider that was left out says in one line."""
     onnxruntime.set_default_logger_severity(_SILENT)
     try:
         yield

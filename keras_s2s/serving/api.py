@@ -38,7 +38,7 @@ router = APIRouter(prefix="/v1", tags=["generate"])
 
 
 def _takes(schema: type[BaseModel], examples: dict[str, Any]) -> dict[str, Any]:
-    """What the OpenAPI page says of a body, which the routes read themselves."""
+    """The OpenAPI description of a body; the routes read bodies themselves."""
     content = {"schema": reference(schema), "examples": examples}
     return {"requestBody": {"required": True, "content": {"application/json": content}}}
 
@@ -156,8 +156,8 @@ async def _events(
         yield _event("end", {})
     except TimeoutError:
         yield _event("error", {"error": too_late(seconds).message, "status": 504})
-    except HTTPProblem as refusal:
-        yield _event("error", {"error": refusal.message, "status": refusal.status})
+    except HTTPProblem as problem:
+        yield _event("error", {"error": problem.message, "status": problem.status})
     finally:
         pending.cancel()
 

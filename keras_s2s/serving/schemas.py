@@ -1,4 +1,4 @@
-"""What clients send and get, as JSON."""
+"""Schemas of requests and responses, as JSON."""
 
 from typing import Annotated, Any, Literal
 
@@ -57,7 +57,7 @@ Texts = Annotated[list[str], Field(min_length=1, description="Texts, answered in
 
 
 class _Generate(Body):
-    """What to generate."""
+    """A request to generate."""
 
     model: str | None = Field(default=None, description="Needed where the server has several.")
     text: Text | Texts
@@ -104,7 +104,7 @@ class HypothesisOut(BaseModel):
 
 
 class Result(BaseModel):
-    """What a text gave, best first."""
+    """The hypotheses of a text, best first."""
 
     hypotheses: list[HypothesisOut]
 
@@ -190,7 +190,7 @@ class ModelList(BaseModel):
 
 
 class Card(ModelEntry):
-    """What there is to know of a model; more of bundle.json stands beside it."""
+    """The card of a model; more of bundle.json stands beside it."""
 
     model_config = ConfigDict(extra="allow")
 

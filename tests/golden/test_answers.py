@@ -92,7 +92,7 @@ def test_inspect_finds_the_bundle_whole(golden_bundles: Path, commit: str) -> No
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     found = json.loads(done.stdout)
     assert found["manifest"]["schema_revision"] == 1
-    assert found["parameters"] == 5_024
+    assert found["parameters"] == 6_416
     assert found["verified_files"] == 25
 
 

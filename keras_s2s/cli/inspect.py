@@ -103,10 +103,18 @@ def _configuration(name: str, values: Mapping[str, Any], indent: str = "") -> It
             inner[key] = value
         elif isinstance(value, list):
             inner |= {f"{key} {number}": one for number, one in enumerate(value, 1) if isinstance(one, dict)}
-    plain = {key: value for key, value in values.items() if value is not None and not isinstance(value, dict | list)}
+    plain = {
+        key: value
+        for key, value in values.items()
+        if value is not None and key not in inner and not _holds_configurations(value)
+    }
     yield indent + name, _listed(plain)
     for key, value in inner.items():
         yield from _configuration(key, value, indent + "  ")
+
+
+def _holds_configurations(value: Any) -> bool:
+    return isinstance(value, list) and any(isinstance(one, dict) for one in value)
 
 
 def _listed(values: Mapping[str, Any]) -> str:

@@ -83,6 +83,14 @@ def test_the_models_of_an_ensemble(command: Callable, edited_bundle: Callable) -
     ]
 
 
+def test_sizes_of_each_layer(command: Callable, edited_bundle: Callable) -> None:
+    path = edited_bundle(model={"width": 8, "decoder": {"kind": "transformer", "heads": [4, 2], "feed_forward": 16}})
+    _, out, _ = command("inspect", path)
+    assert "decoder kind transformer, heads [4, 2], feed_forward 16" in [
+        " ".join(line.split()) for line in out.splitlines()
+    ]
+
+
 def test_decoding_names_what_is_not_usual(command: Callable, edited_bundle: Callable) -> None:
     decoding = {"strategy": "sample", "beam_size": 1, "n_best": 3, "top_p": 0.9, "suppress": ["a", "b"]}
     _, out, _ = command("inspect", edited_bundle(decoding=decoding))

@@ -17,8 +17,8 @@ def run(
 
     The bundle goes to saved_models below the current folder. A run can be stopped at any time: the next one
     continues, and does not repeat what was finished. When the recipe or its data have changed, what depends on that is
-    made anew, and takes the place of the old model or bundle when it is finished. If there are only more epochs, and
-    the learning rate does not depend on their number, training goes on from its end.
+    made anew, and takes the place of the old model or bundle when it is finished. If there are only more epochs or
+    minutes, and the learning rate does not depend on their number, training goes on from its end.
 
     ```
     keras-s2s run pipelines/dates

@@ -120,6 +120,7 @@ def _train(
     keep_freed_memory()
     keras.utils.set_random_seed(training.seed)
     say = _console().print
+    judge: Judge = DevPerplexity(task) if config.encoder is None else DecodedMetrics(task)
     with status.doing("training: ids of the pairs") as tell:
         batches_of = _maker_of_batches(config, task, objective.labels_of(training, heads))
         tell("training: how many batches of a step fit into memory")
@@ -136,7 +137,6 @@ def _train(
         optimizer = make_optimizer(training.optimizer, plan.steps)
     spec = made.dataset().element_spec
     distribution.compile_for(strategy, model, spec, optimizer=optimizer, **objective.losses_of(training, heads))
-    judge: Judge = DevPerplexity(task) if config.encoder is None else DecodedMetrics(task)
     limits = (training.keep_best, training.keep_last, training.patience)
     kept = Checkpoints(folder, judge.criteria, *limits, strategy)
     done = kept.restore(model)

@@ -8,7 +8,20 @@ import pytest
 import keras_s2s
 from keras_s2s import bundle
 
-VERBS = ("run", "train", "tune", "export", "quantize", "evaluate", "compare", "bench", "generate", "score", "align")
+VERBS = (
+    "new",
+    "run",
+    "train",
+    "tune",
+    "export",
+    "quantize",
+    "evaluate",
+    "compare",
+    "bench",
+    "generate",
+    "score",
+    "align",
+)
 VERBS += ("inspect", "triton", "text-graph")
 HEAVY = ("tensorflow", "keras", "tf_keras", "tensorflow_text", "tf2onnx", "onnx")
 

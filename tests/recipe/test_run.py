@@ -348,7 +348,7 @@ def test_an_upgrade_trains_nothing_anew(kitchen: Kitchen, work: Work) -> None:
         keys = content["made_from"]["keys"]
         for key in [key for key in keys if key.endswith(("maximum_length", "normalization", "export.operators"))]:
             keys[key]["value"] = "what it was once"
-        for key in [key for key in keys if key.endswith(("r_drop", "symbols", "export.shortlist"))]:
+        for key in [key for key in keys if key.endswith(("r_drop", "symbols", "shortlist", "minutes", "examples"))]:
             del keys[key]
         keys[f"{stage}.gone"] = {"value": 3, "said": False}
         record.write_text(json.dumps(content))

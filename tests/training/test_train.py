@@ -461,6 +461,8 @@ def test_no_dev_data_show_before_training(task: Task, config: ModelConfig, tmp_p
     empty = Task("copy", task.train, Pairs([], []), None, task.source_tokenizer, task.target_tokenizer, task.metrics)
     with pytest.raises(UserError, match=r"^training: no dev pairs"):
         train(config, empty, TRAINING, tmp_path, [diary])
+    with pytest.raises(UserError, match=r"^training: no dev pairs"):
+        train(config, empty, TRAINING.replace(epochs=None, minutes=1), tmp_path, [diary])
     assert diary.steps == []
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, NamedTuple
 
 from keras_s2s import training
 from keras_s2s.config import parse
@@ -105,7 +105,34 @@ def make(
     splits = split(cleaned["train"], cleaned.get("dev"), cleaned.get("test"), seed)
     say("looking at the pairs")
     seen = look(splits.train)
+    content, chosen = _choose(name, seen, splits, minutes, say)
+    whys = {
+        "task": "A word for what the model does; the server shows it.",
+        "data": _split_in_words(splits, files, seed),
+        **{key: f"{why[:1].upper()}{why[1:]}." for key, why in chosen.comments.items()},
+    }
+    head = f"Made by `keras-s2s new` from {files['train']}. Change what you like; comments say why it was chosen."
+    path = write(folder, content, whys, head, {"train": splits.train, "dev": splits.dev, "test": splits.test})
     empty = {split: len(one.pairs) - len(cleaned[split]) for split, one in read.items()}
+    sizes = f"{len(splits.train):,} / {len(splits.dev):,} / {len(splits.test):,}"
+    chose = {"split": (sizes, "train, dev, test"), **chosen.table}
+    return New(path, content, seen, _saw(seen, read["train"].columns), chose, tuple(_warnings(seen, splits, empty)))
+
+
+class _Reasons(NamedTuple):
+    """Why a recipe is as it is.
+
+    Attributes:
+        comments: by key.
+        table: what was chosen, in words, and why, by name.
+    """
+
+    comments: Mapping[str, str]
+    table: Mapping[str, tuple[str, str]]
+
+
+def _choose(name: str, seen: Seen, splits: Splits, minutes: float, say: Say) -> tuple[dict[str, Any], _Reasons]:
+    """The recipe without its data, and the reasons."""
     tokenizer = choose.tokenizer(seen)
     metrics, why_metrics = choose.metrics(seen, tokenizer.content)
     content: dict[str, Any] = {"name": name, "task": "text", "tokenizer": tokenizer.content}
@@ -115,7 +142,8 @@ def make(
     ids = _lengths(task)
     decoding = choose.decoding(tokenizer.content, ids)
     family, why_family = choose.family(seen, tokenizer.content)
-    fitted = _fitted(content, metrics, family, seen, task, ids, minutes, say)
+    fitted = _fitted(content, family, seen, task, ids, minutes, say)
+    why_model = f"{why_family}; {fitted.why}"
     content |= {
         "model": fitted.model,
         "training": fitted.training,
@@ -123,29 +151,22 @@ def make(
         "metrics": list(metrics),
         "max_source_tokens": _room(ids.longest_source),
     }
-    why = {
-        "task": "A word for what the model does; the server shows it.",
-        "data": _split_in_words(splits, files, seed),
-        "tokenizer": f"{tokenizer.why}.",
-        "model": f"{why_family}; {fitted.why}.",
+    comments = {
+        "tokenizer": tokenizer.why,
+        "model": why_model,
         **_why_training(fitted, ids),
-        "decoding": f"{decoding.why}.",
-        "metrics": f"The first one chooses the model: {why_metrics}.",
-        "max_source_tokens": f"The longest source has {ids.longest_source} tokens; longer ones are cut or refused.",
+        "decoding": decoding.why,
+        "metrics": f"the first one chooses the model: {why_metrics}",
+        "max_source_tokens": f"the longest source has {ids.longest_source} tokens; longer ones are cut or refused",
     }
-    why = {key: f"{text[:1].upper()}{text[1:]}" for key, text in why.items()}
-    head = f"Made by `keras-s2s new` from {files['train']}. Change what you like; comments say why it was chosen."
-    path = write(folder, content, why, head, {"train": splits.train, "dev": splits.dev, "test": splits.test})
-    chose = {
-        "split": (f"{len(splits.train):,} / {len(splits.dev):,} / {len(splits.test):,}", "train, dev, test"),
+    table = {
         "tokenizer": (_tokenizer_in_words(tokenizer.content), tokenizer.why),
-        "model": (_model_in_words(family, fitted.model), f"{why_family}; {fitted.why}"),
+        "model": (_model_in_words(family, fitted.model), why_model),
         "training": (_minutes(fitted.training["minutes"]), _time_in_words(fitted)),
         "search": (decoding.content["strategy"], decoding.why),
         "metrics": (", ".join(metrics), why_metrics),
     }
-    saw = _saw(seen, read["train"].columns)
-    return New(path, content, seen, saw, chose, tuple(_warnings(seen, splits, empty)))
+    return content, _Reasons(comments, table)
 
 
 def _check_name(name: str) -> Path:
@@ -197,7 +218,6 @@ def _room(longest: int) -> int:
 
 def _fitted(
     content: Mapping[str, Any],
-    metrics: tuple[str, ...],
     family: str,
     seen: Seen,
     task: Task,
@@ -212,12 +232,9 @@ def _fitted(
         say(f"measuring steps of a model of width {size.width}")
         model = choose.model(size, content["tokenizer"], seen.pairs)
         how = choose.training(family, size, content["tokenizer"], seen.pairs, ids, minutes)
-        config = _config(content, metrics, model=model, training=how)
-        built = model_config(Recipe(path=Path("recipe"), config=config), config, task)
-        made = training.batches_of(built, task, config.training)
-        costs = training.measure(built, task, config.training, made)
-        batches = max(round(len(made) * seen.pairs / len(task.train)), 1)
-        epochs = _epochs(config.training, costs, batches)
+        config = _config(content, task.metrics, model=model, training=how)
+        costs, batches = _measured(config, task, seen.pairs)
+        epochs = training.epochs_in(config.training, costs, batches)
         smaller = choose.next_size(family, size, epochs, wanted)
         if epochs >= wanted or smaller is None:
             break
@@ -227,16 +244,28 @@ def _fitted(
         why = f"the smallest there is, and {_count(wanted)} epochs would be better: give it more minutes"
     elif size is not largest:
         why = f"a larger one would have less than {_count(wanted)} epochs in {_minutes(minutes)}"
-    enough = _enough(seen.pairs, costs, batches, minutes)
-    count = choose.evaluations(enough, costs.interval)
-    every = choose.evaluate_every(round((60 * enough - count * costs.interval) / costs.step), count)
-    how |= {"minutes": enough, "evaluate_every": every}
-    last = parse(RecipeConfig, config.model_dump() | {"training": how}, "recipe").training
-    return _Fitted(model, _in_order(how), _epochs(last, costs, batches), why, costs.step, minutes)
+    how = _in_time(how, costs, _enough(seen.pairs, costs, batches, minutes))
+    last = config.training.replace(**how)
+    return _Fitted(model, how, training.epochs_in(last, costs, batches), why, costs.step, minutes)
 
 
-def _epochs(how: training.TrainingConfig, costs: training.Costs, batches: int) -> float:
-    return training.epochs_in(how, costs, batches)
+def _measured(config: RecipeConfig, task: Task, pairs: int) -> tuple[training.Costs, int]:
+    """What the training of a recipe costs, and how many batches an epoch of so many pairs has."""
+    built = model_config(Recipe(path=Path("recipe"), config=config), config, task)
+    made = training.batches_of(built, task, config.training)
+    batches = max(round(len(made) * pairs / len(task.train)), 1)
+    return training.measure(built, task, config.training, made), batches
+
+
+def _in_time(how: Mapping[str, Any], costs: training.Costs, minutes: float) -> dict[str, Any]:
+    """The training of so many minutes, with evaluations in between."""
+    count = choose.evaluations(minutes, costs.interval)
+    steps = round((60 * minutes - count * costs.interval) / costs.step)
+    return {"minutes": minutes, "evaluate_every": choose.evaluate_every(steps, count), **_without(how, "minutes")}
+
+
+def _without(content: Mapping[str, Any], name: str) -> dict[str, Any]:
+    return {key: value for key, value in content.items() if key != name}
 
 
 def _enough(pairs: int, costs: training.Costs, batches: int, minutes: float) -> float:
@@ -245,19 +274,14 @@ def _enough(pairs: int, costs: training.Costs, batches: int, minutes: float) -> 
     return min(minutes, float(f"{useful / 60:.2g}"))
 
 
-def _in_order(how: Mapping[str, Any]) -> dict[str, Any]:
-    first = ("minutes", "evaluate_every")
-    return {name: how[name] for name in (*first, *(name for name in how if name not in first))}
-
-
 def _why_training(fitted: _Fitted, ids: choose.Lengths) -> dict[str, str]:
     return {
-        "training": "Each run measures its steps once more, on the machine it runs on, before it begins.",
-        "training.minutes": f"{_time_in_words(fitted)}. `epochs: N` in its place is the same on every machine.",
-        "training.evaluate_every": "Steps after which the dev data are decoded and a checkpoint is written.",
-        "training.tokens": "Tokens of a batch; more are steadier steps, and fewer of them.",
-        "training.maximum_length": f"Longer pairs are left out. The longest has {ids.longest} tokens, all but one in a "
-        f"thousand at most {ids.most}.",
+        "training": "each run measures its steps once more, on the machine it runs on, before it begins",
+        "training.minutes": f"{_time_in_words(fitted)}. `epochs: N` in its place is the same on every machine",
+        "training.evaluate_every": "steps after which the dev data are decoded and a checkpoint is written",
+        "training.tokens": "tokens of a batch; more are steadier steps, and fewer of them",
+        "training.maximum_length": f"longer pairs are left out. The longest has {ids.longest} tokens, all but one in a "
+        f"thousand at most {ids.most}",
     }
 
 

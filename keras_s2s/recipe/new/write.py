@@ -20,7 +20,7 @@ _BREAKS = ("\t", "\n", "\r")
 def write(
     folder: Path, content: Mapping[str, Any], why: Mapping[str, str], head: str, splits: Mapping[str, Pairs]
 ) -> Path:
-    """Writes the folder, whole or not at all.
+    """Writes the folder. The recipe comes last; what cannot be written whole is taken away.
 
     Args:
         folder: to make; nothing is in it if it is there.
@@ -32,17 +32,16 @@ def write(
     Returns:
         The recipe's file.
     """
-    beside = folder.with_name(f"{folder.name}.new")
-    shutil.rmtree(beside, ignore_errors=True)
-    beside.mkdir()
-    data = {name: {_write_pairs(splits[name], beside / name).suffix[1:]: ""} for name in SPLITS}
-    files: dict[str, Any] = {name: {kind: f"{name}.{kind}" for kind in one} for name, one in data.items()}
-    name, task = ({key: content[key]} for key in ("name", "task"))
-    whole = {**name, **task, "data": files, **content}
-    (beside / RECIPE_FILE).write_text(_comment(head, "") + _yaml(whole, why), encoding="utf-8")
-    if folder.exists():
-        folder.rmdir()
-    beside.rename(folder)
+    folder.mkdir(exist_ok=True)
+    try:
+        paths = [_write_pairs(splits[name], folder / name) for name in SPLITS]
+        data = {path.stem: {path.suffix[1:]: path.name} for path in paths}
+        first = {key: content[key] for key in ("name", "task")}
+        text = _comment(head, "") + _yaml({**first, "data": data, **content}, why)
+        (folder / RECIPE_FILE).write_text(text, encoding="utf-8")
+    except BaseException:
+        shutil.rmtree(folder)
+        raise
     return folder / RECIPE_FILE
 
 

@@ -17,6 +17,7 @@ from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.ui import Select, WebDriverWait
 
 from keras_s2s.runtime import Generator
+from keras_s2s.search_options import OPTIONS
 
 FLAGS = (
     "--headless=new",
@@ -292,6 +293,29 @@ def test_defaults_stand_in_the_form_and_other_strategies_have_their_options(page
     assert page.texts("#hypotheses bdi") == [one.text for one in expected]
 
 
+def test_the_form_takes_the_values_that_the_server_takes(page: Page) -> None:
+    Select(page["strategy"]).select_by_value("sample")
+    valid = "return document.querySelector(`#form [name=${arguments[0]}]`).checkValidity()"
+    for name in page.fields().keys() & OPTIONS.keys():
+        one = OPTIONS[name]
+        step = 1 if one.kind is int else 0.5
+        refused = [
+            *(one.bounds[key] - step for key in ("minimum",) if key in one.bounds),
+            *(one.bounds[key] + step for key in ("maximum",) if key in one.bounds),
+            *(one.bounds[key] for key in ("exclusive_minimum", "exclusive_maximum") if key in one.bounds),
+        ]
+        for value in refused:
+            page.set(**{name: value})
+            assert not page.run(valid, name), (name, value)
+        if refused:
+            page.set(**{name: one.default if name != "beam_size" else 4})
+            assert page.run(valid, name), name
+    page.set(top_p=0)
+    page.type("hello 12")
+    page["generate"].click()
+    assert page["output"].text == ""
+
+
 def test_what_is_forced_and_forbidden(page: Page, generator: Generator) -> None:
     page.set(prefix="xy", suppress="a\nss")
     (allowed,) = page.all("[name=allow_unknown]")
@@ -313,6 +337,8 @@ def test_another_strategy_has_other_defaults(browser: Page, server: Any) -> None
         CARD | {"name": "searching", "graphs": graphs, "decoding": DECODING | {"strategy": "beam", "n_best": 3}},
         CARD | {"name": "simple", "graphs": graphs, "decoding": DECODING | {"strategy": "greedy", "beam_size": 1}},
     ]
+    for entry in entries:
+        entry["options"] = options_of(entry["decoding"])
     browser.fake_from_the_start(v1_models={"body": {"models": entries}}, v1_models_searching={"body": entries[0]})
     browser.open(server.url, "searching")
     assert browser.fields() == {"beam_size": "5", "n_best": "3"}
@@ -453,6 +479,22 @@ def test_the_card(page: Page) -> None:
     assert "up to 40 tokens" in page["text-hint"].text
 
 
+def options_of(decoding: dict[str, Any]) -> list[dict[str, Any]]:
+    """Options of a form, with the defaults of a decoding."""
+    users = {
+        "beam_size": ["beam", "diverse", "ctc_beam"],
+        "n_best": ["beam", "diverse", "sample", "ctc_beam"],
+        "temperature": ["sample"],
+        "coverage_penalty": ["diverse"],
+    }
+    about = {"label": HOSTILE, "help": HOSTILE, "type": "float", "own": False}
+    first = ("beam_size", "n_best")
+    return [
+        {"name": name, "default": decoding[name], "strategies": some, "stands_first": name in first, **about}
+        for name, some in users.items()
+    ]
+
+
 DECODING = {"strategy": "greedy", "beam_size": 5, "n_best": 1, "temperature": 0.9, "coverage_penalty": 0.2}
 CARD = {
     "name": "nested",
@@ -462,6 +504,7 @@ CARD = {
     "graphs": {"greedy": "a step at a time"},
     "decoding": DECODING,
     "limits": {"max_source_tokens": 1234},
+    "options": [],
     "metrics": {"split": "dev", "Keras": {"bleu": 40.8123}, "ONNX int8": {"bleu": 40.79, "chrf": None}},
     "parts": [{"name": "encoder", "parameters": 1500}, {"name": "decoder", "parameters": 1000000, "kind": "lstm"}],
     "model": {"front": None, "encoder": {str(key): key for key in range(8)}, "decoder": {"0": True}},
@@ -523,6 +566,7 @@ def test_a_card_of_any_shape(browser: Page, server: Any) -> None:
 
 def test_nothing_is_taken_for_html(browser: Page, server: Any) -> None:
     entry = CARD | {"name": HOSTILE, "graphs": {"greedy": HOSTILE, HOSTILE: HOSTILE, "align": ""}, "task": HOSTILE}
+    entry |= {"options": [one | {"strategies": ["greedy"]} for one in options_of(DECODING)]}
     card = entry | {"metrics": {HOSTILE: {HOSTILE: HOSTILE}}, HOSTILE: [HOSTILE, [{HOSTILE: HOSTILE}]]}
     alignment = {"source": [HOSTILE], "target": [HOSTILE], "weights": [[1]]}
     path = browser.run("return 'v1/models/' + encodeURIComponent(arguments[0])", HOSTILE)

@@ -16,6 +16,8 @@ RULES = (
     r"beam_size: expected (1|at least 2) with strategy",
     r"min_length: expected at most the maximum length",
     r"strategy '\w+' does not look at it",
+    r"strategy: no strategy '\w+'",
+    r"own: the bundle has no options of its own",
     r"no graph '[\w-]+' in int8",
     r"hypotheses a text, at most",
     r"source tokens with its end, at most",

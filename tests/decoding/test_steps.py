@@ -1,5 +1,6 @@
 """A search a step at a time says what the loop says, however its sentences come and go."""
 
+import functools
 from typing import Any
 
 import keras
@@ -9,7 +10,7 @@ import pytest
 from keras_s2s import UserError
 from keras_s2s.bundle import Decoding, strategy_and_features
 from keras_s2s.decoding import Ensemble, Fusion, make_steps, step_problems
-from keras_s2s.export.forms import keras_form, keras_steps, programs_of
+from keras_s2s.export.forms import Form, keras_form, keras_steps, programs_of
 from keras_s2s.layers import CELLS, MIXERS
 from keras_s2s.models import (
     GRUDecoderConfig,
@@ -61,6 +62,7 @@ CONSTRAINTS: dict[str, Any] = {"min_length": 3, "no_repeat_ngram": 2, "repetitio
 SUPPRESSED = [[5], [6, 7]]
 
 
+@functools.cache
 def make(kind: str, seed: int = 5) -> Any:
     """Weights are large enough that results have several lengths."""
     if kind == "ensemble":
@@ -77,8 +79,14 @@ def make(kind: str, seed: int = 5) -> Any:
     return model
 
 
+@functools.cache
 def of_keras(model: Any, graph: str) -> Steps:
     return keras_steps(model, graph, V)
+
+
+@functools.cache
+def in_a_loop(model: Any, graph: str) -> Form:
+    return keras_form(programs_of(model, [graph], groups=1), V)
 
 
 def options(graph: str) -> Decoding:
@@ -116,7 +124,7 @@ def test_a_sentence_is_the_same_among_others_of_any_age_as_in_a_loop_of_its_own(
     kind: str, graph: str, served: Any
 ) -> None:
     model, decoding, some = make(kind), options(graph), sentences(graph)
-    form = keras_form(programs_of(model, [graph], groups=1), V)
+    form = in_a_loop(model, graph)
     expected = [form.search(graph, [sentence], decoding, SUPPRESSED)[0] for sentence in some]
     assert len({len(best.tokens) for best, *_ in expected}) > 3
     steps = of_keras(model, graph)
@@ -134,7 +142,7 @@ def test_a_sentence_is_the_same_among_others_of_any_age_as_in_a_loop_of_its_own(
 @pytest.mark.parametrize("graph", ["greedy", "beam"])
 def test_a_batch_that_begins_together_says_what_the_loop_says(graph: str) -> None:
     model, decoding, some = make("transformer"), options(graph), sentences(graph)
-    expected = keras_form(programs_of(model, [graph], groups=1), V).search(graph, some, decoding)
+    expected = in_a_loop(model, graph).search(graph, some, decoding)
     steps = of_keras(model, graph)
     batch = steps.start(some, decoding)
     while not batch.state["done"].all():

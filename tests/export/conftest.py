@@ -1,5 +1,6 @@
 """A small model that has learnt a little, with its tokenizer and its sentences; runtimes that are not onnxruntime."""
 
+import functools
 import random
 import sys
 from collections.abc import Callable, Mapping
@@ -14,6 +15,7 @@ from onnx.reference import ReferenceEvaluator
 
 from keras_s2s.data import Pairs, batches
 from keras_s2s.export import export_bundle
+from keras_s2s.export.forms import Form, keras_form, programs_of
 from keras_s2s.losses import CrossEntropy
 from keras_s2s.models import LSTMDecoderConfig, LSTMEncoderConfig, ModelConfig, build
 from keras_s2s.text import Tokenizer, train
@@ -26,6 +28,15 @@ class Toy(NamedTuple):
     tokenizer: Tokenizer
     dev: Pairs
     test: Pairs
+
+    def in_keras(self, graph: str) -> Form:
+        """The program of a graph in Keras, traced once for all tests."""
+        return _in_keras(self.model, graph)
+
+
+@functools.cache
+def _in_keras(model: Any, graph: str) -> Form:
+    return keras_form(programs_of(model, [graph], groups=1), model.config.target_vocabulary)
 
 
 @pytest.fixture(scope="session")

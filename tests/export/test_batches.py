@@ -26,10 +26,11 @@ pytestmark = pytest.mark.filterwarnings("ignore:You are using a softmax over axi
 
 # Large enough for blocks of the vocabulary.
 VOCABULARY = 1280
-SENTENCES = 1000
+LONGEST = 13
+SENTENCES = 8 * (LONGEST + 1)
 DECODERS: dict[str, Any] = {"transformer": TransformerDecoderConfig, "ssru": SSRUDecoderConfig}
 RNG = np.random.default_rng(8)
-ROWS = [[*RNG.integers(4, VOCABULARY, size=length).tolist(), 2] for length in RNG.integers(0, 14, size=SENTENCES)]
+ROWS = [[*RNG.integers(4, VOCABULARY, size=n % (LONGEST + 1)).tolist(), 2] for n in range(SENTENCES)]
 
 
 def options(strategy: str) -> Decoding:

@@ -9,7 +9,7 @@ import onnxruntime
 import pytest
 
 from keras_s2s.bundle import read
-from keras_s2s.export.forms import keras_form, onnx_form, programs_of
+from keras_s2s.export.forms import onnx_form
 from keras_s2s.runtime.feeds import Sentence
 
 SOURCE = Path(__file__).with_name("greedy.c")
@@ -49,7 +49,7 @@ def tokens(toy: Any, standard: Path, rows: list[list[int]]) -> Callable[[str], T
 
     def of(name: str) -> Tokens:
         if name == "keras":
-            form = keras_form(programs_of(toy.model, ["greedy"], groups=1), vocabulary)
+            form = toy.in_keras("greedy")
         else:
             form = onnx_form(standard / "onnx" / name, ["greedy"], vocabulary)
         return [best.tokens for best, *_ in form.search("greedy", [Sentence(row) for row in rows], decoding)]

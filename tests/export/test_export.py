@@ -19,7 +19,6 @@ from keras_s2s.evaluation import evaluate
 from keras_s2s.export import DEFAULT_DECODING, Measured, VerificationError, export_bundle
 from keras_s2s.export import export as module
 from keras_s2s.export.examples import examples
-from keras_s2s.export.forms import keras_form, programs_of
 from keras_s2s.export.variants import Wanted, quantize_bundle
 from keras_s2s.export.verify import Comparison
 from keras_s2s.models import describe
@@ -51,9 +50,9 @@ def done(toy: Any, tmp_path_factory: pytest.TempPathFactory) -> Done:
 
 def keras_texts(toy: Any, program: str) -> list[str]:
     """What the Keras model makes of the test sentences, all in one batch."""
-    form = keras_form(programs_of(toy.model, [program], groups=1), toy.tokenizer.vocabulary_size)
     sentences = [Sentence([*ids, 2]) for ids in toy.tokenizer.encode(toy.test.sources)]
-    return toy.tokenizer.decode([best.tokens for best, *_ in form.search(program, sentences, DEFAULT_DECODING)])
+    found = toy.in_keras(program).search(program, sentences, DEFAULT_DECODING)
+    return toy.tokenizer.decode([best.tokens for best, *_ in found])
 
 
 def test_the_bundle_is_whole_and_names_every_file(toy: Any, done: Done) -> None:

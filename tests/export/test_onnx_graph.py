@@ -409,12 +409,12 @@ def test_int8_scores_are_near_fp32(exported: Exported) -> None:
 @pytest.mark.parametrize("kind", ["ensemble", "fusion"])
 def test_models_with_like_named_weights_keep_their_own(kind: str, tmp_path: Path) -> None:
     def one(seed: int, **source: Any) -> Any:
-        model = build(ModelConfig(**source, target_vocabulary=VOCABULARY, width=8, decoder=DECODERS["lstm"]))
+        model = build(ModelConfig(**source, target_vocabulary=VOCABULARY, width=8, decoder=LSTMDecoderConfig()))
         rng = np.random.default_rng(seed)
         model.set_weights([weight + rng.normal(scale=0.5, size=weight.shape) for weight in model.get_weights()])
         return model
 
-    source: dict[str, Any] = {"source_vocabulary": VOCABULARY, "encoder": ENCODERS["lstm"]}
+    source: dict[str, Any] = {"source_vocabulary": VOCABULARY, "encoder": LSTMEncoderConfig()}
     model = (
         Ensemble([one(1, **source), one(2, **source)]) if kind == "ensemble" else Fusion(one(1, **source), one(2), 1.0)
     )

@@ -1,5 +1,6 @@
 """Outputs begin with exactly what they were told to, in whatever pieces they are written, and by whatever search."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -51,15 +52,20 @@ def model_of(tokenizer: Tokenizer) -> Any:
     return model
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_every_kind_of_piece(kind: str) -> None:
+# Every kind of piece, and every strategy.
+@pytest.mark.parametrize(
+    ("kind", "strategies"),
+    [("bpe", OPTIONS), ("unigram", ["beam"]), ("char", ["sample"]), ("word", ["greedy"]), ("bytes", ["beam"])],
+    ids=KINDS,
+)
+def test_every_kind_of_piece(kind: str, strategies: Sequence[str]) -> None:
     tokenizer = train(LINES, **KINDS[kind])
     model = model_of(tokenizer)
     ids = tokenizer.encode(TEXTS)
     begins = [prefix_ids(tokenizer, prefix, True) for prefix in PREFIXES]
     sentences = [Sentence([*row, EOS], n, begin) for n, (row, begin) in enumerate(zip(ids, begins, strict=True))]
-    for strategy, options in OPTIONS.items():
-        decoding = Decoding(**options, max_length_extra=10)
+    for strategy in strategies:
+        decoding = Decoding(**OPTIONS[strategy], max_length_extra=10)
         (program,) = programs_of(model, [f"{strategy}-constrained"], 1).values()
         size = tokenizer.vocabulary_size
         given = feeds(sentences, decoding, size, begins_word=tokenizer.begins_word)

@@ -14,7 +14,7 @@ import tensorflow as tf
 from keras_s2s.bundle import Decoding, graph_name
 from keras_s2s.decoding import INPUTS
 from keras_s2s.export import DEFAULT_DECODING
-from keras_s2s.export.forms import keras_form, programs_of
+from keras_s2s.export.forms import programs_of
 from keras_s2s.export.saved_model import save
 from keras_s2s.runtime.feeds import Sentence
 from keras_s2s.runtime.graph import Candidates
@@ -107,8 +107,7 @@ def found(toy: Any, path: Path) -> dict[str, Any]:
 
 
 def in_keras(toy: Any, texts: list[str], decoding: Decoding) -> list[Candidates]:
-    form = keras_form(programs_of(toy.model, ["beam"], groups=1), toy.tokenizer.vocabulary_size)
-    return form.search("beam", [Sentence([*ids, EOS]) for ids in toy.tokenizer.encode(texts)], decoding)
+    return toy.in_keras("beam").search("beam", [Sentence([*ids, EOS]) for ids in toy.tokenizer.encode(texts)], decoding)
 
 
 def test_text_in_text_out(toy: Any, found: dict[str, Any]) -> None:

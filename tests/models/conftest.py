@@ -1,6 +1,7 @@
 """One tiny model of every kind and variant, built once."""
 
 import functools
+from collections.abc import Iterable
 from itertools import product
 from typing import Any
 
@@ -88,6 +89,8 @@ LABELLERS: dict[str, dict[str, Any]] = {
     "both heads": {"encoder": LSTMEncoderConfig(), "ctc": CTCHeadConfig(), "crf": CRFHeadConfig()},
 }
 PRODUCT = {f"{e} to {d}": {"encoder": ENCODERS[e], "decoder": DECODERS[d]} for e, d in product(ENCODERS, DECODERS)}
+# Every encoder and every decoder; across families there are pairs among the variants.
+QUICK = {"lstm to lstm", "gru to gru", "transformer to transformer", "lstm to ssru"}
 READERS = PRODUCT | VARIANTS
 DECODING = READERS | LANGUAGE_MODELS
 MODELS = DECODING | LABELLERS
@@ -103,13 +106,18 @@ def make(name: str) -> Any:
     return model
 
 
-@pytest.fixture(scope="session", params=DECODING)
+def params(names: Iterable[str]) -> list[Any]:
+    """The names; further pairs of kinds are slow."""
+    return [pytest.param(n, marks=[pytest.mark.slow] if n in PRODUCT.keys() - QUICK else []) for n in names]
+
+
+@pytest.fixture(scope="session", params=params(DECODING))
 def model(request: Any) -> Any:
     """Every model that has a decoder."""
     return make(request.param)
 
 
-@pytest.fixture(scope="session", params=READERS)
+@pytest.fixture(scope="session", params=params(READERS))
 def reader(request: Any) -> Any:
     """Every model that has an encoder and a decoder."""
     return make(request.param)

@@ -1,5 +1,6 @@
 """The decoder contract, over every kind and variant."""
 
+import functools
 from typing import Any
 
 import numpy as np
@@ -36,18 +37,22 @@ def pad(source: Source, places: int) -> Source:
     return {name: longer(value) for name, value in source.items()}
 
 
-def first(model: Any, source: Source, sentences: int = 3) -> State:
-    """The first state."""
+@functools.cache
+def encoded_by(model: Any) -> Any:
+    """The sources, encoded."""
+    return model.encoder(source_of(model))
+
+
+@functools.cache
+def state_of(model: Any, *rows: int) -> State:
+    """The first state of these sentences, or of all."""
     if model.encoder is None:
-        return model.bridge({"position": np.zeros(sentences, "int32")})
-    return model.bridge(model.encoder(source))
+        return model.bridge({"position": np.zeros(len(rows) or 3, "int32")})
+    return model.bridge(model.encoder(source_of(model, list(rows))) if rows else encoded_by(model))
 
 
-def state_of(model: Any, rows: Any = slice(None)) -> State:
-    return first(model, source_of(model, rows), len(TARGET_IDS[rows]))
-
-
-def logits_of(model: Any, training: bool | None = None) -> np.ndarray:
+@functools.cache
+def logits_of(model: Any, training: bool | None) -> np.ndarray:
     outputs = model({**source_of(model), "target_ids": TARGET_IDS}, training=training)
     return np.asarray(outputs["logits"] if isinstance(outputs, dict) else outputs)
 
@@ -66,14 +71,20 @@ def decode(model: Any, ids: np.ndarray, state: State) -> tuple[Any, State, Any]:
     return model.decoder(ids, state, return_attention=True)
 
 
+@functools.cache
+def whole(model: Any) -> tuple[Any, State, Any]:
+    """All targets in one call."""
+    return decode(model, TARGET_IDS, state_of(model))
+
+
 def test_every_kind_is_here(kinds: dict[str, set[str]]) -> None:
     assert kinds["encoders"] >= {*CELLS, *assembly.ENCODERS}
     assert kinds["decoders"] >= {*CELLS, *MIXERS, *assembly.DECODERS}
 
 
 def test_the_model_is_its_parts_under_teacher_forcing(model: Any) -> None:
-    hidden, state, _ = decode(model, TARGET_IDS, state_of(model))
-    logits = logits_of(model)
+    hidden, state, _ = whole(model)
+    logits = logits_of(model, None)
     assert hidden.shape == (3, 5, 16)
     assert logits.shape == (3, 5, 12)
     same(model.head(hidden), logits)
@@ -82,7 +93,7 @@ def test_the_model_is_its_parts_under_teacher_forcing(model: Any) -> None:
 
 @pytest.mark.parametrize("parts", [[1] * 5, [2, 3]], ids=str)
 def test_a_sequence_in_parts_equals_one_call(model: Any, parts: list[int]) -> None:
-    hidden, whole, attention = decode(model, TARGET_IDS, state_of(model))
+    hidden, after, attention = whole(model)
     state, found = state_of(model), []
     for ids in np.split(TARGET_IDS, np.cumsum(parts)[:-1], axis=1):
         y, state, weights = decode(model, ids, state)
@@ -90,13 +101,13 @@ def test_a_sequence_in_parts_equals_one_call(model: Any, parts: list[int]) -> No
     same(np.concatenate([y for y, _ in found], axis=1), hidden)
     if attention is not None:
         same(np.concatenate([weights for _, weights in found], axis=1), attention)
-    same_rows(state, whole)
+    same_rows(state, after)
 
 
 def test_later_tokens_change_nothing_before_them(model: Any) -> None:
     changed = TARGET_IDS.copy()
     changed[:, 3:] = 4
-    one, _, _ = decode(model, TARGET_IDS, state_of(model))
+    one, _, _ = whole(model)
     other, _, _ = decode(model, changed, state_of(model))
     same(one[:, :3], other[:, :3])
     assert np.abs(np.asarray(one[0, 3] - other[0, 3])).max() > 0.01
@@ -104,14 +115,14 @@ def test_later_tokens_change_nothing_before_them(model: Any) -> None:
 
 def test_earlier_tokens_matter_in_their_order(model: Any) -> None:
     swapped = TARGET_IDS[:, [0, 2, 1, 3, 4]]
-    one, _, _ = decode(model, TARGET_IDS, state_of(model))
+    one, _, _ = whole(model)
     other, _, _ = decode(model, swapped, state_of(model))
     assert (np.abs(np.asarray(one - other))[:, 3:].max(axis=(1, 2)) > 1e-4).all()
 
 
 def test_padding_of_sources_changes_nothing(reader: Any) -> None:
-    encoded = reader.encoder(source_of(reader))
-    hidden, _, attention = decode(reader, TARGET_IDS, reader.bridge(encoded))
+    encoded = encoded_by(reader)
+    hidden, _, attention = whole(reader)
     for row, length in enumerate(LENGTHS):
         source = {n: v if v.ndim == 1 else v[:, :length] for n, v in source_of(reader, slice(row, row + 1)).items()}
         alone = reader.encoder(source)
@@ -122,8 +133,8 @@ def test_padding_of_sources_changes_nothing(reader: Any) -> None:
         y, _, weights = decode(reader, TARGET_IDS[row : row + 1], reader.bridge(alone))
         same(hidden[row], y[0])
         same(attention[row, :, :places], weights[0])
-    padded = first(reader, pad(source_of(reader), 5))
-    same(decode(reader, TARGET_IDS, padded)[0], hidden)
+    padded = reader.encoder(pad(source_of(reader), 5))
+    same(decode(reader, TARGET_IDS, reader.bridge(padded))[0], hidden)
 
 
 def test_the_source_matters(reader: Any) -> None:
@@ -132,14 +143,14 @@ def test_the_source_matters(reader: Any) -> None:
         other["source_ids"] = np.where(SOURCE_IDS == 4, 7, SOURCE_IDS)
     else:
         other["source_features"] = FRAMES * np.array([2, 2, 1], "float32")[:, None, None]
-    y, _, _ = decode(reader, TARGET_IDS, state_of(reader))
-    changed, _, _ = decode(reader, TARGET_IDS, first(reader, other))
+    y, _, _ = whole(reader)
+    changed, _, _ = decode(reader, TARGET_IDS, reader.bridge(reader.encoder(other)))
     assert (np.abs(np.asarray(y - changed)).max(axis=(1, 2)) > 1e-3).tolist() == [True, True, False]
 
 
 def test_attention_is_a_distribution_over_real_places(reader: Any) -> None:
-    mask = np.asarray(reader.encoder(source_of(reader))["mask"])
-    _, _, attention = decode(reader, TARGET_IDS, state_of(reader))
+    mask = np.asarray(encoded_by(reader)["mask"])
+    _, _, attention = whole(reader)
     attention = np.asarray(attention)
     assert attention.shape == (3, 5, mask.shape[1])
     same(attention.sum(axis=-1), np.ones((3, 5)))
@@ -148,23 +159,23 @@ def test_attention_is_a_distribution_over_real_places(reader: Any) -> None:
 
 
 def test_guided_attention_is_the_decoder_s(reader: Any) -> None:
-    outputs = reader({**source_of(reader), "target_ids": TARGET_IDS})
+    outputs = reader.output
     assert (isinstance(outputs, dict) and "attention" in outputs) == reader.config.guided_alignment
     if reader.config.guided_alignment:
-        same(outputs["attention"], decode(reader, TARGET_IDS, state_of(reader))[2])
+        same(reader({**source_of(reader), "target_ids": TARGET_IDS})["attention"], whole(reader)[2])
 
 
 def test_reordering_rows_reorders_results(model: Any) -> None:
     # Three rows a sentence, each with a history of its own; row 0 is continued twice, row 1 never.
-    state = repeat_rows(state_of(model, slice(2)), 2, 3)
+    state = repeat_rows(state_of(model, 0, 1), 2, 3)
     histories = np.array([[1, 4], [1, 5], [1, 6], [1, 7], [1, 8], [1, 9]])
     order = np.array([2, 0, 0, 5, 5, 3])
     ids = np.array([[4], [4], [9], [6], [10], [6]])
     _, state, _ = decode(model, histories, state)
     y, after, _ = decode(model, ids, select_rows(state, order))
     for row in (0, 2, 3):
-        whole = np.concatenate([histories[order[row]], ids[row]])[None]
-        expected, alone, _ = decode(model, whole, state_of(model, slice(row // 3, row // 3 + 1)))
+        history = np.concatenate([histories[order[row]], ids[row]])[None]
+        expected, alone, _ = decode(model, history, state_of(model, row // 3))
         same(y[row, 0], expected[0, -1])
         same_rows(select_rows(after, np.array([row])), alone)
 
@@ -174,7 +185,7 @@ def test_hypotheses_over_unrepeated_memory_equal_sentences_of_their_own(reader: 
     ids = np.repeat(TARGET_IDS, 2, axis=0)
     ids[1::2, 1:] = 11 - ids[1::2, 1:]
     y, after, attention = decode(reader, ids, state)
-    expected, alone, weights = decode(reader, ids, state_of(reader, [0, 0, 1, 1, 2, 2]))
+    expected, alone, weights = decode(reader, ids, state_of(reader, 0, 0, 1, 1, 2, 2))
     assert all(len(value) == 3 for value in after["memory"].values())
     same(y, expected)
     same(attention, weights)
@@ -207,7 +218,7 @@ def merged(older: State, younger: State) -> State:
 
 @pytest.mark.parametrize("age", [0, 1])
 def test_rows_of_different_age_share_a_batch(model: Any, age: int) -> None:
-    older_state, younger_state = (state_of(model, slice(i, i + 1)) for i in (0, 1))
+    older_state, younger_state = (state_of(model, i) for i in (0, 1))
     _, older_state, _ = decode(model, TARGET_IDS[:1, :3], older_state)
     if age:
         _, younger_state, _ = decode(model, TARGET_IDS[1:2, :age], younger_state)
@@ -226,13 +237,13 @@ def test_rows_of_different_age_share_a_batch(model: Any, age: int) -> None:
 
 
 def test_dropout_acts_in_training_alone(model: Any) -> None:
-    assert np.array_equal(logits_of(model), logits_of(model, training=False))
-    assert not np.allclose(logits_of(model), logits_of(model, training=True), atol=1e-3)
+    assert np.array_equal(logits_of(model, None), logits_of(model, training=False))
+    assert not np.allclose(logits_of(model, None), logits_of(model, training=True), atol=1e-3)
 
 
 def test_a_language_model_remembers_nothing_and_looks_nowhere(language_model: Any) -> None:
     assert language_model.encoder is None
     assert language_model.source_names == ()
-    _, state, attention = decode(language_model, TARGET_IDS, state_of(language_model))
+    _, state, attention = whole(language_model)
     assert state["memory"] == {}
     assert attention is None

@@ -13,6 +13,7 @@ import yaml
 
 from keras_s2s import UserError, bundle, recipe
 from keras_s2s.data import Task
+from keras_s2s.models import ModelConfig, build
 from keras_s2s.runtime import Generator
 from keras_s2s.text import Tokenizer
 
@@ -139,6 +140,17 @@ def test_a_whole_run_and_the_same_again(kitchen: Kitchen, monkeypatch: pytest.Mo
     assert recipe.train(kitchen.load()) == Path("saved_models/.runs/toy/model/best.keras")
 
 
+_MODELS: dict[str, Any] = {}
+
+
+def _built(config: ModelConfig) -> Any:
+    """A model that is only asked by what it can be decoded: one of each config for all tests."""
+    key = config.model_dump_json()
+    if key not in _MODELS:
+        _MODELS[key] = build(config)
+    return _MODELS[key]
+
+
 class Work:
     """Training and export that only write a file each, and may be interrupted."""
 
@@ -147,6 +159,7 @@ class Work:
         self.tasks: list[Task] = []
         monkeypatch.setattr(module.training, "train", self.train)
         monkeypatch.setattr(module.training, "load", lambda path: path.read_text())
+        monkeypatch.setattr(module, "build", _built)
         monkeypatch.setattr(module.exporting, "export_bundle", self.export)
 
     def train(

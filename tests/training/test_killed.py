@@ -23,10 +23,11 @@ def read(losses: Path) -> dict[int, str]:
     return dict(line.split() for line in losses.read_text().splitlines())
 
 
-def test_a_killed_training_goes_on_exactly(tmp_path: Path) -> None:
+# In the middle of an interval and of an epoch; then in the first interval, and in the last step of one, too.
+@pytest.mark.parametrize("steps", [(17,), pytest.param((3, 17, 21), marks=pytest.mark.slow)], ids=str)
+def test_a_killed_training_goes_on_exactly(tmp_path: Path, steps: tuple[int, ...]) -> None:
     assert run(tmp_path / "whole", tmp_path / "whole.txt") == 0
-    # In the first interval, in the middle of one and of an epoch, and in the last step of one.
-    for step in (3, 17, 21):
+    for step in steps:
         assert run(tmp_path / "parts", tmp_path / "parts.txt", step) == -signal.SIGKILL
     assert run(tmp_path / "parts", tmp_path / "parts.txt") == 0
     whole, parts = read(tmp_path / "whole.txt"), read(tmp_path / "parts.txt")

@@ -79,7 +79,8 @@ class Work:
         return {
             **{name: None if of is None else dataclasses.asdict(of) for name, of in files.items()},
             "precision": self.precision,
-            "--provider": self.provider,
+            # A journal that names none is of the CPU.
+            "--provider": None if self.provider == "cpu" else self.provider,
             **{f"--{name.replace('_', '-')}": value for name, value in given.items()},
         }
 

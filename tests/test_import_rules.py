@@ -86,6 +86,7 @@ MAY_IMPORT_TENSORFLOW = (
     "training",
     "export",
     "recipe",
+    "testing",
     "cli",
 )
 NO_KERAS = {

@@ -43,8 +43,8 @@ def test_minutes_are_measured_once_and_then_a_killed_training_goes_on_exactly(tm
     assert run(tmp_path / "parts", tmp_path / "parts.txt", epochs=0) == 0
     assert (tmp_path / "parts.txt").read_text().splitlines().count("measured 1") == 1
     whole = read(tmp_path / "whole.txt")
-    # 5 intervals of 7 steps, and 2 steps and an evaluation in the 4.5 s that are left, are made 6 intervals of 7.
-    assert len(whole) == 1 + 42
+    # 5 intervals of 7 steps, and in the 4.5 s that are left a step and an evaluation, become 6 intervals of 6 steps.
+    assert len(whole) == 1 + 36
     assert read(tmp_path / "parts.txt") == whole
     same_models(tmp_path / "whole", tmp_path / "parts")
 

@@ -3,6 +3,7 @@
 import inspect
 import json
 import re
+from abc import ABC
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple, get_args
 
@@ -30,9 +31,11 @@ class Section(NamedTuple):
 def markdown() -> str:
     """All keys of a recipe, a section for each part, those of a recipe that combines others last."""
     parts = list(sections([Section("", RecipeConfig), Section("", CombinedConfig)]))
-    places: dict[str, str] = {}
+    places: dict[str, list[str]] = {}
     for section in parts:
-        places.setdefault(section.config.__name__, _anchor(section))
+        for config in section.config.__mro__:
+            if config is section.config or _is_open(config):
+                places.setdefault(config.__name__, []).append(_anchor(section))
     return "\n\n".join(_section(section, places) for section in parts)
 
 
@@ -41,13 +44,13 @@ def sections(waiting: list[Section]) -> Iterator[Section]:
     seen: set[type[BaseModel]] = set()
     while waiting:
         section, *waiting = waiting
-        if section.config in seen:
+        if section.config in seen or _is_for_others(section.config):
             continue
         seen.add(section.config)
         yield section
         inner = []
         for name, field in section.config.model_fields.items():
-            path = f"{section.path}.{name}".lstrip(".")
+            path = section.path if _stands_beside(field.annotation) else f"{section.path}.{name}".lstrip(".")
             inner += [Section(path, config) for config in _configs(field.annotation)]
         waiting = inner + waiting
 
@@ -62,10 +65,25 @@ def explanations(config: type[BaseModel]) -> dict[str, str]:
 
 
 def _configs(annotation: Any) -> list[type[BaseModel]]:
-    """The config classes that an annotation names, inside unions and containers, too."""
+    """The config classes that an annotation names, inside unions and containers, too; of an open one its subclasses."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return [annotation]
+        return _subclasses(annotation) if _is_open(annotation) else [annotation]
     return [config for part in get_args(annotation) for config in _configs(part)]
+
+
+def _is_open(config: type) -> bool:
+    """Whether a class is the base of pieces that a registry has."""
+    return ABC in config.__bases__ or inspect.isabstract(config)
+
+
+def _subclasses(config: type[BaseModel]) -> list[type[BaseModel]]:
+    found = [one for below in config.__subclasses__() for one in [below, *_subclasses(below)]]
+    return [one for one in found if not _is_open(one) and one.__module__.startswith("keras_s2s.")]
+
+
+def _stands_beside(annotation: Any) -> bool:
+    """Whether the keys of a field's config stand beside the other keys, and one of them names the class."""
+    return isinstance(annotation, type) and issubclass(annotation, BaseModel) and "key" in annotation.__annotations__
 
 
 def _kind(config: type[BaseModel]) -> str | None:
@@ -73,28 +91,37 @@ def _kind(config: type[BaseModel]) -> str | None:
     return field.default if field and isinstance(field.default, str) and len(get_args(field.annotation)) == 1 else None
 
 
+def _is_for_others(config: type[BaseModel]) -> bool:
+    """Whether a class describes kinds from outside of the package, by the keys that they share with one of its own."""
+    return "kind" in config.model_fields and config.model_fields["kind"].is_required()
+
+
 def _title(section: Section) -> str:
-    kind = _kind(section.config)
+    kind, key = _kind(section.config), getattr(section.config, "key", None)
     if not section.path:
         return "A recipe that combines others" if section.config is CombinedConfig else "A recipe"
     path = f"`{section.path}`"
-    return f"{path}, `kind: {kind}`" if kind else path
+    return f"{path}, `kind: {kind}`" if kind else f"{path} with `{key}`" if key else path
 
 
 def _anchor(section: Section) -> str:
-    kind = _kind(section.config)
+    kind = _kind(section.config) or getattr(section.config, "key", None)
     whole = "combined" if section.config is CombinedConfig else None
     return "-".join(filter(None, ["keys", whole, *section.path.split("."), kind])).replace("_", "-")
 
 
-def _section(section: Section, places: Mapping[str, str]) -> str:
+def _section(section: Section, places: Mapping[str, list[str]]) -> str:
     summary = inspect.cleandoc(section.config.__doc__ or "").partition("\n\nArgs:")[0]
     head = f"## {_title(section)} {{ #{_anchor(section)} }}\n\n{_escaped(summary)}"
-    names = [name for name in section.config.model_fields if name != "kind" or not _kind(section.config)]
+    names = [
+        name
+        for name, field in section.config.model_fields.items()
+        if not (name == "kind" and _kind(section.config)) and not _stands_beside(field.annotation)
+    ]
     return f"{head}\n\n{table(section.config, names, places)}" if names else head
 
 
-def table(config: type[BaseModel], names: Iterable[str], places: Mapping[str, str], title: str = "key") -> str:
+def table(config: type[BaseModel], names: Iterable[str], places: Mapping[str, list[str]], title: str = "key") -> str:
     """A row for each of some keys of a config; `places` are the anchors of other configs, by their names."""
     schema, explained = config.model_json_schema(), explanations(config)
     rows = [
@@ -114,7 +141,7 @@ def _default(name: str, schema: dict[str, Any]) -> str:
     return f"`{json.dumps(default, ensure_ascii=False)}`"
 
 
-def _in_words(schema: dict[str, Any], places: Mapping[str, str]) -> str:
+def _in_words(schema: dict[str, Any], places: Mapping[str, list[str]]) -> str:
     """A JSON schema in words, with links to the sections of what it refers to."""
     for union in ("anyOf", "oneOf"):
         if union in schema:
@@ -122,7 +149,7 @@ def _in_words(schema: dict[str, Any], places: Mapping[str, str]) -> str:
             return " or ".join(dict.fromkeys(choices))
     if "$ref" in schema:
         name = schema["$ref"].rpartition("/")[2]
-        return f"[{_label(places[name])}](#{places[name]})"
+        return " or ".join(f"[{_label(place)}](#{place})" for place in places[name]) if name in places else "your own"
     if "const" in schema or "enum" in schema:
         return ", ".join(f"`{value}`" for value in schema.get("enum", [schema.get("const")]))
     if schema.get("type") == "array":

@@ -63,7 +63,7 @@ def compare(
     """
     with training_packages("compare"):
         from keras_s2s import evaluation
-    from keras_s2s.data.sources import read_lines
+    from keras_s2s.data.readers.text import read_lines
 
     names = metric or DEFAULT_METRICS
     _check(systems, names, source)

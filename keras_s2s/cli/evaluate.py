@@ -71,7 +71,7 @@ def evaluate(
     """
     with training_packages("evaluate"):
         from keras_s2s.evaluation import signatures, warn_of_missing_spaces
-    from keras_s2s.data.sources import read_pairs
+    from keras_s2s.data.readers.text import read_pairs
     from keras_s2s.runtime import Generator
     from keras_s2s.runtime.options import options_of
 

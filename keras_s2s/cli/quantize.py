@@ -80,13 +80,13 @@ def quantize(
         raise UserError(f"quantize: --metric {metric} and --max-loss in {asked}; name the same metric")
     with training_packages("quantize"):
         import_tensorflow()
-        from keras_s2s.export import variants
-    from keras_s2s.data.sources import read_pairs
+        from keras_s2s import compression
+    from keras_s2s.data.readers.text import read_pairs
 
-    if calibration not in variants.CALIBRATIONS:
-        raise UserError(f"quantize: no calibration '{calibration}'; there are {', '.join(variants.CALIBRATIONS)}")
-    wanted = variants.Wanted(
-        tuple(dict.fromkeys(to or variants.DEFAULTS)),
+    if calibration not in compression.CALIBRATIONS:
+        raise UserError(f"quantize: no calibration '{calibration}'; there are {', '.join(compression.CALIBRATIONS)}")
+    wanted = compression.Wanted(
+        tuple(dict.fromkeys(to or compression.DEFAULTS)),
         _parts(part or []),
         asked or metric or _recorded(manifest),
         loss,
@@ -94,7 +94,7 @@ def quantize(
     )
     text = read_pairs(source, reference)
     with shown(Console(stderr=True, highlight=False, soft_wrap=True), "quantize") as tell:
-        found = variants.quantize_bundle(bundle, text, wanted, tell)
+        found = compression.quantize_bundle(bundle, text, wanted, tell)
     if as_json:
         result = {"bundle": str(bundle), "name": manifest.name, "metric": wanted.metric, "sentences": len(text.sources)}
         typer.echo(json.dumps({**result, "variants": [dataclasses.asdict(variant) for variant in found]}))
@@ -134,7 +134,7 @@ def _recorded(manifest: Manifest) -> str:
 
 
 def _show(name: str, found: Sequence[Any], metric: str) -> None:
-    from keras_s2s.export.variants_report import remarks, table
+    from keras_s2s.compression.report import remarks, table
 
     header, rows = table(found, metric)
     shown = Table(box=None, padding=(0, 1, 0, 0))

@@ -32,7 +32,7 @@ def score(
     keras-s2s score saved_models/dates --source in.txt --reference out.txt
     ```
     """
-    from keras_s2s.data.sources import read_pairs
+    from keras_s2s.data.readers.text import read_pairs
     from keras_s2s.runtime import Generator, perplexity
 
     pairs = read_pairs(source, reference)

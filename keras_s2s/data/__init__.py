@@ -16,16 +16,16 @@ from keras_s2s.data.augmentations import (
 )
 from keras_s2s.data.examples import Examples, encode
 from keras_s2s.data.lexicon import Lexicon, learn_lexicon
-from keras_s2s.data.libraries import read_dataset
 from keras_s2s.data.mixtures import Mixture, mix
 from keras_s2s.data.pairs import Pairs
 from keras_s2s.data.preprocessing import preprocess
 from keras_s2s.data.readers import READERS, Reader, Surroundings
-from keras_s2s.data.recordings import read_features, read_recordings
-from keras_s2s.data.records import Fields, read_jsonl
-from keras_s2s.data.sources import Columns, read_lines, read_pairs, read_tsv, read_weights
+from keras_s2s.data.readers.libraries import read_dataset
+from keras_s2s.data.readers.recordings import read_features, read_recordings
+from keras_s2s.data.readers.records import Fields, read_jsonl
+from keras_s2s.data.readers.text import Columns, read_lines, read_pairs, read_tsv, read_weights
+from keras_s2s.data.readers.tfrecords import read_tfrecords
 from keras_s2s.data.tasks import Task, mix_tasks
-from keras_s2s.data.tfrecords import read_tfrecords
 from keras_s2s.text import encode_sources
 
 if TYPE_CHECKING:

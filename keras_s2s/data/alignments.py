@@ -8,7 +8,7 @@ import numpy as np
 
 from keras_s2s.data.lexicon import Rows, align
 from keras_s2s.data.pairs import Pairs
-from keras_s2s.data.sources import read_lines
+from keras_s2s.data.readers.text import read_lines
 from keras_s2s.errors import UserError
 
 _LINK = re.compile(r"(\d+)-(\d+)")

@@ -14,10 +14,10 @@ import numpy as np
 from pydantic import BeforeValidator, Field, SerializeAsAny
 
 from keras_s2s.config import Config
-from keras_s2s.config_registry import ConfigRegistry
 from keras_s2s.data.examples import Examples, encode
 from keras_s2s.data.pairs import Pairs
 from keras_s2s.errors import UserError
+from keras_s2s.registry import ConfigRegistry
 from keras_s2s.special_ids import EOS
 
 

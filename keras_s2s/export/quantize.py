@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from onnx import ModelProto, NodeProto
 
 from keras_s2s.export.calibrate import ActivationScale
-from keras_s2s.export.formats import FORMATS, Int8
+from keras_s2s.export.number_formats import FORMATS, Int8
 from keras_s2s.export.passes import all_graphs, replace_nodes, tidy
 from keras_s2s.export.products import look_ups, lstms, parts, products
 

@@ -8,8 +8,8 @@ import keras
 from pydantic import BeforeValidator, PositiveFloat, SerializeAsAny
 
 from keras_s2s.config import Config
-from keras_s2s.config_registry import ConfigRegistry
 from keras_s2s.labels import LabelSource
+from keras_s2s.registry import ConfigRegistry
 
 
 class LossConfig(Config, ABC):

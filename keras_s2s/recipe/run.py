@@ -16,9 +16,9 @@ from keras_s2s.data import Lexicon, Task, learn_lexicon
 from keras_s2s.decoding import problems
 from keras_s2s.errors import UserError
 from keras_s2s.models import build
-from keras_s2s.recipe.alone import keeping_locks, lock
 from keras_s2s.recipe.combine import combined, train_members
 from keras_s2s.recipe.corpora import fingerprint as fingerprint_of
+from keras_s2s.recipe.locks import keeping_locks, lock
 from keras_s2s.recipe.made_from import MadeFrom, keys_of
 from keras_s2s.recipe.model import model_config, train_model
 from keras_s2s.recipe.prepare import BUNDLES, folder_of, prepare, say

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 
 from keras_s2s import status
 from keras_s2s.errors import UserError
-from keras_s2s.recipe.alone import keeping_locks, lock
+from keras_s2s.recipe.locks import keeping_locks, lock
 from keras_s2s.recipe.made_from import Change, MadeFrom
 
 _RECORD = "stage.json"

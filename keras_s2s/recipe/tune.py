@@ -13,7 +13,7 @@ from rich.console import Console
 from keras_s2s import status
 from keras_s2s.data import Task
 from keras_s2s.errors import UserError
-from keras_s2s.recipe.alone import keeping_locks
+from keras_s2s.recipe.locks import keeping_locks
 from keras_s2s.recipe.made_from import MadeFrom, keys_of
 from keras_s2s.recipe.model import counts, start_of, train_model
 from keras_s2s.recipe.prepare import folder_of, prepare

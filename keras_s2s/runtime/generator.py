@@ -24,7 +24,7 @@ from keras_s2s.runtime.scoring import Scored
 from keras_s2s.runtime.shortlist import ShortlistTable
 from keras_s2s.runtime.targets import Pair, of_targets
 from keras_s2s.runtime.threads import BatchThreads, RunContext
-from keras_s2s.runtime.unknown import with_source_words
+from keras_s2s.runtime.unknown_tokens import with_source_words
 from keras_s2s.runtime.windows import windows
 from keras_s2s.special_ids import EOS, UNKNOWN
 from keras_s2s.text.tokenizer import Tokenizer

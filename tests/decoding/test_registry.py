@@ -164,7 +164,9 @@ def test_names_that_are_taken_or_none(name: str, option: str, message: str) -> N
 
 
 def test_what_does_nothing_is_refused() -> None:
-    with pytest.raises(UserError, match=r"^feature 'end': needs an option, and a processor, a step or a length penalty"):
+    with pytest.raises(
+        UserError, match=r"^feature 'end': needs an option, and a processor, a step or a length penalty"
+    ):
         register_feature("end", help="Ends.", options={"bonus": NUMBER})
     with pytest.raises(UserError, match=r"^strategy 'last': no option 'beam' to look at; there are strategy, "):
         register_strategy("last", lambda given, scorer: Last(), help="One token.", looks_at=["beam"])

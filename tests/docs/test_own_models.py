@@ -8,7 +8,7 @@ import keras
 import pytest
 
 from keras_s2s import Generator, bundle
-from keras_s2s.export.formats import FORMATS
+from keras_s2s.export.number_formats import FORMATS
 from keras_s2s.layers import CELLS, MIXERS
 
 DOCS = Path(__file__).parents[2] / "docs" / "extending"

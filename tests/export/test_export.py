@@ -14,12 +14,12 @@ import onnx
 import pytest
 
 from keras_s2s import UserError, bundle, text
+from keras_s2s.compression.quantization import Wanted, quantize_bundle
 from keras_s2s.data import Pairs
 from keras_s2s.evaluation import evaluate
 from keras_s2s.export import DEFAULT_DECODING, Measured, VerificationError, export_bundle
 from keras_s2s.export import export as module
 from keras_s2s.export.examples import examples
-from keras_s2s.export.variants import Wanted, quantize_bundle
 from keras_s2s.export.verify import Comparison
 from keras_s2s.models import describe
 from keras_s2s.runtime import Generator, Steps

@@ -13,8 +13,8 @@ import tensorflow as tf
 
 from keras_s2s import UserError
 from keras_s2s.export import onnx_graph
-from keras_s2s.export.formats import ACTIVATION_LEVELS, WEIGHT_LEVELS
 from keras_s2s.export.lowering import Markers
+from keras_s2s.export.number_formats import ACTIVATION_LEVELS, WEIGHT_LEVELS
 from keras_s2s.export.operators import Operators
 from keras_s2s.export.products import parts
 from keras_s2s.export.quantize import quantize

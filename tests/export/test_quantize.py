@@ -11,7 +11,7 @@ from onnx import numpy_helper, parser
 from keras_s2s.bundle import Decoding
 from keras_s2s.errors import UserError
 from keras_s2s.export.calibrate import ActivationScale, calibrate, calibration_batches, least_squares
-from keras_s2s.export.formats import FORMATS
+from keras_s2s.export.number_formats import FORMATS
 from keras_s2s.export.products import parts
 from keras_s2s.export.quantize import int8, quantize
 from keras_s2s.runtime.graph import session_options

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
+from keras_s2s.compression.quantization import Wanted, quantize_bundle
 from keras_s2s.data import Pairs
-from keras_s2s.export.variants import Wanted, quantize_bundle
 from keras_s2s.runtime import Generator, Steps
 
 RECORDED = {path.stem: json.loads(path.read_text()) for path in sorted(Path(__file__).parent.glob("*.json"))}

@@ -10,7 +10,7 @@ from keras_s2s import data
 from keras_s2s.data import Pairs
 from keras_s2s.data.files import matching, read_text
 from keras_s2s.data.pairs import join
-from keras_s2s.data.tables import table_rows
+from keras_s2s.data.readers.tables import table_rows
 from keras_s2s.errors import UserError
 from keras_s2s.text.files import GZIP, unpacked
 

@@ -8,7 +8,7 @@ import soundfile
 
 from keras_s2s.audio import LogMel
 from keras_s2s.data import Pairs, read_features, read_recordings
-from keras_s2s.data.recordings import read_samples
+from keras_s2s.data.readers.recordings import read_samples
 from keras_s2s.errors import UserError
 
 LOG_MEL = LogMel(sample_rate=8000, bins=20)

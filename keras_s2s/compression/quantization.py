@@ -10,18 +10,18 @@ from onnx import ModelProto
 
 from keras_s2s import bundle
 from keras_s2s.bundle import Bundle, Manifest, Precision
+from keras_s2s.compression.report import Variant, add_to_report, marked
 from keras_s2s.cores import available_cores
 from keras_s2s.errors import UserError
 from keras_s2s.evaluation import compare, find_metric, warn_of_missing_spaces
 from keras_s2s.export import onnx_graph
 from keras_s2s.export.calibrate import ActivationScale, calibrate, calibration_batches, least_squares, percentile
-from keras_s2s.export.formats import FORMATS, Format
 from keras_s2s.export.measure import ParallelText, bytes_of, onnx_title
+from keras_s2s.export.number_formats import FORMATS, Format
 from keras_s2s.export.passes import put_constants_outside
 from keras_s2s.export.products import PARTS, lstms, parts
 from keras_s2s.export.quantize import quantize
 from keras_s2s.export.standard import OPERATORS, only_in_onnxruntime
-from keras_s2s.export.variants_report import Variant, add_to_report, marked
 from keras_s2s.runtime.bench import Setting, bench
 from keras_s2s.runtime.feeds import source_rows
 from keras_s2s.runtime.generator import Generator
@@ -43,7 +43,7 @@ class Wanted:
     """What is asked for.
 
     Attributes:
-        names: of the variants, each a number format of `formats.FORMATS`.
+        names: of the variants, each a number format of `number_formats.FORMATS`.
         parts: the format of a part of the model, in the place of the variant's own; "fp32" leaves it as it is.
         metric: a name of `evaluation.METRICS`.
         max_loss: how much worse by the metric a variant may be than float32; None does not ask.

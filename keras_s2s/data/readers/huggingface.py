@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from keras_s2s.data.files import lines_of, read_text
-from keras_s2s.data.tables import json_records, table_records
+from keras_s2s.data.readers.tables import json_records, table_records
 
 _Read = Callable[[str, str], list[Any]]
 """Makes records of a file's text; its second argument is the file's name."""

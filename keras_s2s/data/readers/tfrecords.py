@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 from keras_s2s.data.files import Location, matching
 from keras_s2s.data.pairs import Pairs, join
 from keras_s2s.data.readers import READERS, Surroundings
-from keras_s2s.data.records import Fields, RecordsReader, pairs_of
+from keras_s2s.data.readers.records import Fields, RecordsReader, pairs_of
 from keras_s2s.errors import UserError
 
 

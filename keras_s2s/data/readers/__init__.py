@@ -12,9 +12,9 @@ import numpy as np
 from pydantic import ValidationError
 
 from keras_s2s.config import Config
-from keras_s2s.config_registry import ConfigRegistry
 from keras_s2s.data.pairs import Pairs
 from keras_s2s.errors import UserError
+from keras_s2s.registry import ConfigRegistry
 
 
 class Surroundings(NamedTuple):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from keras_s2s.data.recordings import read_samples
+from keras_s2s.data.readers.recordings import read_samples
 from keras_s2s.errors import UserError
 
 RATE = 8000

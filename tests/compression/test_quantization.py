@@ -9,9 +9,9 @@ import pytest
 from onnx import TensorProto
 
 from keras_s2s import bundle
+from keras_s2s.compression.quantization import Wanted, quantize_bundle
+from keras_s2s.compression.report import Variant, marked
 from keras_s2s.errors import UserError
-from keras_s2s.export.variants import Wanted, quantize_bundle
-from keras_s2s.export.variants_report import Variant, marked
 from keras_s2s.runtime import Generator
 
 TEXTS = ["abc d e f", "the quick brown fox", "jumps over", "a lazy dog 42"] * 3

@@ -11,10 +11,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from keras_s2s.data.containers import check_frames, whole
 from keras_s2s.data.files import Location, read_lines
 from keras_s2s.data.pairs import Pairs
 from keras_s2s.data.readers import READERS, Reader, Surroundings
+from keras_s2s.data.readers.audio_containers import check_frames, whole
 from keras_s2s.errors import UserError
 
 Features = Callable[[np.ndarray, int], np.ndarray]

@@ -9,7 +9,7 @@ from keras_s2s.config import Config
 from keras_s2s.data.files import Location, matching, read_lines
 from keras_s2s.data.pairs import Pairs, join
 from keras_s2s.data.readers import READERS, Reader, Surroundings
-from keras_s2s.data.sources import number
+from keras_s2s.data.readers.text import number
 from keras_s2s.errors import UserError
 
 

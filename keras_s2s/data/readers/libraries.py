@@ -4,10 +4,10 @@ from collections.abc import Iterable
 from typing import Any, ClassVar
 from urllib.parse import parse_qsl
 
-from keras_s2s.data.huggingface import huggingface_records
 from keras_s2s.data.pairs import Pairs
 from keras_s2s.data.readers import READERS, Surroundings
-from keras_s2s.data.records import Fields, RecordsReader, pairs_of
+from keras_s2s.data.readers.huggingface import huggingface_records
+from keras_s2s.data.readers.records import Fields, RecordsReader, pairs_of
 from keras_s2s.errors import UserError
 
 _OPTIONS = {"hf": {"config", "split"}, "tfds": {"split", "data_dir"}}

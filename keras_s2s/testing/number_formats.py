@@ -8,7 +8,7 @@ from onnx import ModelProto, numpy_helper, parser
 
 from keras_s2s.errors import UserError
 from keras_s2s.export.calibrate import ActivationScale
-from keras_s2s.export.formats import FORMATS, Format
+from keras_s2s.export.number_formats import FORMATS, Format
 from keras_s2s.export.quantize import quantize
 from keras_s2s.runtime.graph import Graph
 from keras_s2s.training.quantization import Aware
@@ -29,7 +29,7 @@ _WORST = 0.25  # of the mean size of a result: what 4 bits a weight lose is far 
 
 
 def check_format(name: str) -> None:
-    """Checks a number format against what `export.formats.Format` says, on tiny graphs.
+    """Checks a number format against what `export.number_formats.Format` says, on tiny graphs.
 
     Products with and without an offset, of all columns and of some (where it does not refuse them), look-ups of a
     table and of a product's matrix come near those in float32, by their old names. Weights are smaller than in float32,

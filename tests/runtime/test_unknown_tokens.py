@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from keras_s2s.runtime.unknown import with_source_words
+from keras_s2s.runtime.unknown_tokens import with_source_words
 from keras_s2s.text import Tokenizer, train
 
 LINES = [

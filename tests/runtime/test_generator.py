@@ -313,7 +313,7 @@ def test_a_copy_has_the_same_options_and_answers(echo_bundle: Path, copied: Call
         == generator.__reduce__()
         == (
             Generator.load,
-            (str(echo_bundle), "fp32", 1),
+            (str(echo_bundle), "fp32", 1, ("cpu",)),
         )
     )
     assert again(["abc"]) == generator(["abc"])

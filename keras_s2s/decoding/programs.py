@@ -109,7 +109,7 @@ def length_limit(source: Source, factor: Tensor, extra: Tensor) -> Tensor:
 
 def source_inputs(model: Decodable) -> dict[str, tf.TensorSpec]:
     """The inputs that make up the source of a model, an `Ensemble` or a `Fusion`; none of a language model."""
-    config = model.models[0].config
+    config = model.members()[0].config
     if config.encoder is None:
         return {}
     if config.source_vocabulary is not None:

@@ -20,7 +20,7 @@ PROGRAMS: Mapping[str, str] = {
     "score": "The log-probability of each token of a given target.",
     "align": "The attention at each token of a given target.",
 }
-"""What graphs do of which no decoding makes use; they take `TARGET`."""
+"""The graphs that find nothing, but say something of a given target, their input `TARGET`."""
 
 
 class StrategySpec(Config):
@@ -55,7 +55,7 @@ class StrategySpec(Config):
         return self.smallest_beam is not None
 
     def beam_problem(self, name: str, size: int) -> str | None:
-        """What is wrong with a beam size, in a phrase; `name` is the strategy's."""
+        """The problem with a beam size, in a phrase, or None; `name` is the strategy's."""
         if self.smallest_beam is None:
             return None if size == 1 else f"expected 1 with strategy '{name}'"
         if size >= self.smallest_beam:
@@ -63,7 +63,7 @@ class StrategySpec(Config):
         return f"expected at least {self.smallest_beam} with strategy '{name}'; 'greedy' keeps one hypothesis"
 
     def n_best_problem(self, name: str, n_best: int, beam_size: int) -> str | None:
-        """What is wrong with a number of hypotheses, in a phrase."""
+        """The problem with a number of hypotheses, in a phrase, or None."""
         if self.n_best == "beam" and n_best > beam_size:
             return f"expected at most the beam size, {beam_size}"
         if self.n_best == "one" and n_best != 1:
@@ -379,5 +379,5 @@ def feature_inputs(feature: str) -> list[InputSpec]:
 
 
 def no_strategy(name: str, there: Iterable[str]) -> str:
-    """What to say of a strategy that is not there."""
+    """The message about a strategy that is not there."""
     return f"no strategy '{name}'; there are {', '.join(there)}"

@@ -16,6 +16,5 @@ State = dict[str, dict[str, Tensor]]
 class Decodable(Protocol):
     """What can be decoded: a model, an `Ensemble`, a `Fusion`, or a step of your own (see `decoding.step.Step`)."""
 
-    @property
-    def models(self) -> Sequence[Any]:
+    def members(self) -> Sequence[Any]:
         """The models in it, of which the first one says what its sources are. A model is its own only one."""

@@ -52,6 +52,10 @@ class Ensemble:
         check_vocabularies("ensemble", "source", [model.config.source_vocabulary for model in self.models])
         self.vocabulary = self.steps[0].vocabulary
 
+    def members(self) -> list[Any]:
+        """See `Decodable`."""
+        return self.models
+
     def start(self, source: Source) -> State:
         """See `Step.start`."""
         return together({str(i): step.start(source) for i, step in enumerate(self.steps)})

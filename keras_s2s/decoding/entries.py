@@ -1,4 +1,4 @@
-"""What the registries of strategies and features hold."""
+"""The entries of the registries of strategies and features."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field

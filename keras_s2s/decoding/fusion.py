@@ -34,6 +34,10 @@ class Fusion:
         self.vocabulary = self.step.vocabulary
         self.models = [*getattr(self.step, "models", []), language_model]
 
+    def members(self) -> list[Any]:
+        """See `Decodable`."""
+        return self.models
+
     def start(self, source: Source) -> State:
         """See `Step.start`."""
         state = self.step.start(source)

@@ -1,4 +1,4 @@
-"""Length penalties: what a log-probability is divided by, so that hypotheses of other lengths can be compared."""
+"""Length penalties: they divide a log-probability, so that hypotheses of different lengths can be compared."""
 
 from dataclasses import dataclass
 from typing import Protocol
@@ -16,7 +16,7 @@ class LengthNormalization(Protocol):
     """
 
     def divisor(self, length: Tensor) -> Tensor:
-        """What a log-probability of `length` (...) tokens, EOS counted, is divided by: (...) float32."""
+        """The divisor of a log-probability of `length` (...) tokens, EOS counted: (...) float32."""
 
 
 @dataclass(frozen=True)

@@ -42,7 +42,7 @@ def problems(model: Decodable, strategy: str, features: Iterable[str] = ()) -> l
 
 
 def _problem(model: Decodable, strategy: str, feature: str, features: Collection[str]) -> str | None:
-    """What speaks against one feature of a program."""
+    """The problem with one feature of a program, in a phrase, or None."""
     if feature not in FEATURE_ENTRIES:
         return f"no feature '{feature}'; there are {', '.join(FEATURE_ENTRIES)}"
     chosen, entry = STRATEGY_ENTRIES[strategy], FEATURE_ENTRIES[feature]
@@ -109,7 +109,7 @@ def length_limit(source: Source, factor: Tensor, extra: Tensor) -> Tensor:
 
 def source_inputs(model: Decodable) -> dict[str, tf.TensorSpec]:
     """The inputs that make up the source of a model, an `Ensemble` or a `Fusion`; none of a language model."""
-    config = model.models[0].config
+    config = model.members()[0].config
     if config.encoder is None:
         return {}
     if config.source_vocabulary is not None:
@@ -164,7 +164,7 @@ def pieces(model: Decodable, strategy: str, features: Collection[str], given: Gi
 
 
 def _of_places(given: Given, shortlist: Shortlist) -> dict[str, Tensor]:
-    """What ids or tells of ids, for a search that works on places in a shortlist."""
+    """The inputs that hold ids, for a search that works on places in a shortlist."""
     found = {name: shortlist.places_of(given[name]) for name in ("prefix", "suppressed") if name in given}
     if "begins_word" in given:
         found["begins_word"] = tf.gather(given["begins_word"], shortlist.ids)
@@ -172,7 +172,7 @@ def _of_places(given: Given, shortlist: Shortlist) -> dict[str, Tensor]:
 
 
 def _scorer(given: Given, features: Iterable[FeatureEntry]) -> Scorer:
-    """What ranks hypotheses."""
+    """The scorer, with the length penalties of features around the usual one."""
     penalty: LengthNormalization = LengthPenalty(given["length_penalty"], given["length_penalty_base"])
     for feature in features:
         penalty = feature.length_penalty(penalty, given)

@@ -66,6 +66,10 @@ class ModelStep:
         self.model, self.models = model, [model]
         self.vocabulary: int = model.config.target_vocabulary
 
+    def members(self) -> list[Any]:
+        """See `Decodable`."""
+        return self.models
+
     def start(self, source: Source) -> State:
         """See `Step.start`."""
         return self.begin(self.model.encoder(dict(source)))
@@ -90,7 +94,7 @@ def as_step(model: Any) -> Step:
 
 def single_model(model: Decodable) -> Any:
     """The model, if it is one; None if it is a step, such as an ensemble."""
-    return model if model.models[0] is model else None
+    return model if model.members()[0] is model else None
 
 
 def sentences_of(state: State) -> Tensor:

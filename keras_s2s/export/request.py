@@ -86,14 +86,14 @@ def _of_texts(request: Request) -> Iterator[str]:
 
 
 def _of_model(request: Request) -> Iterator[str]:
-    config = request.model.models[0].config
+    config = request.model.members()[0].config
     if config.encoder is None:
         yield "a language model has no sources to decode; export the model that it is fused with"
         return
     if config.source_vocabulary is None:
         yield "the model reads features, and a bundle of today holds models that read text"
         return
-    if single_model(request.model) is None and not all(map(is_float32, request.model.models)):
+    if single_model(request.model) is None and not all(map(is_float32, request.model.members())):
         yield "models that decode together must be of float32; save them and load them under that policy of Keras's"
     for side, tokenizer in (("source", request.source), ("target", request.target)):
         expected = getattr(config, f"{side}_vocabulary")

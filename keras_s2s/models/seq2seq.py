@@ -72,9 +72,9 @@ class Seq2Seq(keras.Model):
         self.head, self.ctc, self.crf = parts.head, parts.ctc, parts.crf
         self.scheduled_sampling = sampling
 
-    @property
-    def models(self) -> "list[Seq2Seq]":
+    def members(self) -> "list[Seq2Seq]":
         """Itself; an ensemble has several. See `Decodable`."""
+        # No property: Keras looks into all of them for something to save, and would come back here.
         return [self]
 
     def summary(self, print_fn: Callable[[str], None] = print) -> None:

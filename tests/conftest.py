@@ -1,6 +1,7 @@
 """A real bundle of a few kilobytes, whose graphs repeat the source; and a server that decodes a step at a time."""
 
 import gc
+import os
 import random
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -10,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+from filelock import FileLock
 from onnx import parser
 
 from keras_s2s import bundle, text
@@ -280,6 +282,23 @@ def save_layers(path: Path, vocabulary: int) -> None:
         onnx.numpy_helper.from_array(value.astype("float32"), PATHS[name]) for name, value in weights.items()
     )
     onnx.save(model, path, save_as_external_data=True, location="weights.bin", size_threshold=0)
+
+
+@pytest.fixture(scope="session")
+def made_once(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Callable[[Path], object]], Path]:
+    """`made_once(name, make)`: a file or a folder that `make(path)` makes in one process of the tests, and all read."""
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+
+    def get(name: str, make: Callable[[Path], object]) -> Path:
+        path, made = shared / name, shared / f"{name}.made"
+        with FileLock(shared / f"{name}.lock"):
+            if not made.exists():
+                make(path)
+                made.touch()
+        return path
+
+    return get
 
 
 def hashed(folder: Path, path: str) -> dict[str, str]:

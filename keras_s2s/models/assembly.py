@@ -60,6 +60,18 @@ class Parts:
             self.ctc = CTCHead(config.target_vocabulary, config.width, config.ctc.upsampling, name="ctc")
         if config.crf:
             self.crf = CRFHead(config.target_vocabulary, name="crf")
+        for part in filter(None, vars(self).values()):
+            _build_by_call(part)
+
+
+def _build_by_call(part: keras.layers.Layer) -> None:
+    """Leaves it to the first call of a layer that is made of layers to build them.
+
+    Keras would trace the call of such a layer, at every level, only to see its parts built, and trace it again.
+    """
+    for layer in part._flatten_layers():
+        if layer._layers and type(layer).build is keras.layers.Layer.build:
+            layer.built = True
 
 
 def _encoder(kind: str) -> Any:

@@ -19,6 +19,7 @@ from keras_s2s.export.forms import Form, keras_form, programs_of
 from keras_s2s.losses import CrossEntropy
 from keras_s2s.models import LSTMDecoderConfig, LSTMEncoderConfig, ModelConfig, build
 from keras_s2s.text import Tokenizer, train
+from keras_s2s.training import load
 
 
 class Toy(NamedTuple):
@@ -40,13 +41,17 @@ def _in_keras(model: Any, graph: str) -> Form:
 
 
 @pytest.fixture(scope="session")
-def toy() -> Toy:
+def toy(made_once: Callable[..., Path]) -> Toy:
     draw = random.Random(1)
     words = sorted({"".join(draw.choices("abcde", k=draw.randint(1, 5))) for _ in range(3000)})
     draw.shuffle(words)
     pairs = [(word, word[::-1]) for word in words]
     dev, test, rest = (Pairs(*zip(*some, strict=True)) for some in (pairs[:40], pairs[40:60], pairs[60:]))
     tokenizer = train([*rest.sources, *rest.targets], 40, kind="char", normalization="identity")
+    return Toy(load(made_once("toy.keras", lambda path: _train(rest, tokenizer, path))), tokenizer, dev, test)
+
+
+def _train(pairs: Pairs, tokenizer: Tokenizer, path: Path) -> None:
     keras.utils.set_random_seed(1)
     model = build(
         ModelConfig(
@@ -60,17 +65,18 @@ def toy() -> Toy:
         )
     )
     model.compile(optimizer=keras.optimizers.Adam(0.01), loss=CrossEntropy())
-    model.fit(batches(rest, tokenizer, tokenizer, tokens=256), epochs=4, shuffle=False, verbose=0)
-    return Toy(model, tokenizer, dev, test)
+    model.fit(batches(pairs, tokenizer, tokenizer, tokens=256), epochs=4, shuffle=False, verbose=0)
+    model.save(path)
 
 
 @pytest.fixture(scope="session")
-def standard(toy: Toy, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def standard(toy: Toy, made_once: Callable[..., Path]) -> Path:
     """A bundle of the model with greedy graphs of standard operators; it is only read."""
-    path = tmp_path_factory.mktemp("bundles") / "standard"
-    tokenizers = toy.tokenizer, toy.tokenizer
-    export_bundle(toy.model, path, *tokenizers, toy.dev, graphs=["greedy"], operators="standard")
-    return path
+
+    def export(path: Path) -> None:
+        export_bundle(toy.model, path, toy.tokenizer, toy.tokenizer, toy.dev, graphs=["greedy"], operators="standard")
+
+    return made_once("standard", export)
 
 
 Arrays = Mapping[str, np.ndarray]

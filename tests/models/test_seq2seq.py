@@ -1,5 +1,6 @@
 """The assembly: which weights there are, and that they survive being saved."""
 
+import functools
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from keras_s2s.layers import LayerNorm
 from keras_s2s.models import (
     CTCHeadConfig,
     GRUEncoderConfig,
@@ -86,6 +88,20 @@ def test_shared_weights_are_counted_once(shared: bool, tied: bool) -> None:
 
 def test_every_weight_has_a_path_of_its_own(variant: Any) -> None:
     assert len({w.path for w in variant.weights}) == len(variant.weights)
+
+
+def test_a_model_is_built_by_one_call_of_each_layer(monkeypatch: pytest.MonkeyPatch) -> None:
+    called: list[Any] = []
+    call = LayerNorm.call
+
+    @functools.wraps(call)
+    def counted(self: Any, *given: Any) -> Any:
+        called.append(self)
+        return call(self, *given)
+
+    monkeypatch.setattr(LayerNorm, "call", counted)
+    model = build(config("transformer"))
+    assert len(called) == sum(isinstance(layer, LayerNorm) for layer in model._flatten_layers()) > 2
 
 
 @pytest.mark.filterwarnings("error")

@@ -15,7 +15,6 @@ from typing import Any
 import httpx2 as httpx
 import numpy as np
 import pytest
-from filelock import FileLock
 
 from keras_s2s import bundle, text
 from keras_s2s.bundle import Decoding
@@ -111,15 +110,9 @@ def texts_fixture() -> Callable[..., list[str]]:
 
 
 @pytest.fixture(scope="session")
-def stepwise_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A bundle that is only read, made once for all processes of the tests."""
-    base = tmp_path_factory.getbasetemp()
-    folder = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
-    path = folder / "stepwise"
-    with FileLock(folder / "stepwise.lock"):
-        if not path.exists():
-            save_stepwise_bundle(path)
-    return path
+def stepwise_bundle(made_once: Callable[..., Path]) -> Path:
+    """A bundle that is only read."""
+    return made_once("stepwise", save_stepwise_bundle)
 
 
 class Server:

@@ -154,7 +154,10 @@ def test_a_body_that_comes_too_slowly_is_not_waited_for(stepwise_bundle: Path, s
             assert answer(connection).split(b" ")[1] == b"408"
 
 
-def test_nothing_of_all_this_hurt_the_server(server: Any, generator: Generator) -> None:
+@pytest.fixture(scope="module", autouse=True)
+def _unhurt(server: Any, generator: Generator) -> Iterator[None]:
+    """Nothing of all this hurts the server."""
+    yield
     response = server.post("/v1/generate", {"text": "hello"})
     assert response.json()["results"][0]["hypotheses"][0]["text"] == generator(["hello"])[0][0].text
     assert server.get("/v2/health/ready").status_code == 200

@@ -11,15 +11,15 @@ from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 
 from keras_s2s import __version__
-from keras_s2s.serving import api, inference_extensions, open_inference
 from keras_s2s.serving.http_problem import HTTPProblem
 from keras_s2s.serving.metrics import Metrics
 from keras_s2s.serving.middleware import RequestMiddleware
 from keras_s2s.serving.openapi import document
+from keras_s2s.serving.routes import inference_extensions, open_inference, v1
 from keras_s2s.serving.schemas import PROBLEMS
 from keras_s2s.serving.service import Service
 
-_ROUTERS = (api.router, inference_extensions.router, open_inference.router)
+_ROUTERS = (v1.router, inference_extensions.router, open_inference.router)
 """Their order matters: `/v2/models/stats` is no model."""
 _SWAGGER = "fastapi_offline", "static"
 _OWN = "keras_s2s.serving", "page"

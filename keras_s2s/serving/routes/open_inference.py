@@ -13,7 +13,6 @@ from keras_s2s.runtime.options import options_of
 from keras_s2s.serving.body import count, hypotheses_of, note, parsed, read_body
 from keras_s2s.serving.encodings import ENCODINGS, accepted, packed
 from keras_s2s.serving.http_problem import HTTPProblem
-from keras_s2s.serving.inference_extensions import NOT_FOUND, find, inputs_of
 from keras_s2s.serving.inference_schemas import (
     EXTENSIONS,
     INFER_EXAMPLES,
@@ -31,6 +30,7 @@ from keras_s2s.serving.inference_schemas import (
     RequestedOutput,
     ServerMetadata,
 )
+from keras_s2s.serving.routes.inference_extensions import NOT_FOUND, find, inputs_of
 from keras_s2s.serving.schemas import PROBLEMS, reference
 from keras_s2s.serving.served_model import ServedModel
 from keras_s2s.serving.service import Service

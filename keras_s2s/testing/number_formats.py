@@ -26,6 +26,7 @@ _TIED = """f (int32[N,T] ids, float[M,D] x) => (float[N,T,D] y, float[M,O] z) {
     rows = Transpose <perm = [1, 0]> (w)  z = MatMul(x, w)  y = Gather(rows, ids) }"""
 _LSTM = """f (float[T,N,I] x) => (float[T,1,N,H] y) { y, h, c = LSTM <hidden_size = 8> (x, w, r) }"""
 _WORST = 0.25  # of the mean size of a result: what 4 bits a weight lose is far less
+_LAST_BITS = 1e-5  # sums in float32 may be added in another order for another number of rows
 
 
 def check_format(name: str) -> None:
@@ -75,7 +76,8 @@ def _check_product(form: type[Format], what: str, model: ModelProto, x: np.ndarr
     if not form.depends_on_batch:
         for row in range(len(x)):
             alone = _run(changed, {**inputs, "x": x[row : row + 1]})["y"]
-            assert np.array_equal(alone[0], y[row]), f"{form.name}: {what}: a row depends on others in its batch"
+            same = np.abs(alone[0] - y[row]).max() < _LAST_BITS * np.abs(exact).max()
+            assert same, f"{form.name}: {what}: a row depends on others in its batch"
     _check_size(f"{form.name}: {what}", changed, model)
 
 

@@ -49,11 +49,11 @@ class Unmasked(GRU):
 
 
 class Forgetful(GRU):
-    """Gives the state back that it was given."""
+    """Gives a state of zeros."""
 
     def call(self, x: Any, state: Any = None, mask: Any = None) -> Any:
         y, after = super().call(x, state, mask)
-        return y, after if state is None else state
+        return y, tuple(ops.zeros_like(part) for part in after)
 
 
 class Turned(GRU):
@@ -130,14 +130,15 @@ class Coarse(Half):
 
 
 class Whole(Half):
-    """Has float32 beside float16."""
+    """Leaves products in float32."""
 
     name = "own"
 
-    def store(self, graph: Any) -> None:
-        for name in [*self.initializers]:
-            self.constant(f"{name}/copy", self.value(name.split("/")[0]))
-        super().store(graph)
+    def multiply(self, product: Any, x: str) -> str:
+        columns = product.columns
+        weight = self.node("Gather", [product.weight, columns], axis=1) if columns else product.weight
+        y = self.node("MatMul", [x, weight])
+        return self.node("Add", [y, product.bias]) if product.bias else y
 
 
 class Together(Int8OfRows):

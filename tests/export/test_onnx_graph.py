@@ -49,7 +49,7 @@ DECODERS: dict[str, Any] = {
     "lstm": LSTMDecoderConfig(layers=2),
     "transformer": TransformerDecoderConfig(layers=2, heads=4, feed_forward=48),
 }
-# Converting beam search takes longest, and every part is in one of the first two.
+# Every part is in one of the first two, so the others are slow tests.
 KINDS: dict[tuple[str, str], tuple[str, ...]] = {
     ("lstm", "lstm"): ("greedy", "beam"),
     ("transformer", "transformer"): ("greedy", "beam"),
@@ -82,7 +82,11 @@ class Exported(NamedTuple):
         return self.forms[form].search(decoding.strategy, [Sentence(row) for row in rows], decoding)
 
 
-@pytest.fixture(scope="module", params=KINDS, ids=lambda kinds: f"{kinds[0]} to {kinds[1]}")
+@pytest.fixture(
+    scope="module",
+    params=[pytest.param(kinds, marks=[] if "beam" in KINDS[kinds] else [pytest.mark.slow]) for kinds in KINDS],
+    ids=lambda kinds: f"{kinds[0]} to {kinds[1]}",
+)
 def exported(request: Any, tmp_path_factory: pytest.TempPathFactory) -> Exported:
     encoder, decoder = kinds = request.param
     tied = kinds == ("transformer", "transformer")

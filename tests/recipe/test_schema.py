@@ -288,7 +288,7 @@ def test_tokenizers_in_two_ways(tmp_path: Path, tokenizer: dict[str, Any], messa
 )
 def test_graphs_of_a_bundle(tmp_path: Path, graphs: list[str]) -> None:
     path = write(tmp_path / "recipe.yaml", {**RECIPE, "export": {"graphs": graphs, "shortlist": True}})
-    expected = {"graphs": tuple(graphs), "shortlist": True, "operators": "onnxruntime"}
+    expected = {"graphs": tuple(graphs), "shortlist": True, "operators": "onnxruntime", "examples": 5}
     assert load(path).config.export.model_dump() == expected
 
 

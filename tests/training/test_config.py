@@ -12,7 +12,9 @@ def test_epochs_are_all_that_must_be_said() -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({}, "recipe.yaml: epochs: this key is required"),
+        ({}, "recipe.yaml: TrainingConfig: expected either 'epochs' or 'minutes'"),
+        ({"epochs": 1, "minutes": 1}, "recipe.yaml: TrainingConfig: expected either 'epochs' or 'minutes'"),
+        ({"minutes": 0}, "recipe.yaml: minutes: Input should be greater than 0, got 0"),
         ({"epochs": 0}, "recipe.yaml: epochs: Input should be greater than 0, got 0"),
         ({"epochs": 1, "tokens": -1}, "recipe.yaml: tokens: "),
         (

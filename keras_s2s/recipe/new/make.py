@@ -234,7 +234,7 @@ def _fitted(
         how = choose.training(family, size, content["tokenizer"], seen.pairs, ids, minutes)
         config = _config(content, task.metrics, model=model, training=how)
         costs, batches = _measured(config, task, seen.pairs)
-        epochs = training.epochs_in(config.training, costs, batches)
+        epochs = training.epochs_in(config.training.replace(**_in_time(how, costs, minutes)), costs, batches)
         smaller = choose.next_size(family, size, epochs, wanted)
         if epochs >= wanted or smaller is None:
             break

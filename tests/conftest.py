@@ -421,3 +421,11 @@ def serve(
 def served() -> Callable[..., Served]:
     """`serve`."""
     return serve
+
+
+@pytest.fixture(scope="session")
+def extending() -> Mapping[str, str]:
+    """The sections of docs/extending.md, by their titles."""
+    text = (Path(__file__).parents[1] / "docs" / "extending.md").read_text(encoding="utf-8")
+    sections = (section.partition("\n") for section in f"\n{text}".split("\n## ")[1:])
+    return {title: content for title, _, content in sections}

@@ -1,6 +1,7 @@
-"""The examples of docs/extending on readers, augmentations and losses do what they say."""
+"""The examples of docs/extending.md on readers, augmentations and losses do what they say."""
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,6 @@ from keras_s2s.data import AUGMENTATIONS, READERS
 from keras_s2s.losses import LOSSES
 from keras_s2s.recipe import RecipeConfig
 
-DOCS = Path(__file__).parents[2] / "docs" / "extending"
 RECIPE: dict[str, Any] = {
     "name": "toy",
     "task": "copy",
@@ -24,9 +24,9 @@ RECIPE: dict[str, Any] = {
     "metrics": ["exact_match"],
 }
 SAID = {
-    "readers": "('open', 'öffnen')\n('save as', 'sichern als')\n",
-    "augmentations": "['w1 w2 w4 w5 w3 w6 w7'] ['w1 w2 w3 w4 w5 w6 w7']",
-    "losses": "1.51\n",
+    "Readers": "('open', 'öffnen')\n('save as', 'sichern als')\n",
+    "Augmentations and objectives": "['w1 w2 w4 w5 w3 w6 w7'] ['w1 w2 w3 w4 w5 w6 w7']",
+    "Losses": "1.51\n",
 }
 
 
@@ -37,22 +37,24 @@ def registries(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(registry, "_pieces", dict(registry._pieces))
 
 
-def fences(name: str, language: str) -> list[str]:
-    return re.findall(
-        rf"^```{language}\n(.*?)^```$", (DOCS / f"{name}.md").read_text("utf-8"), re.MULTILINE | re.DOTALL
-    )
+def fences(section: str, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", section, re.MULTILINE | re.DOTALL)
 
 
 @pytest.mark.parametrize("name", SAID)
 def test_an_example_runs_and_its_recipe_is_right(
-    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    name: str,
+    extending: Mapping[str, str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    [code] = fences(name, "python")
+    [code] = fences(extending[name], "python")
     assert len(code.splitlines()) <= 70
-    exec(compile(code, f"{name}.md", "exec"), {"__name__": f"example_{name}"})
+    exec(compile(code, name, "exec"), {"__name__": "example"})
     assert SAID[name] in capsys.readouterr().out
-    [part] = map(yaml.safe_load, fences(name, "yaml"))
+    [part] = map(yaml.safe_load, fences(extending[name], "yaml"))
     content = {**RECIPE, **{key: {**RECIPE[key], **value} for key, value in part.items()}}
     Path("recipe.yaml").write_text(yaml.safe_dump(content))
     config = recipe.load("recipe.yaml").config

@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,19 +17,17 @@ from keras_s2s import UserError
 from keras_s2s.runtime import Generator, Steps
 from keras_s2s.runtime.feeds import Sentence
 
-FRAGMENTS = Path(__file__).parents[2] / "docs" / "extending"
 pytestmark = pytest.mark.xdist_group("extending_search")
 
 
 @pytest.fixture(scope="module")
-def ran(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """Runs the example of a fragment once, in a process of its own; gives its folder and what it printed."""
+def ran(extending: Mapping[str, str], tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """Runs the example of a section once, in a process of its own; gives its folder and what it printed."""
 
     @functools.cache
     def run(name: str) -> tuple[Path, list[str]]:
-        folder = tmp_path_factory.mktemp(name)
-        text = (FRAGMENTS / f"{name}.md").read_text(encoding="utf-8")
-        (code,) = re.findall(r"```python\n(.*?)```", text, re.S)
+        folder = tmp_path_factory.mktemp("example")
+        (code,) = re.findall(r"```python\n(.*?)```", extending[name], re.S)
         done = subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
         return folder, done.stdout.splitlines()
@@ -47,7 +46,7 @@ def manifest(bundle: Path) -> dict[str, Any]:
 
 
 def test_a_strategy_of_ones_own(ran: Any) -> None:
-    folder, printed = ran("strategies")
+    folder, printed = ran("Search strategies")
     bundle = folder / "early_bundle"
     written = manifest(bundle)
     option = written["graphs"]["int8"]["early"]["options"]["threshold"]
@@ -74,7 +73,7 @@ def test_a_strategy_of_ones_own(ran: Any) -> None:
 
 @pytest.mark.parametrize("precision", ["fp32", "int8"])
 def test_its_steps_say_the_same(ran: Any, precision: str) -> None:
-    bundle = ran("strategies")[0] / "early_bundle"
+    bundle = ran("Search strategies")[0] / "early_bundle"
     generator, steps = Generator.load(bundle, precision), Steps.load(bundle, "early", precision)
     plan = generator.plan({"strategy": "early", "own": {"threshold": 0.2}}, False)
     sentences = [Sentence([*ids, 2], number) for number, ids in enumerate(([5, 6, 7], [8], [4, 4, 9, 5, 6]))]
@@ -91,7 +90,7 @@ def test_its_steps_say_the_same(ran: Any, precision: str) -> None:
 
 @pytest.mark.slow
 def test_a_feature_of_ones_own(ran: Any) -> None:
-    folder, _ = ran("features")
+    folder, _ = ran("Features of a search")
     generator = Generator.load(folder / "calm_bundle", "fp32")
     assert generator.plan({}, False).graph == "greedy"
     assert generator.plan({"own": {"end_bonus": 0.0}}, False).graph == "greedy"
@@ -115,7 +114,7 @@ def test_a_feature_of_ones_own(ran: Any) -> None:
     ],
 )
 def test_a_wrong_value_is_one_line(ran: Any, own: dict[str, Any], message: str) -> None:
-    generator = Generator.load(ran("features")[0] / "calm_bundle", "fp32")
+    generator = Generator.load(ran("Features of a search")[0] / "calm_bundle", "fp32")
     with pytest.raises(UserError) as error:
         generator(["adda"], own=own)
     assert str(error.value) == message
@@ -123,7 +122,7 @@ def test_a_wrong_value_is_one_line(ran: Any, own: dict[str, Any], message: str) 
 
 @pytest.mark.slow
 def test_the_command_line_takes_and_lists_them(ran: Any) -> None:
-    bundle = ran("features")[0] / "calm_bundle"
+    bundle = ran("Features of a search")[0] / "calm_bundle"
     generator = Generator.load(bundle)
     done = command("generate", bundle, "--own", "end_bonus=-2.5", "--own", "calmness=2")
     assert done.returncode == 0, done.stderr
@@ -137,7 +136,7 @@ def test_the_command_line_takes_and_lists_them(ran: Any) -> None:
 
 @pytest.mark.slow
 def test_a_length_penalty_of_ones_own(ran: Any) -> None:
-    folder, printed = ran("length_penalties")
+    folder, printed = ran("Length penalties")
     assert manifest(folder / "counted_bundle")["decoding"]["own"] == {"counted_tokens": 4}
     generator = Generator.load(folder / "counted_bundle", "fp32")
     total = sum(generator(["addda"])[0][0].token_scores)

@@ -1,6 +1,7 @@
 """The examples of a cell, a mixer and a number format of one's own run as they stand in the documentation."""
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,30 +12,28 @@ from keras_s2s import Generator, bundle
 from keras_s2s.export.number_formats import FORMATS
 from keras_s2s.layers import CELLS, MIXERS
 
-DOCS = Path(__file__).parents[2] / "docs" / "extending"
-
 
 @pytest.fixture
-def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Runs the one example of a page in a folder of its own; the registries forget it."""
+def run(extending: Mapping[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Runs the one example of a section in a folder of its own; the registries forget it."""
     for registry in (CELLS, MIXERS, FORMATS):
         monkeypatch.setattr(registry, "_pieces", dict(registry))
     monkeypatch.chdir(tmp_path)
     keras.utils.set_random_seed(1)
 
-    def run(page: str) -> dict[str, Any]:
-        (code,) = re.findall(r"```python\n(.*?)```", (DOCS / page).read_text(), re.DOTALL)
+    def run(section: str) -> dict[str, Any]:
+        (code,) = re.findall(r"```python\n(.*?)```", extending[section], re.DOTALL)
         assert len(code.splitlines()) <= 75
         names: dict[str, Any] = {"__name__": "example"}
-        exec(compile(code, page, "exec"), names)
+        exec(compile(code, section, "exec"), names)
         return names
 
     return run
 
 
-@pytest.mark.parametrize(("page", "kind"), [("cells.md", "sru"), ("mixers.md", "average")])
-def test_a_layer_is_trained_exported_and_verified(run: Any, page: str, kind: str) -> None:
-    names = run(page)
+@pytest.mark.parametrize(("section", "kind"), [("Cells", "sru"), ("Mixers", "average")])
+def test_a_layer_is_trained_exported_and_verified(run: Any, section: str, kind: str) -> None:
+    names = run(section)
     manifest = bundle.read(Path("saved_models/digits")).manifest
     assert manifest.model["decoder"]["kind"] == kind
     assert set(manifest.graphs) == {"fp32", "int8"}
@@ -55,7 +54,7 @@ def test_a_number_format_is_measured_and_served(run: Any, layers_bundle: Path) -
     texts = ["abc d e f", "the quick brown fox", "jumps over", "a lazy dog 42"]
     for name in ("dev.in", "dev.out"):
         Path(name).write_text("".join(f"{text}\n" for text in texts))
-    run("number_formats.md")
+    run("Number formats")
     manifest = bundle.read(Path("saved_models/dates")).manifest
     assert manifest.precisions["tensor8"].parts == dict.fromkeys(("encoder", "embedding", "output"), "tensor8")
     assert manifest.graphs["tensor8"]["greedy"].only_in_onnxruntime == ()

@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,6 @@ from keras_s2s.runtime import PROVIDERS, Generator, Provider, check_providers
 from keras_s2s.runtime.providers import choose_precision, make_session
 
 CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
-PAGE = Path(__file__).parents[2] / "docs/extending/execution_providers.md"
 
 
 class Session:
@@ -133,8 +133,8 @@ def test_ray_has_no_providers(echo_bundle: Path) -> None:
     assert (done.returncode, done.stderr) == (2, expected)
 
 
-def test_the_example_of_the_page_runs() -> None:
-    (example,) = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
+def test_the_example_of_the_page_runs(extending: Mapping[str, str]) -> None:
+    (example,) = re.findall(r"```python\n(.*?)```", extending["Execution providers"], re.DOTALL)
     done = subprocess.run([sys.executable, "-c", example], capture_output=True, text=True, check=True)
     assert done.stderr == ""
     assert re.fullmatch("openvino can be used\n|provider 'openvino': .* it needs the package .*\n", done.stdout)

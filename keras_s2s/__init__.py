@@ -9,13 +9,17 @@ from typing import TYPE_CHECKING, Any
 from keras_s2s import environment
 
 if TYPE_CHECKING:
+    from keras_s2s import compression as compression
     from keras_s2s import data as data
     from keras_s2s import decoding as decoding
     from keras_s2s import evaluation as evaluation
+    from keras_s2s import export as export
     from keras_s2s import layers as layers
     from keras_s2s import losses as losses
     from keras_s2s import models as models
+    from keras_s2s import recipe as recipe
     from keras_s2s import runtime as runtime
+    from keras_s2s import testing as testing
     from keras_s2s import text as text
     from keras_s2s import training as training
     from keras_s2s.decoding.generate import generate as generate
@@ -37,7 +41,21 @@ _HOMES = {
     "export_bundle": "keras_s2s.export",
     "generate": "keras_s2s.decoding",
 }
-_PACKAGES = ("data", "decoding", "evaluation", "layers", "losses", "models", "runtime", "text", "training")
+_PACKAGES = (
+    "compression",
+    "data",
+    "decoding",
+    "evaluation",
+    "export",
+    "layers",
+    "losses",
+    "models",
+    "recipe",
+    "runtime",
+    "testing",
+    "text",
+    "training",
+)
 
 __all__ = ["__version__", *_HOMES, *_PACKAGES]
 

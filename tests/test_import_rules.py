@@ -34,7 +34,7 @@ EVERYTHING = {
 }
 # Everybody may also import the leaves: those of `COMMON`.
 ALLOWED = {
-    "keras_s2s": EVERYTHING | {"environment"},  # All but `environment` for types alone.
+    "keras_s2s": EVERYTHING | {"environment", "testing"},  # All but `environment` for types alone.
     "environment": {"cores"},
     "errors": set(),
     "config": set(),

@@ -25,9 +25,9 @@ from keras_s2s.decoding.registry import FEATURES, INPUTS, register_feature, regi
 from keras_s2s.decoding.sampling import Sampling
 from keras_s2s.decoding.score import alignment, token_scores
 from keras_s2s.decoding.scoring import Scorer
-from keras_s2s.decoding.search import Hypotheses, Search, advance, finish, start
+from keras_s2s.decoding.search import Hypotheses, Processor, Search, Strategy, advance, finish, start
 from keras_s2s.decoding.shortlist import Shortlist
-from keras_s2s.decoding.step import ModelStep, StepOutput, as_step
+from keras_s2s.decoding.step import ModelStep, Step, StepOutput, as_step
 from keras_s2s.decoding.steps import StepPrograms, make_steps, step_problems
 from keras_s2s.option import OwnOption
 from keras_s2s.search_options import Decoding
@@ -54,13 +54,16 @@ __all__ = [
     "NoRepeatNGram",
     "NoUnknown",
     "OwnOption",
+    "Processor",
     "RepetitionPenalty",
     "Sampling",
     "Scorer",
     "Search",
     "Shortlist",
+    "Step",
     "StepOutput",
     "StepPrograms",
+    "Strategy",
     "Suppress",
     "advance",
     "alignment",

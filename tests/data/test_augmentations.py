@@ -24,7 +24,7 @@ from keras_s2s.data import (
 )
 from keras_s2s.data.augmented_epoch import _cut_evenly
 from keras_s2s.special_ids import EOS
-from keras_s2s.testing.augmentations import check_augmentation
+from keras_s2s.testing import check_augmentation
 from keras_s2s.text import Tokenizer, train
 
 

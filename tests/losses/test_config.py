@@ -11,7 +11,7 @@ from keras import ops
 from keras_s2s import UserError
 from keras_s2s.labels import Labels, LabelSource
 from keras_s2s.losses import LOSSES, CrossEntropy, LabelledLoss, LossConfig, Total
-from keras_s2s.testing.losses import check_loss
+from keras_s2s.testing import check_loss
 
 RNG = np.random.default_rng(1)
 LABELS = np.array([[4, 3, 2, 0], [4, 3, 2, 0], [3, 5, 4, 2], [3, 5, 4, 2]], "int32")

@@ -11,9 +11,7 @@ from keras import ops
 from keras_s2s.errors import UserError
 from keras_s2s.export.number_formats import FORMATS, Format, Half, Int8OfRows, register_format
 from keras_s2s.layers import CELLS, GRU, MIXERS, Linear, register_cell, register_mixer
-from keras_s2s.testing.cells import check_cell
-from keras_s2s.testing.mixers import check_mixer
-from keras_s2s.testing.number_formats import check_format
+from keras_s2s.testing import check_cell, check_format, check_mixer
 
 pytestmark = pytest.mark.filterwarnings("ignore:You are using a softmax over axis -1")
 

@@ -30,7 +30,7 @@ from keras_s2s.losses import (
 )
 from keras_s2s.models import ModelConfig, TransformerDecoderConfig, build
 from keras_s2s.recipe.made_from import MadeFrom, keys_of
-from keras_s2s.testing.losses import check_loss
+from keras_s2s.testing import check_loss
 from keras_s2s.training import OptimizerConfig, TrainingConfig, load, train
 from keras_s2s.training.objective import augmentations_of, check, labels_of, losses_of, passes_of
 from keras_s2s.training.schedules import ConstantConfig

@@ -13,7 +13,7 @@ from keras_s2s import UserError
 from keras_s2s.config import parse
 from keras_s2s.data import READERS, Pairs, Reader, Surroundings, read_lines
 from keras_s2s.recipe.data_schema import Files
-from keras_s2s.testing.readers import check_reader
+from keras_s2s.testing import check_reader
 
 PAIRS = Pairs(["ab", "c"], ["ba", "c"])
 WEIGHTED = Pairs(["ab", "c"], ["ba", "c"], [2.0, 0.5])

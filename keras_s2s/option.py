@@ -105,8 +105,10 @@ def option(
         **declared: other fields of `OptionSpec`.
     """
     bounds = bounds or {}
-    finite: dict[str, Any] = {"allow_inf_nan": False} if isinstance(default, float) else {}
-    info: FieldInfo = Field(default, description=help, **bounds, **finite)
+    settings: dict[str, Any] = {"allow_inf_nan": False} if isinstance(default, float) else {}
+    if isinstance(default, dict):
+        settings = {"validate_default": True}
+    info: FieldInfo = Field(default, description=help, **bounds, **settings)
     in_json = {BOUNDS[name]: bound for name, bound in bounds.items()}
     info.metadata.append(OptionSpec(help, bounds=in_json, **declared))
     return info

@@ -307,7 +307,7 @@ class Decoding(Config):
     )
     own: Annotated[dict[str, Value], AfterValidator(OwnValues)] = option(
         "Values of options that the bundle brings along, by name; inspect lists them.",
-        OwnValues(),
+        {},
         panel="Search",
         metavar="NAME=VALUE",
     )

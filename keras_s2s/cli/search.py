@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
+from keras_s2s.cli.length_penalty import length_penalty_options
 from keras_s2s.cli.packages import training_packages
 from keras_s2s.errors import UserError
-from keras_s2s.length_penalty_words import length_penalty_options
 from keras_s2s.option import OptionSpec
 from keras_s2s.search_options import OPTIONS, STRATEGIES
 

@@ -11,9 +11,9 @@ from keras_s2s.data.augmentations import (
     Augmentation,
     IdAugmentation,
     Noise,
-    SubwordSampling,
     TextAugmentation,
 )
+from keras_s2s.data.augmentations.subword_sampling import SubwordSampling
 from keras_s2s.data.examples import Examples, encode
 from keras_s2s.data.lexicon import Lexicon, learn_lexicon
 from keras_s2s.data.mixtures import Mixture, mix

@@ -5,7 +5,8 @@ from typing import Any
 
 import keras
 
-from keras_s2s.data.augmentations import Augmentation, SubwordSampling, TextAugmentation
+from keras_s2s.data.augmentations import Augmentation, TextAugmentation
+from keras_s2s.data.augmentations.subword_sampling import SubwordSampling
 from keras_s2s.data.heads import Head
 from keras_s2s.errors import UserError
 from keras_s2s.labels import LabelSource

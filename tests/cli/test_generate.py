@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from keras_s2s import UserError, text
+from keras_s2s.cli.length_penalty import length_penalty_options
 from keras_s2s.cli.search import SearchOptions
-from keras_s2s.length_penalty_words import length_penalty_options
 from keras_s2s.runtime import Options
 
 COMMAND = [sys.executable, "-m", "keras_s2s.cli", "generate", "--precision", "fp32"]

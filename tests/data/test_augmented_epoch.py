@@ -6,8 +6,7 @@ import random
 import numpy as np
 import pytest
 
-from keras_s2s.data import Batches, Examples, Pairs, encode
-from keras_s2s.data.augmentations import SubwordSampling
+from keras_s2s.data import Batches, Examples, Pairs, SubwordSampling, encode
 from keras_s2s.data.augmented_epoch import AugmentedEpoch, _cut_evenly
 from keras_s2s.text import Tokenizer, train
 

@@ -11,8 +11,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_s2s.data import Batches, Examples, Pairs, batches, encode, mix
-from keras_s2s.data.augmentations import SubwordSampling
+from keras_s2s.data import Batches, Examples, Pairs, SubwordSampling, batches, encode, mix
 from keras_s2s.errors import UserError
 from keras_s2s.text import Tokenizer, train
 

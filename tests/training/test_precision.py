@@ -11,10 +11,11 @@ import tensorflow as tf
 
 from keras_s2s import UserError
 from keras_s2s.decoding import make_program
+from keras_s2s.layers import CELLS, MIXERS
 from keras_s2s.layers.product import product_of
 from keras_s2s.losses import CRF, CTC, CrossEntropy, GuidedAlignment
 from keras_s2s.models import ModelConfig, Seq2Seq, build
-from keras_s2s.models.assembly import DECODERS, ENCODERS
+from keras_s2s.models.assembly import ENCODERS
 from keras_s2s.models.float32 import float32_policy
 from keras_s2s.training import TrainingConfig, train
 from keras_s2s.training.precision import float32, use
@@ -34,7 +35,8 @@ MASK = {"mask": SOURCE_IDS != 0}
 PLACES = np.tile(np.arange(4, dtype="int32"), (4, 1))
 WEIGHTS = (LABELS != 0).astype("float32")
 SIZES: dict[str, Any] = {"source_vocabulary": 12, "target_vocabulary": 12, "width": 16, "dropout": 0.1}
-PAIRS = {f"{e} to {d}": {"encoder": {"kind": e}, "decoder": {"kind": d}} for e, d in product(ENCODERS, DECODERS)}
+KINDS = product((*CELLS, *ENCODERS), (*CELLS, *MIXERS))
+PAIRS = {f"{e} to {d}": {"encoder": {"kind": e}, "decoder": {"kind": d}} for e, d in KINDS}
 TRANSFORMER, GRU = PAIRS["transformer to transformer"], PAIRS["gru to gru"]
 
 

@@ -8,10 +8,10 @@ source that was changed and writes the one that was not, and span corruption mak
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import numpy as np
-from pydantic import BeforeValidator, Field, SerializeAsAny
+from pydantic import BeforeValidator, SerializeAsAny
 
 from keras_s2s.config import Config
 from keras_s2s.data.examples import Examples, encode
@@ -131,23 +131,6 @@ AUGMENTATIONS: ConfigRegistry[Augmentation] = ConfigRegistry("augmentation", Aug
 
 NamedAugmentation = Annotated[SerializeAsAny[Augmentation], BeforeValidator(AUGMENTATIONS.parse)]
 """The type of a config's field that names one."""
-
-
-@AUGMENTATIONS.register
-class SubwordSampling(Augmentation):
-    """Cuts texts into other pieces, see `Tokenizer.sample`. Characters, words and features stay.
-
-    Args:
-        kind: its name.
-        rate: of BPE-dropout, or the smoothing of a unigram model.
-    """
-
-    kind: Literal["subword_sampling"] = "subword_sampling"
-    rate: float = Field(default=0.1, gt=0, lt=1)
-
-    def __call__(self, examples: Examples, noise: Noise) -> Examples:
-        """Draws the pieces of a group together."""
-        return examples.sampled(self.rate, noise.of_group)
 
 
 def augmented(examples: Examples, augmentations: Sequence[Augmentation], noise: Noise) -> Examples:

@@ -8,7 +8,7 @@ import onnxruntime
 import pytest
 import tensorflow as tf
 
-from keras_s2s.export import formats as export
+from keras_s2s.export import number_formats as export
 from keras_s2s.export import onnx_graph
 from keras_s2s.export.products import parts
 from keras_s2s.export.quantize import quantize

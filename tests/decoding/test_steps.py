@@ -216,7 +216,8 @@ def test_steps_that_cannot_be_made_are_an_error(strategy: str, features: tuple[s
 
 
 def test_what_each_tensor_s_axes_are() -> None:
-    layouts = make_steps(make("transformer"), "beam", ["constrained", "coverage"]).layouts
+    made = make_steps(make("transformer"), "beam", ["constrained", "coverage"]).layouts
+    layouts = {name: (layout.axes, layout.padding) for name, layout in made.items()}
     assert {name: layouts[name] for name in ("limit", "ids", "prefix", "state/rows/position")} == {
         "limit": (("sentences",), 0),
         "ids": (("rows", ""), 0),

@@ -160,11 +160,11 @@ def test_shell_commands(page: Path) -> None:
         check(command, set(config["options.extras_require"]), groups)
 
 
-@pytest.mark.parametrize("page", with_fences("yaml"))
+@pytest.mark.parametrize("page", [page for page in with_fences("yaml") if page.id != "docs/extending.md"])
 def test_yaml_is_a_recipe_or_a_part_of_one(page: Path) -> None:
     for code in fences(page, "yaml"):
         given = yaml.safe_load(code)
-        if "data" not in given or "model" not in given:
+        if not given.keys() >= {"name", "data", "model"}:
             base = yaml.safe_load((ROOT / "pipelines" / "dates" / "recipe.yaml").read_text(encoding="utf-8"))
             given.pop("extends", None)
             given = base | {

@@ -61,7 +61,7 @@ def test_learned_positions_are_added_and_the_last_one_goes_on() -> None:
     encoder = make(layers=1, positions="learned", maximum_length=2)
     table = np.asarray(encoder.positions.learned.table)
     x = np.asarray(embedded(encoder)) + table[[0, 1, 1, 1]]
-    y, _, _ = encoder.blocks[0](x, MASK[:, None, :], {})
+    y, _, _ = encoder.blocks[0](x, given={"mask": MASK[:, None, :]})
     np.testing.assert_allclose(encoder({"source_ids": SOURCE_IDS})["encoded"], encoder.norm(y), atol=1e-5)
 
 
@@ -71,7 +71,7 @@ def test_a_relative_bias_is_one_for_all_blocks_and_replaces_positions() -> None:
     assert isinstance(bias, RelativeBias)
     x = embedded(encoder)
     for block in encoder.blocks:
-        x, _, _ = block(x, MASK[:, None, :], {"bias": bias(length=4, past=0)})
+        x, _, _ = block(x, given={"mask": MASK[:, None, :], "bias": bias(length=4, past=0)})
     np.testing.assert_allclose(encoder({"source_ids": SOURCE_IDS})["encoded"], encoder.norm(x), atol=1e-5)
     assert sum(layer is bias for layer in encoder._flatten_layers()) == 1
 
@@ -85,11 +85,17 @@ def test_attention_to_distances_sees_no_absolute_position(kind: str) -> None:
     x = encoder.source.embedding(ids)
     later = encoder.source.embedding(np.array([[8, 4, 5, 6]]))
     hidden = np.array([[[False, True, True, True]]])
-    one, _, _ = encoder.blocks[0](x, mask, encoder.positions.of_attention(np.array([[0, 1, 2]]), 3, 0))
-    other, _, _ = encoder.blocks[0](later, hidden, encoder.positions.of_attention(np.array([[0, 1, 2, 3]]), 4, 0))
+    one, _, _ = encoder.blocks[0](
+        x, given={"mask": mask, **encoder.positions.of_attention(np.array([[0, 1, 2]]), 3, 0)}
+    )
+    other, _, _ = encoder.blocks[0](
+        later, given={"mask": hidden, **encoder.positions.of_attention(np.array([[0, 1, 2, 3]]), 4, 0)}
+    )
     np.testing.assert_allclose(one[0], other[0, 1:], atol=1e-5)
     swapped = encoder.source.embedding(np.array([[5, 4, 6]]))
-    swapped, _, _ = encoder.blocks[0](swapped, mask, encoder.positions.of_attention(np.array([[0, 1, 2]]), 3, 0))
+    swapped, _, _ = encoder.blocks[0](
+        swapped, given={"mask": mask, **encoder.positions.of_attention(np.array([[0, 1, 2]]), 3, 0)}
+    )
     assert not np.allclose(one[0, 2], swapped[0, 2], atol=1e-4)
 
 
@@ -97,6 +103,6 @@ def test_whole_blocks_are_left_out_in_training() -> None:
     encoder = make(layers=1, layer_drop=0.5)
     block = encoder.blocks[0]
     x = np.asarray(embedded(encoder))
-    kept = [np.array_equal(block(x, MASK[:, None, :], {}, training=True)[0], x) for _ in range(60)]
+    kept = [np.array_equal(block(x, given={"mask": MASK[:, None, :]}, training=True)[0], x) for _ in range(60)]
     assert 10 < sum(kept) < 50
-    assert not np.array_equal(block(x, MASK[:, None, :], {})[0], x)
+    assert not np.array_equal(block(x, given={"mask": MASK[:, None, :]})[0], x)

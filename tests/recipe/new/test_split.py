@@ -56,7 +56,9 @@ def test_what_is_given_stays_as_it_is(given: str) -> None:
 
 def test_both_are_given() -> None:
     dev, test = pairs("a"), pairs("b")
-    assert split(MANY, dev, test, 1) == (MANY, dev, test, 0, {"dev": 0, "test": 0})
+    found = split(MANY, dev, test, 1)
+    assert list(found.train.sources) == list(MANY.sources)
+    assert found[1:] == (dev, test, 0, {"dev": 0, "test": 0})
 
 
 @pytest.mark.parametrize(

@@ -8,12 +8,13 @@ _ADVICE = {
     errno.EACCES: "check its permissions, or choose another folder",
     errno.EPERM: "check its permissions, or choose another folder",
     errno.ENOSPC: "make room, or choose another folder",
+    errno.ENAMETOOLONG: "choose a shorter name",
     errno.EDQUOT: "make room, or choose another folder",
 }
 
 
 def lacks(error: OSError) -> str | None:
-    """The line for an error about memory, disk or permissions; None for any other error."""
+    """The line for an error about memory, disk, names or permissions; None for any other error."""
     name = error.filename2 or error.filename  # Of two files the second one is written.
     if name is None and not _has_temporary_folder():
         return "no temporary folder can be written; set TMPDIR to one that can"

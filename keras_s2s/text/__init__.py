@@ -5,6 +5,6 @@ The tokenizer's twin of TensorFlow operators is `keras_s2s.text.in_graph`; nothi
 
 from keras_s2s.text.padding import encode_sources
 from keras_s2s.text.tokenizer import Tokenizer
-from keras_s2s.text.training import train, train_joint
+from keras_s2s.text.training import VocabularyTooLarge, train, train_joint
 
-__all__ = ["Tokenizer", "encode_sources", "train", "train_joint"]
+__all__ = ["Tokenizer", "VocabularyTooLarge", "encode_sources", "train", "train_joint"]

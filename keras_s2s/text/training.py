@@ -82,7 +82,7 @@ def train(
                 **rule,
             )
     except RuntimeError as error:
-        raise UserError(_one_line(str(error), vocabulary_size)) from None
+        raise _explained(str(error), vocabulary_size) from None
     return Tokenizer(model.getvalue())
 
 
@@ -171,6 +171,19 @@ def _check_options(
             raise UserError(f"tokenizer: symbols: {symbol} stands there twice; take one away")
 
 
+class VocabularyTooLarge(UserError):
+    """A corpus has fewer pieces than a vocabulary is to have.
+
+    Attributes:
+        size: that was asked for.
+        largest: that the corpus can give.
+    """
+
+    def __init__(self, size: int, largest: int) -> None:
+        super().__init__(f"tokenizer: vocabulary_size {size}: too large for this corpus; {largest} at most")
+        self.size, self.largest = size, largest
+
+
 @contextmanager
 def _rule(normalization: Normalization) -> Iterator[dict[str, Any]]:
     """SentencePiece's options for a normalization. Rules that it does not know are given to it as a file."""
@@ -191,14 +204,14 @@ def _decompositions() -> Iterator[str]:
             yield f"{ord(character):X}\t{' '.join(f'{ord(part):X}' for part in decomposed)}\n"
 
 
-def _one_line(message: str, vocabulary_size: int) -> str:
+def _explained(message: str, vocabulary_size: int) -> UserError:
     if "sentences_.empty()" in message or "all_chars_count" in message:
-        return "tokenizer: the corpus has no text; give at least one line that is not empty"
+        return UserError("tokenizer: the corpus has no text; give at least one line that is not empty")
     if largest := re.search(r"set it to a value <= (\d+)", message):
-        return f"tokenizer: vocabulary_size {vocabulary_size}: too large for this corpus; {largest[1]} at most"
+        return VocabularyTooLarge(vocabulary_size, int(largest[1]))
     if smallest := re.search(r"smaller than required_chars\. \d+ vs (\d+)", message):
-        return (
+        return UserError(
             f"tokenizer: vocabulary_size {vocabulary_size}: too small for the characters of this corpus; "
             f"{smallest[1]} at least, or lower character_coverage"
         )
-    return f"tokenizer: SentencePiece cannot train: {' '.join(message.split())}"
+    return UserError(f"tokenizer: SentencePiece cannot train: {' '.join(message.split())}")

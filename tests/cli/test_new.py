@@ -58,6 +58,8 @@ def test_mistakes_are_one_line(command: Callable) -> None:
         "keras-s2s: pairs.csv: line 1: 3 columns ('0', 'aaa', 'AAA'); say which two with --source and --target, "
         "by name or number\n",
     )
+    code, _, err = command("new", "m" * 300, "--train", "pairs.csv", *COLUMNS)
+    assert (code, err) == (2, f"keras-s2s: {'m' * 300}: File name too long; choose a shorter name\n")
     code, _, err = command("new", "mine", "--train", "pairs.csv", *COLUMNS, "--minutes", 0)
     assert (code, err.count("\n")) == (2, 1)
     assert not Path("mine").exists()

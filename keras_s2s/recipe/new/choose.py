@@ -110,6 +110,16 @@ def _kind(side: Side, other: Side, name: str) -> tuple[str, str]:
     return "bpe", f"the {name} has {side.vocabulary:,} different words, {100 * side.rare:.1f} % of its text rare ones"
 
 
+def fewer_pieces(content: Content, size: int, largest: int) -> Content:
+    """A tokenizer with fewer sub-words: `largest` wherever it is to have `size`."""
+    fewer = dict(content)
+    if "target" in content:
+        fewer["target"] = fewer_pieces(content["target"], size, largest)
+    if content["kind"] in _SUBWORDS and content["vocabulary_size"] == size:
+        fewer["vocabulary_size"] = largest
+    return fewer
+
+
 def _is_a_string(side: Side, other: Side) -> bool:
     """Whether one side is a single word, or this one is no longer than a word."""
     single = any(each.has_spaces and each.words.median <= 1 for each in (side, other))

@@ -58,6 +58,8 @@ def read(path: Path, source: str | None = None, target: str | None = None) -> Re
     """
     if (source is None) != (target is None):
         raise UserError(f"{path}: only one column was named; {_HOW}")
+    if source is not None and source == target:
+        raise UserError(f"{path}: --source and --target are the same, {source!r}; {_HOW}")
     found = [_read(file, source, target) for file in matching(path)]
     return Read(join([one.pairs for one in found]), found[0].columns)
 
@@ -83,7 +85,7 @@ def _table(path: Path, separator: str, source: str | None, target: str | None) -
         rows = itertools.chain([(number, first)], rows)
     for line, row in rows:
         if len(row) != len(first):
-            raise UserError(f"{path}: line {line}: {len(row)} columns; line {number} has {len(first)}")
+            raise UserError(f"{path}: line {line}: {_count(row)}; line {number} has {len(first)}")
         sources.append(row[columns.source])
         targets.append(row[columns.target])
     if not sources:
@@ -111,7 +113,7 @@ def _columns(first: Sequence[str], source: str | None, target: str | None, path:
     if [len(places) for places in known] == [1, 1]:
         return _Columns(known[0][0], known[1][0], has_header=True)
     if len(first) != 2:
-        raise UserError(f"{path}: line 1: {len(first)} columns ({_listed(first)}); {_HOW}, by name or number")
+        raise UserError(f"{path}: line 1: {_count(first)} ({_listed(first)}); {_HOW}, by name or number")
     return _Columns(0, 1, has_header=False)
 
 
@@ -130,6 +132,10 @@ def _plain(cell: str) -> str:
     return cell.strip().lower()
 
 
+def _count(row: Sequence[str]) -> str:
+    return f"{len(row)} column{'' if len(row) == 1 else 's'}"
+
+
 def _listed(names: Sequence[str]) -> str:
     shown = [repr(name if len(name) <= 30 else f"{name[:30]}…") for name in names[:8]]
     return ", ".join(shown) + (" …" if len(names) > 8 else "")
@@ -145,7 +151,8 @@ def _fields(path: Path, source: str | None, target: str | None) -> data.Fields:
     if [len(names) for names in known] == [1, 1]:
         return data.Fields(known[0][0], known[1][0])
     if len(texts) != 2:
-        raise UserError(f"{path}: line 1: {len(texts)} fields are texts ({_listed(texts) or 'none'}); {_HOW}")
+        told = "1 field is a text" if len(texts) == 1 else f"{len(texts)} fields are texts"
+        raise UserError(f"{path}: line 1: {told} ({_listed(texts) or 'none'}); {_HOW}")
     return data.Fields(*texts)
 
 

@@ -1,5 +1,6 @@
 """From files of pairs to a folder with a recipe."""
 
+import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -19,6 +20,7 @@ from keras_s2s.recipe.new.split import Splits, split
 from keras_s2s.recipe.new.write import write
 from keras_s2s.recipe.prepare import BUNDLES, load_tokenizers, train_tokenizers
 from keras_s2s.recipe.schema import Recipe, RecipeConfig
+from keras_s2s.text import VocabularyTooLarge
 
 _NAME = re.compile(r"\w[\w.-]*")
 _FOR_TOKENIZERS, _FOR_STEPS = 100_000, 20_000  # pairs
@@ -96,8 +98,11 @@ def make(
 
     Raises:
         UserError: the folder or the bundle is there already, a file cannot be read, there are too few pairs, or the
-            time is too short for a single step.
+            time is too short for a single step, or has no end.
+        OSError: the folder cannot be made.
     """
+    if not math.isfinite(minutes):
+        raise UserError(f"minutes: expected a finite number, got {minutes:g}")
     folder = _check_name(name)
     say("reading the pairs")
     read = {split: columns.read(path, source, target) for split, path in files.items()}
@@ -135,10 +140,10 @@ def _choose(name: str, seen: Seen, splits: Splits, minutes: float, say: Say) -> 
     """The recipe without its data, and the reasons."""
     tokenizer = choose.tokenizer(seen)
     metrics, why_metrics = choose.metrics(seen, tokenizer.content)
-    content: dict[str, Any] = {"name": name, "task": "text", "tokenizer": tokenizer.content}
     with TemporaryDirectory() as temporary:
         say("learning tokenizers from some of the pairs")
-        task = _task(content, metrics, splits, Path(temporary))
+        tokenizer, task = _task(tokenizer, metrics, splits, Path(temporary))
+    content: dict[str, Any] = {"name": name, "task": "text", "tokenizer": tokenizer.content}
     ids = _lengths(task)
     decoding = choose.decoding(tokenizer.content, ids)
     family, why_family = choose.family(seen, tokenizer.content)
@@ -177,6 +182,10 @@ def _check_name(name: str) -> Path:
         raise UserError(f"{folder}: is there already, and not empty; choose another name or move it away")
     if (BUNDLES / name).exists():
         raise UserError(f"{BUNDLES / name}: a run would replace this bundle; choose another name")
+    if not folder.exists():
+        # What cannot be made is told before steps are measured.
+        folder.mkdir()
+        folder.rmdir()
     return folder
 
 
@@ -198,11 +207,28 @@ def _config(content: Mapping[str, Any], metrics: tuple[str, ...], **parts: Any) 
     return parse(RecipeConfig, {**others, **content, "metrics": metrics, **parts}, "recipe")
 
 
-def _task(content: Mapping[str, Any], metrics: tuple[str, ...], splits: Splits, folder: Path) -> Task:
-    """Some of the training pairs, all of dev, and tokenizers as the recipe says."""
-    train_tokenizers(_config(content, metrics), choose.sample(splits.train, _FOR_TOKENIZERS), folder)
+def _task(
+    tokenizer: choose.Choice, metrics: tuple[str, ...], splits: Splits, folder: Path
+) -> tuple[choose.Choice, Task]:
+    """The tokenizers' part, with fewer sub-words where the pairs lack them; and a task.
+
+    It has some of the training pairs, all of dev, and tokenizers as the recipe says.
+    """
+    train = choose.sample(splits.train, _FOR_TOKENIZERS)
+    while True:
+        try:
+            train_tokenizers(
+                _config({"name": "new", "task": "text", "tokenizer": tokenizer.content}, metrics), train, folder
+            )
+            break
+        except VocabularyTooLarge as error:
+            fewer = choose.fewer_pieces(tokenizer.content, error.size, error.largest)
+            if fewer == tokenizer.content:
+                raise
+            tokenizer = tokenizer._replace(content=fewer)
     tokenizers = load_tokenizers(folder)
-    return Task("text", choose.sample(splits.train, _FOR_STEPS), splits.dev, None, *tokenizers, metrics)
+    task = Task("text", choose.sample(splits.train, _FOR_STEPS), splits.dev, None, *tokenizers, metrics)
+    return tokenizer, task
 
 
 def _lengths(task: Task) -> choose.Lengths:
@@ -279,14 +305,15 @@ def _why_training(fitted: _Fitted, ids: choose.Lengths) -> dict[str, str]:
         "training": "each run measures its steps once more, on the machine it runs on, before it begins",
         "training.minutes": f"{_time_in_words(fitted)}. `epochs: N` in its place is the same on every machine",
         "training.evaluate_every": "steps after which the dev data are decoded and a checkpoint is written",
-        "training.tokens": "tokens of a batch; more are steadier steps, and fewer of them",
+        "training.tokens": "tokens of a batch; with more, steps are steadier, and there are fewer of them",
         "training.maximum_length": f"longer pairs are left out. The longest has {ids.longest} tokens, all but one in a "
         f"thousand at most {ids.most}",
     }
 
 
 def _time_in_words(fitted: _Fitted) -> str:
-    told = f"about {_count(fitted.epochs)} epochs; a step takes {1000 * fitted.seconds:,.0f} ms here"
+    epochs = _count(fitted.epochs)
+    told = f"about {epochs} epoch{'' if epochs == '1' else 's'}; a step takes {1000 * fitted.seconds:,.0f} ms here"
     if fitted.training["minutes"] < fitted.asked:
         return f"{told}; {_minutes(fitted.asked)} would be more epochs than help"
     return told
@@ -305,8 +332,12 @@ def _split_in_words(splits: Splits, files: Mapping[Split, Path], seed: int) -> s
     drawn = [name for name in SPLITS[1:] if name not in files]
     if not drawn:
         return f"{sizes} on."
-    left = f" {splits.left_out:,} more pairs with the same sources were left out." if splits.left_out else ""
-    return f"{sizes} on. Split off by seed {seed}, without sources of train: {' and '.join(drawn)}.{left}"
+    count = splits.left_out
+    left = f" {count:,} more {_pairs(count)} with their sources {_are(count)} left out." if count else ""
+    they = f"{drawn[0]} was split off by seed {seed}; it shares no source with train."
+    if len(drawn) > 1:
+        they = f"{' and '.join(drawn)} were split off by seed {seed}; they share no source with train."
+    return f"{sizes} on. {they}{left}"
 
 
 def _tokenizer_in_words(content: Mapping[str, Any]) -> str:
@@ -348,25 +379,38 @@ def _side_in_words(side: Side) -> str:
 
 
 def _warnings(seen: Seen, splits: Splits, empty: Mapping[Split, int]) -> list[str]:
-    found = [f"{name}: {count:,} pairs with an empty side are left out" for name, count in empty.items() if count]
+    found = [
+        f"{name}: {count:,} {_pairs(count)} with an empty side {_are(count)} left out"
+        for name, count in empty.items()
+        if count
+    ]
     found += [
-        f"{name}: {count:,} of its sources are in train, too, so it says too much good of the model"
+        f"{name}: {count:,} of its sources {_are(count)} in train, too, so its results will be too good"
         for name, count in splits.known.items()
         if count
     ]
     if splits.left_out:
-        found.append(f"{splits.left_out:,} pairs have a source that dev or test has already, and are left out")
+        left = splits.left_out
+        found.append(f"{left:,} {_pairs(left)} with a source that dev or test has already {_are(left)} left out")
     if seen.repeated:
-        found.append(f"{seen.repeated:,} pairs of train stand there more than once")
+        found.append(f"train: {seen.repeated:,} {_pairs(seen.repeated)} {_are(seen.repeated)} in it more than once")
     if seen.contradiction is not None:
         source, one, other = map(_short, seen.contradiction)
         found.append(
-            f"{seen.contradictory:,} sources have several targets, and a model can give but one: "
+            f"train: sources with several targets: {seen.contradictory:,}; a model gives only one: "
             f"{source!r} is {one!r} and {other!r}"
         )
     if seen.copies > _MANY_COPIES * seen.pairs:
-        found.append(f"{seen.copies:,} targets are their source, unchanged")
+        found.append(f"train: targets that are their source, unchanged: {seen.copies:,}")
     return found
+
+
+def _pairs(count: int) -> str:
+    return "pair" if count == 1 else "pairs"
+
+
+def _are(count: int) -> str:
+    return "is" if count == 1 else "are"
 
 
 def _short(text: str) -> str:

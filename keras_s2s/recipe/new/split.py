@@ -52,8 +52,10 @@ def split(train: Pairs, dev: Pairs | None, test: Pairs | None, seed: int) -> Spl
     free = [key for key in first if key not in taken]
     missing = [name for name in ("dev", "test") if name not in given]
     if missing and len(free) < _LEAST_SOURCES:
+        told = "1 different source" if len(free) == 1 else f"{len(free)} different sources"
+        outside = "".join(f" that {name} does not have" for name in given)
         raise UserError(
-            f"{len(free)} different sources are too few to split off {' and '.join(missing)}; give at least "
+            f"{told}{outside}: too few to split off {' and '.join(missing)}; give at least "
             f"{_LEAST_SOURCES}, or {' and '.join(f'--{name}' for name in missing)}"
         )
     random.Random(seed).shuffle(free)

@@ -12,6 +12,7 @@ import yaml
 from keras_s2s.data import Pairs
 from keras_s2s.recipe.data_schema import SPLITS
 from keras_s2s.recipe.read import RECIPE_FILE
+from keras_s2s.text.tokenizer import well_formed
 
 _WIDTH = 110
 _BREAKS = ("\t", "\n", "\r")
@@ -47,7 +48,7 @@ def write(
 
 def _write_pairs(pairs: Pairs, path: Path) -> Path:
     """Writes TSV, or JSONL where a text has a TAB or a line's end."""
-    rows = list(zip(pairs.sources, pairs.targets, strict=True))
+    rows = list(zip(map(well_formed, pairs.sources), map(well_formed, pairs.targets), strict=True))
     plain = not any(mark in text for row in rows for text in row for mark in _BREAKS)
     path = path.with_name(f"{path.name}.{'tsv' if plain else 'jsonl'}")
     with path.open("w", encoding="utf-8", newline="\n") as file:

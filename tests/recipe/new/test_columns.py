@@ -69,14 +69,16 @@ def test_several_files(tmp_path: Path) -> None:
         ("a.tsv", "", {}, "no lines; give a file with at least one"),
         ("a.tsv", "source\ttarget\n", {}, "no lines but the first, which names the columns"),
         ("a.tsv", "1\ta\tb\n", {}, r"line 1: 3 columns \('1', 'a', 'b'\); say which two with --source and --target"),
-        ("a.tsv", "a\tb\nc\n", {}, r"line 2: 1 columns; line 1 has 2"),
+        ("a.tsv", "a\tb\nc\n", {}, r"line 2: 1 column; line 1 has 2"),
         ("a.csv", 'a,b\n"c"d,e\n', {}, "line 2: a field begins with a quote"),
         ("a.tsv", "a\tb\n", {"source": "a"}, "only one column was named"),
         ("a.tsv", "a\tb\n", {"source": "a", "target": "z"}, r"line 1: no column 'z'; there are 'a', 'b'"),
         ("a.tsv", "a\tb\n", {"source": "1", "target": "3"}, r"line 1: no column '1'; there are 'a', 'b'"),
         ("a.jsonl", "[1]\n", {}, "line 1: expected a JSON object"),
         ("a.jsonl", '{"source": "x", "from": "y", "target": "z"}\n', {}, r"line 1: 3 fields are texts"),
-        ("a.jsonl", '{"a": "x", "n": 1}\n', {}, r"line 1: 1 fields are texts \('a'\)"),
+        ("a.jsonl", '{"a": "x", "n": 1}\n', {}, r"line 1: 1 field is a text \('a'\)"),
+        ("a.tsv", "a\n", {}, r"line 1: 1 column \('a'\); say which two"),
+        ("a.tsv", "a\tb\n", {"source": "1", "target": "1"}, "--source and --target are the same, '1'; say which two"),
     ],
 )
 def test_mistakes_are_one_line(tmp_path: Path, name: str, content: str, named: dict[str, str], message: str) -> None:

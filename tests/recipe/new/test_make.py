@@ -127,9 +127,9 @@ def test_what_is_worth_a_look_is_said(measured: list[int]) -> None:
     dev.write_text(f"{rows[0][0]}\tx\nnew\twen\n")
     said = "\n".join(made({"train": train, "dev": dev, "test": dev}).warnings)
     assert "train: 2 pairs with an empty side are left out" in said
-    assert "dev: 1 of its sources are in train, too" in said
-    assert "2 pairs of train stand there more than once" in said
-    assert f"1 sources have several targets, and a model can give but one: '{rows[1][0]}' is" in said
+    assert "dev: 1 of its sources is in train, too" in said
+    assert "train: 2 pairs are in it more than once" in said
+    assert f"train: sources with several targets: 1; a model gives only one: '{rows[1][0]}' is" in said
 
 
 def test_a_folder_that_is_there_is_left_alone(here: Path) -> None:
@@ -148,6 +148,39 @@ def test_a_folder_that_is_there_is_left_alone(here: Path) -> None:
 def test_names(name: str) -> None:
     with pytest.raises(UserError, match="expected a name of letters, digits"):
         make(name, {"train": reversals()})
+
+
+@pytest.mark.parametrize("minutes", [float("inf"), float("nan")])
+def test_minutes_without_an_end(minutes: float) -> None:
+    with pytest.raises(UserError, match=r"^minutes: expected a finite number, got "):
+        made(minutes=minutes)
+
+
+def test_a_folder_that_cannot_be_made_is_told_before_anything_is_measured() -> None:
+    with pytest.raises(OSError, match="File name too long"):
+        make("m" * 300, {"train": Path("not read.tsv")})
+
+
+def test_few_pieces_make_a_smaller_vocabulary(measured: list[int]) -> None:
+    draw = random.Random(1)
+    signs = [chr(0x4E00 + number) for number in range(200)]
+    write([("".join(draw.choices(signs, k=20)), "".join(draw.choices(signs, k=25))) for _ in range(500)])
+    tokenizer = made({"train": Path("pairs.tsv")}).content["tokenizer"]
+    assert tokenizer["kind"] == "unigram"
+    assert 200 < tokenizer["vocabulary_size"] < 500
+
+
+def test_lone_surrogates_are_replaced(measured: list[int]) -> None:
+    path = Path("pairs.jsonl")
+    path.write_text("".join(json.dumps({"source": f"{word}\ud800", "target": word}) + "\n" for word in words()))
+    made({"train": path})
+    assert all(source.endswith("\ufffd") for source in data.read_tsv("mine/train.tsv").sources)
+
+
+def test_one_epoch_is_no_epochs(measured: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module.training, "epochs_in", lambda *given: 1.0)
+    what, why = made(minutes=1).chose["training"]
+    assert (what, why.partition(";")[0]) == ("1 minute", "about 1 epoch")
 
 
 def test_the_wrong_columns() -> None:

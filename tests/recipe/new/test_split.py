@@ -10,7 +10,7 @@ from keras_s2s.recipe.new.split import size, split
 
 
 def pairs(*sources: str) -> Pairs:
-    return Pairs(sources, [source.upper() for source in sources])
+    return Pairs(list(sources), [source.upper() for source in sources])
 
 
 MANY = pairs(*(f"word {number}" for number in range(400)))
@@ -69,5 +69,10 @@ def test_sizes(sources: int, expected: int) -> None:
 
 
 def test_too_few() -> None:
-    with pytest.raises(UserError, match="59 different sources are too few to split off dev and test; give at least 60"):
+    with pytest.raises(UserError, match=r"^59 different sources: too few to split off dev and test; give at least 60"):
         split(MANY.take(range(59)), None, None, 1)
+
+
+def test_too_few_beside_what_is_given() -> None:
+    with pytest.raises(UserError, match=r"^1 different source that dev does not have: too few to split off test"):
+        split(MANY.take(range(60)), MANY.take(range(59)), None, 1)

@@ -10,7 +10,7 @@ from keras_s2s.decoding.inputs import tensor_specs
 from keras_s2s.decoding.length_penalties import LengthNormalization
 from keras_s2s.decoding.scoring import Scorer
 from keras_s2s.decoding.search import Processor, Strategy
-from keras_s2s.decoding.step import Step, single_model
+from keras_s2s.decoding.step import Step, reads_and_writes
 from keras_s2s.option import InputSpec, OwnOption
 from keras_s2s.search_options import FeatureSpec, StrategySpec, strategy_inputs
 from keras_s2s.typing import Decodable, Source, Tensor
@@ -56,8 +56,7 @@ class SearchEntry:
 
     def decodes(self, model: Decodable) -> bool:
         """Needs a decoder that has a source to read."""
-        one = single_model(model)
-        return one is None or (one.decoder is not None and one.config.encoder is not None)
+        return reads_and_writes(model)
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from keras_s2s.decoding.entries import Given, ProgramEntry
 from keras_s2s.decoding.score import alignment, token_scores
-from keras_s2s.decoding.step import single_model
+from keras_s2s.decoding.step import reads_and_writes, single_model
 from keras_s2s.dynamic import crf, ctc, ctc_search
 from keras_s2s.dynamic.semiring import sum_in_order
 from keras_s2s.search_options import STRATEGIES, TARGET, strategy_inputs
@@ -61,12 +61,6 @@ def _writes(model: Decodable) -> bool:
     return one is None or one.decoder is not None
 
 
-def _looks(model: Decodable) -> bool:
-    """Whether it has a decoder and something to look at."""
-    one = single_model(model)
-    return one is None or (one.decoder is not None and one.config.encoder is not None)
-
-
 def _has_ctc(model: Decodable) -> bool:
     one = single_model(model)
     return one is not None and one.ctc is not None
@@ -79,7 +73,7 @@ def _has_crf(model: Decodable) -> bool:
 
 PROGRAM_ENTRIES: Mapping[str, ProgramEntry] = {
     "score": ProgramEntry([TARGET], _score, _writes),
-    "align": ProgramEntry([TARGET], _align, _looks),
+    "align": ProgramEntry([TARGET], _align, reads_and_writes),
     "ctc_greedy": ProgramEntry(strategy_inputs(STRATEGIES["ctc_greedy"]), _ctc_greedy, _has_ctc),
     "ctc_beam": ProgramEntry(strategy_inputs(STRATEGIES["ctc_beam"]), _ctc_beam, _has_ctc),
     "viterbi": ProgramEntry(strategy_inputs(STRATEGIES["viterbi"]), _viterbi, _has_crf),

@@ -97,6 +97,12 @@ def single_model(model: Decodable) -> Any:
     return model if model.members()[0] is model else None
 
 
+def reads_and_writes(model: Decodable) -> bool:
+    """Whether it has a decoder and a source: steps such as an ensemble do, a language model and a tagger do not."""
+    one = single_model(model)
+    return one is None or (one.decoder is not None and one.config.encoder is not None)
+
+
 def sentences_of(state: State) -> Tensor:
     """The number of rows of a state."""
     return ops.shape(next(iter(state["rows"].values())))[0]

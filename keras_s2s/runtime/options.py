@@ -85,8 +85,10 @@ def _check_use(options: Options, given: Mapping[str, Any], strategies: Mapping[s
 def _own(manifest: Manifest, options: Options, given: Mapping[str, Any], verb: str) -> OwnValues:
     """The values of all options of the bundle's own."""
     own = manifest.own_options
-    if given and not own:
-        raise UserError(f"{verb}: own: the bundle has no options of its own; leave it out")
+    if not own:
+        if given:
+            raise UserError(f"{verb}: own: the bundle has no options of its own; leave it out")
+        return OwnValues()  # A class of options would be made for every call.
     values = parse(config_of_own(own), {**manifest.decoding.own, **given}, f"{verb}: own").model_dump()
     for name in given:
         users = {

@@ -40,7 +40,7 @@ class Size(NamedTuple):
     learning_rate: float
 
 
-class Lengths(NamedTuple):
+class IdCounts(NamedTuple):
     """How many ids texts have.
 
     Attributes:
@@ -185,7 +185,7 @@ def model(size: Size, tokenizer: Content, pairs: int) -> Content:
     return {"width": size.width, "encoder": size.encoder, "decoder": size.decoder, "dropout": dropout, **shared}
 
 
-def lengths(sources: Sequence[Sequence[int]], targets: Sequence[Sequence[int]]) -> Lengths:
+def id_counts(sources: Sequence[Sequence[int]], targets: Sequence[Sequence[int]]) -> IdCounts:
     """Counts ids.
 
     Args:
@@ -194,7 +194,7 @@ def lengths(sources: Sequence[Sequence[int]], targets: Sequence[Sequence[int]]) 
     """
     source, target = (np.array([len(row) for row in rows]) for rows in (sources, targets))
     longer = np.maximum(source, target) + 1
-    return Lengths(
+    return IdCounts(
         longest_source=int(source.max()) + 1,
         longest_target=int(target.max()),
         longest=int(longer.max()),
@@ -204,7 +204,7 @@ def lengths(sources: Sequence[Sequence[int]], targets: Sequence[Sequence[int]]) 
     )
 
 
-def training(family: str, size: Size, tokenizer: Content, pairs: int, ids: Lengths, minutes: float) -> Content:
+def training(family: str, size: Size, tokenizer: Content, pairs: int, ids: IdCounts, minutes: float) -> Content:
     """How it is trained, but for what depends on the machine."""
     options: Content = {"kind": "adam", "options": {"beta_2": 0.98}}
     if family == "transformer":
@@ -224,7 +224,7 @@ def training(family: str, size: Size, tokenizer: Content, pairs: int, ids: Lengt
     return content
 
 
-def decoding(tokenizer: Content, ids: Lengths) -> Choice:
+def decoding(tokenizer: Content, ids: IdCounts) -> Choice:
     """The search, and how long its outputs may be."""
     if ids.longest_target <= 20:
         limit = {"max_length_factor": 0.0, "max_length_extra": ids.longest_target + 4}

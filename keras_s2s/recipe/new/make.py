@@ -144,7 +144,7 @@ def _choose(name: str, seen: Seen, splits: Splits, minutes: float, say: Say) -> 
         say("learning tokenizers from some of the pairs")
         tokenizer, task = _task(tokenizer, metrics, splits, Path(temporary))
     content: dict[str, Any] = {"name": name, "task": "text", "tokenizer": tokenizer.content}
-    ids = _lengths(task)
+    ids = _id_counts(task)
     decoding = choose.decoding(tokenizer.content, ids)
     family, why_family = choose.family(seen, tokenizer.content)
     fitted = _fitted(content, family, seen, task, ids, minutes, say)
@@ -231,10 +231,10 @@ def _task(
     return tokenizer, task
 
 
-def _lengths(task: Task) -> choose.Lengths:
+def _id_counts(task: Task) -> choose.IdCounts:
     assert task.source_tokenizer is not None
     sources, targets = list(task.train.sources), list(task.train.targets)
-    return choose.lengths(task.source_tokenizer.encode(sources), task.target_tokenizer.encode(targets))
+    return choose.id_counts(task.source_tokenizer.encode(sources), task.target_tokenizer.encode(targets))
 
 
 def _room(longest: int) -> int:
@@ -247,7 +247,7 @@ def _fitted(
     family: str,
     seen: Seen,
     task: Task,
-    ids: choose.Lengths,
+    ids: choose.IdCounts,
     minutes: float,
     say: Say,
 ) -> _Fitted:
@@ -300,7 +300,7 @@ def _enough(pairs: int, costs: training.Costs, batches: int, minutes: float) -> 
     return min(minutes, float(f"{useful / 60:.2g}"))
 
 
-def _why_training(fitted: _Fitted, ids: choose.Lengths) -> dict[str, str]:
+def _why_training(fitted: _Fitted, ids: choose.IdCounts) -> dict[str, str]:
     return {
         "training": "each run measures its steps once more, on the machine it runs on, before it begins",
         "training.minutes": f"{_time_in_words(fitted)}. `epochs: N` in its place is the same on every machine",

@@ -5,13 +5,12 @@ from typing import Any
 import pytest
 
 from keras_s2s.recipe.new import choose
-from keras_s2s.recipe.new.choose import Lengths, Size
-from keras_s2s.recipe.new.look import Lengths as Many
-from keras_s2s.recipe.new.look import Seen, Side
+from keras_s2s.recipe.new.choose import IdCounts, Size
+from keras_s2s.recipe.new.look import Lengths, Seen, Side
 
 WORD = Side(
-    characters=Many(7, 15, 22),
-    words=Many(1, 1, 1),
+    characters=Lengths(7, 15, 22),
+    words=Lengths(1, 1, 1),
     scripts={"Latin": 1.0},
     running=8000,
     vocabulary=8000,
@@ -19,8 +18,8 @@ WORD = Side(
     rare=1.0,
 )
 PHONES = Side(
-    characters=Many(14, 29, 42),
-    words=Many(7, 14, 20),
+    characters=Lengths(14, 29, 42),
+    words=Lengths(7, 14, 20),
     scripts={"Latin": 1.0},
     running=57_434,
     vocabulary=66,
@@ -28,19 +27,19 @@ PHONES = Side(
     rare=0.0,
 )
 SENTENCE = Side(
-    characters=Many(58, 122, 205),
-    words=Many(11, 23, 37),
+    characters=Lengths(58, 122, 205),
+    words=Lengths(11, 23, 37),
     scripts={"Latin": 1.0},
     running=345_020,
     vocabulary=15_456,
     alphabet=80,
     rare=0.02,
 )
-JAPANESE = SENTENCE._replace(scripts={"Hiragana": 0.6, "Han": 0.4}, words=Many(1, 1, 1), alphabet=2500)
-DATE = WORD._replace(characters=Many(20, 50, 59), words=Many(4, 9, 9), alphabet=112)
-ISO = WORD._replace(characters=Many(10, 10, 10), scripts={}, alphabet=11, rare=0.3)
+JAPANESE = SENTENCE._replace(scripts={"Hiragana": 0.6, "Han": 0.4}, words=Lengths(1, 1, 1), alphabet=2500)
+DATE = WORD._replace(characters=Lengths(20, 50, 59), words=Lengths(4, 9, 9), alphabet=112)
+ISO = WORD._replace(characters=Lengths(10, 10, 10), scripts={}, alphabet=11, rare=0.3)
 HIRAGANA = WORD._replace(scripts={"Hiragana": 1.0}, alphabet=84)
-IDS = Lengths(longest_source=60, longest_target=10, longest=60, most=55, mean=20.0, growth=1.3)
+IDS = IdCounts(longest_source=60, longest_target=10, longest=60, most=55, mean=20.0, growth=1.3)
 
 
 def seen(source: Side, target: Side, monotone: float | None = 0.8, pairs: int = 29_000) -> Seen:
@@ -63,7 +62,7 @@ def seen(source: Side, target: Side, monotone: float | None = 0.8, pairs: int = 
             *("lstm", ("exact_match", "cer")),
         ),
         (PHONES, PHONES, 0.6, {"kind": "word", "vocabulary_size": 100}, "lstm", ("exact_match", "wer")),
-        (SENTENCE, PHONES._replace(words=Many(1, 1, 1)), 0.5, {"kind": "bpe"}, "lstm", ("exact_match",)),
+        (SENTENCE, PHONES._replace(words=Lengths(1, 1, 1)), 0.5, {"kind": "bpe"}, "lstm", ("exact_match",)),
         (
             *(SENTENCE, SENTENCE, 0.8, {"kind": "bpe", "joint": True, "vocabulary_size": 8600}),
             *("transformer", ("bleu", "chrf")),
@@ -137,8 +136,8 @@ def test_outputs_are_as_long_as_targets() -> None:
 
 def test_lengths_of_ids() -> None:
     sources, targets = [[4] * 3, [4] * 9, [4]], [[5] * 2, [5] * 5, [5] * 4]
-    found = choose.lengths(sources, targets)
-    assert found == Lengths(longest_source=10, longest_target=5, longest=10, most=10, mean=19 / 3, growth=2.0)
+    found = choose.id_counts(sources, targets)
+    assert found == IdCounts(longest_source=10, longest_target=5, longest=10, most=10, mean=19 / 3, growth=2.0)
 
 
 @pytest.mark.parametrize(

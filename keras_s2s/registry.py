@@ -18,31 +18,56 @@ class Registry(Mapping[str, Piece], Generic[Piece]):
         sort: of its pieces, as an error calls one.
         members: attributes that each piece must have.
         apart: a registry that must not share a name with this one.
+        pieces: the first ones; nothing replaces or removes them.
     """
 
-    def __init__(self, sort: str, members: Sequence[str] = (), apart: "Registry[Any] | None" = None) -> None:
-        self.sort, self._members, self._pieces = sort, tuple(members), dict[str, Piece]()
+    def __init__(
+        self,
+        sort: str,
+        members: Sequence[str] = (),
+        apart: "Registry[Any] | None" = None,
+        pieces: Mapping[str, Piece] | None = None,
+    ) -> None:
+        self.sort, self._members, self._pieces = sort, tuple(members), dict(pieces or {})
+        self._origins: dict[str, tuple[str, str]] = {}
         self._apart: list[Registry[Any]] = []
         if apart is not None:
             self._apart.append(apart)
             apart._apart.append(self)
 
-    def add(self, name: str, piece: Piece) -> Piece:
+    def add(self, name: str, piece: Piece, defined_by: Any = None) -> Piece:
         """Adds a piece, and gives it back. A piece that is defined once more, as in a notebook, replaces itself.
+
+        Args:
+            name: of the piece.
+            piece: to add.
+            defined_by: the class or function whose place in the code tells whether it is the same piece once more; the
+                piece itself if None.
 
         Raises:
             UserError: the name is taken, or the piece lacks a member.
         """
+        origin = _origin(piece if defined_by is None else defined_by)
         for registry in (self, *self._apart):
-            if name in registry and _origin(registry[name]) != _origin(piece):
+            if name in registry and registry._origins.get(name) != origin:
                 raise UserError(f"{self.sort} '{name}': there is a {registry.sort} of this name; choose another name")
         missing = [member for member in self._members if not hasattr(piece, member)]
         if missing:
             raise UserError(
                 f"{self.sort} '{name}': has no {' and no '.join(missing)}; see the Protocol of a {self.sort}"
             )
-        self._pieces[name] = piece
+        self._pieces[name], self._origins[name] = piece, origin
         return piece
+
+    def remove(self, name: str) -> None:
+        """Forgets a piece that was added.
+
+        Raises:
+            UserError: there is none of that name, or it was there from the beginning.
+        """
+        if name not in self._origins:
+            raise UserError(f"{self.sort} '{name}': no {self.sort} of this name was added")
+        del self._pieces[name], self._origins[name]
 
     def __getitem__(self, name: str) -> Piece:
         return self._pieces[name]

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from types import MappingProxyType
 from typing import Literal
 
 import tensorflow as tf
@@ -18,13 +17,12 @@ from keras_s2s.decoding.step import Step
 from keras_s2s.decoding.strategies import SEARCH_ENTRIES
 from keras_s2s.errors import UserError
 from keras_s2s.option import OwnOption, config_of_own
+from keras_s2s.registry import Registry
 from keras_s2s.search_options import OPTIONS, SOURCE, STRATEGIES, Decoding, FeatureSpec, StrategySpec
 
-_strategies: dict[str, Entry] = {**SEARCH_ENTRIES, **PROGRAM_ENTRIES}
-_features: dict[str, FeatureEntry] = {**FEATURE_ENTRIES}
-strategies: Mapping[str, Entry] = MappingProxyType(_strategies)
+strategies: Registry[Entry] = Registry("strategy", pieces={**SEARCH_ENTRIES, **PROGRAM_ENTRIES})
 """The strategies by name; `register_strategy` adds one."""
-features: Mapping[str, FeatureEntry] = MappingProxyType(_features)
+features: Registry[FeatureEntry] = Registry("feature", apart=strategies, pieces=FEATURE_ENTRIES)
 """The features by name; `register_feature` adds one."""
 
 
@@ -82,13 +80,13 @@ def register_strategy(
         UserError: the name, or that of an option, is taken or no name, or there is no option to look at.
     """
     own, also = dict(options or {}), set(looks_at)
-    _check_names("strategy", name, own)
+    _check_names(strategies, name, own)
     if unknown := also - OPTIONS.keys():
         raise UserError(f"strategy '{name}': no option '{min(unknown)}' to look at; there are {', '.join(OPTIONS)}")
     also |= {*_OF_ALL_SEARCHES, *(("beam_size",) if smallest_beam else ())}
     seen = tuple(option for option in OPTIONS if option in also)
     spec = StrategySpec(help=help, smallest_beam=smallest_beam, n_best=n_best, options=seen)
-    _strategies[name] = SearchEntry(spec, make, has_steps=has_steps, options=own)
+    strategies.add(name, SearchEntry(spec, make, has_steps=has_steps, options=own), defined_by=make)
 
 
 def register_feature(
@@ -120,8 +118,9 @@ def register_feature(
     Raises:
         UserError: the name, or that of an option, is taken or no name, or there is nothing that the feature does.
     """
-    _check_names("feature", name, options)
-    if not options or not (processors or step or length_penalty):
+    _check_names(features, name, options)
+    makers = [maker for maker in (processors, step, length_penalty) if maker is not None]
+    if not options or not makers:
         raise UserError(f"feature '{name}': needs an option, and a processor, a step or a length penalty that uses it")
     own = {key: one.replace(feature=name) for key, one in options.items()}
     done: dict[str, Callable] = {}
@@ -133,15 +132,16 @@ def register_feature(
     if length_penalty is not None:
         done["length_penalty"] = length_penalty
     spec = FeatureSpec(help=help, needs_beam=needs_beam)
-    _features[name] = FeatureEntry(spec, own_inputs(own), **done, has_steps=has_steps, options=own)
+    entry = FeatureEntry(spec, own_inputs(own), **done, has_steps=has_steps, options=own)
+    features.add(name, entry, defined_by=makers[0])
 
 
 def own_options(strategy: str, of_features: Iterable[str] = ()) -> dict[str, OwnOption]:
     """The options of a program that are not of this package, by the names of its inputs."""
-    chosen = _strategies.get(strategy)
+    chosen = strategies.get(strategy)
     found = dict(chosen.options) if isinstance(chosen, SearchEntry) else {}
     for feature in of_features:
-        found |= _features[feature].options
+        found |= features[feature].options
     return found
 
 
@@ -160,31 +160,30 @@ def features_of(decoding: Decoding) -> frozenset[str]:
 
 def all_own_options() -> dict[str, OwnOption]:
     """The options that are not of this package, by name."""
-    return {name: one for strategy in _strategies for name, one in own_options(strategy, _features).items()}
+    return {name: one for strategy in strategies for name, one in own_options(strategy, features).items()}
 
 
 def own_strategies() -> dict[str, StrategySpec]:
     """The strategies that are not of this package, by name."""
-    others = {name: entry for name, entry in _strategies.items() if isinstance(entry, SearchEntry)}
+    others = {name: entry for name, entry in strategies.items() if isinstance(entry, SearchEntry)}
     return {name: entry.spec for name, entry in others.items() if name not in STRATEGIES}
 
 
-def _check_names(what: str, name: str, options: Iterable[str]) -> None:
+def _check_names(registry: Registry, name: str, options: Iterable[str]) -> None:
     if not _NAME.fullmatch(name):
-        raise UserError(f"{what} '{name}': expected a name of lower-case letters, digits and underscores")
-    if name in _strategies or name in _features:
-        raise UserError(f"{what} '{name}': there is one of that name; choose another")
-    inputs = [*INPUTS.values(), *FEATURES.values()]
+        raise UserError(f"{registry.sort} '{name}': expected a name of lower-case letters, digits and underscores")
+    others = [each.inputs for kind in (strategies, features) for other, each in kind.items() if other != name]
     taken = {
         "groups",
         SOURCE.name,
         "source_features",
         "source_lengths",
         *OPTIONS,
-        *(one for some in inputs for one in some),
+        *(one for inputs in others for one in inputs),
     }
     for option in options:
+        problem = f"{registry.sort} '{name}': option '{option}'"
         if not _NAME.fullmatch(option):
-            raise UserError(f"{what} '{name}': option '{option}': expected lower-case letters, digits and underscores")
+            raise UserError(f"{problem}: expected lower-case letters, digits and underscores")
         if option in taken:
-            raise UserError(f"{what} '{name}': option '{option}': there is one of that name; choose another")
+            raise UserError(f"{problem}: there is one of that name; choose another")

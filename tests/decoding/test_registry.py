@@ -35,11 +35,11 @@ NUMBER = OwnOption(type="float", default=0.0, minimum=-20, maximum=20, example=1
 @pytest.fixture(autouse=True)
 def apart() -> Iterator[None]:
     """What a test registers is forgotten after it."""
-    kept = [(there, dict(there)) for there in (registry._strategies, registry._features)]
+    kept = [(there, set(there)) for there in (registry.strategies, registry.features)]
     yield
     for there, before in kept:
-        for name in there.keys() - before.keys():
-            del there[name]
+        for name in there.keys() - before:
+            there.remove(name)
 
 
 @pytest.fixture(scope="module")
@@ -147,8 +147,8 @@ def test_a_decoding_needs_the_feature_of_an_option_that_is_not_at_rest() -> None
 @pytest.mark.parametrize(
     ("name", "option", "message"),
     [
-        ("beam", "bonus", "feature 'beam': there is one of that name; choose another"),
-        ("constrained", "bonus", "feature 'constrained': there is one of that name; choose another"),
+        ("beam", "bonus", "feature 'beam': there is a strategy of this name; choose another name"),
+        ("constrained", "bonus", "feature 'constrained': there is a feature of this name; choose another name"),
         ("end-bonus", "bonus", "feature 'end-bonus': expected a name of lower-case letters, digits and underscores"),
         ("end", "min_length", "feature 'end': option 'min_length': there is one of that name; choose another"),
         ("end", "prefix", "feature 'end': option 'prefix': there is one of that name; choose another"),
@@ -161,6 +161,26 @@ def test_names_that_are_taken_or_none(name: str, option: str, message: str) -> N
         register_feature(name, help="A word.", options={option: NUMBER}, processors=lambda given: [])
     assert str(error.value) == message
     assert name not in registry.features or name in FEATURES
+
+
+def test_a_cell_of_a_notebook_is_run_once_more() -> None:
+    """What registers a strategy and a feature replaces what it registered before, with other options."""
+    for bound in (4, 5):
+        register_strategy(
+            "last",
+            lambda given, scorer: Last(scorer=scorer, token=given["token"]),
+            help="One token.",
+            options={"token": OwnOption(type="int", default=5, help="An id.", minimum=bound)},
+        )
+        register_feature("end", help="Ends.", options={"bonus": NUMBER}, processors=lambda given: [])
+        assert registry.own_options("last", ["end"])["token"].minimum == bound
+    with pytest.raises(UserError, match="feature 'end': there is a feature of this name"):
+        register_feature("end", help="Ends.", options={"bonus": NUMBER}, processors=len)
+    registry.strategies.remove("last")
+    assert "last" not in INPUTS
+    for name in ("last", "greedy"):
+        with pytest.raises(UserError, match=f"strategy '{name}': no strategy of this name was added"):
+            registry.strategies.remove(name)
 
 
 def test_what_does_nothing_is_refused() -> None:

@@ -69,14 +69,13 @@ def pieces() -> Iterator[Any]:
     assert spec and spec.loader
     module = importlib.util.module_from_spec(spec)
     with pytest.MonkeyPatch.context() as patch:
-        for kept in (READERS, AUGMENTATIONS, CELLS):
-            patch.setattr(kept, "_pieces", dict(kept))
-        features = dict(registry._features)
+        kept = [(each, set(each)) for each in (READERS, AUGMENTATIONS, CELLS, registry.features)]
         patch.setitem(sys.modules, spec.name, module)
         spec.loader.exec_module(module)
         yield module
-        for name in registry._features.keys() - features.keys():
-            del registry._features[name]
+        for each, before in kept:
+            for name in each.keys() - before:
+                each.remove(name)
 
 
 @pytest.fixture(scope="module")

@@ -1,5 +1,9 @@
-"""Parts of pages that are made from the code: a line `<!-- NAME -->` stands where a part goes."""
+"""Parts of pages that are made from the code: a line `<!-- NAME -->` stands where a part goes.
 
+`<!-- file PATH -->` stands where a page shows a file of docs/.
+"""
+
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -18,10 +22,18 @@ PARTS = {
 }
 
 
+LANGUAGES = {".py": "python", ".mjs": "javascript"}
+
+
 def on_page_markdown(markdown: str, **_: Any) -> str:
     """Puts the parts into a page."""
     for name, part in PARTS.items():
         place = f"<!-- {name} -->"
         if place in markdown:
             markdown = markdown.replace(place, part())
-    return markdown
+    return re.sub(r"<!-- file (\S+) -->", _shown, markdown)
+
+
+def _shown(place: re.Match[str]) -> str:
+    path = Path(__file__).parents[1] / place[1]
+    return f"```{LANGUAGES[path.suffix]}\n{path.read_text(encoding='utf-8')}```"

@@ -10,17 +10,20 @@ from keras_s2s.layers.attention import (
     SelfAttention,
     causal_mask,
 )
+from keras_s2s.layers.bidirectional import Bidirectional
 from keras_s2s.layers.cells import CELLS, Cell, register_cell
+from keras_s2s.layers.cells.gru import GRU
+from keras_s2s.layers.cells.lstm import LSTM
 from keras_s2s.layers.convolution import Convolution
 from keras_s2s.layers.core import Embedding, LayerNorm, Linear, RMSNorm
 from keras_s2s.layers.dropout import Dropout
 from keras_s2s.layers.feed_forward import FeedForward
 from keras_s2s.layers.layer_drop import LayerDrop
-from keras_s2s.layers.mixers import MIXERS, AttentionMixer, Mixer, Tokens, register_mixer
+from keras_s2s.layers.mixers import MIXERS, Mixer, Tokens, register_mixer
+from keras_s2s.layers.mixers.attention import AttentionMixer
+from keras_s2s.layers.mixers.ssru import SSRU
 from keras_s2s.layers.positions import ALiBi, LearnedPositions, RelativeBias, rotate, sinusoids
-from keras_s2s.layers.recurrent import GRU, LSTM, Bidirectional
 from keras_s2s.layers.scan import linear_recurrence
-from keras_s2s.layers.ssru import SSRU
 
 __all__ = [
     "CELLS",

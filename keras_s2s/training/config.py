@@ -86,8 +86,10 @@ class TrainingConfig(Config):
 
     @model_validator(mode="after")
     def _ends(self) -> Self:
-        if (self.epochs is None) == (self.minutes is None):
-            raise ValueError("expected either 'epochs' or 'minutes'")
+        if self.epochs is None and self.minutes is None:
+            raise ValueError("needs 'epochs' or 'minutes'")
+        if self.epochs is not None and self.minutes is not None:
+            raise ValueError("has 'epochs' and 'minutes'; leave out one of them")
         return self
 
     @model_validator(mode="after")

@@ -1,8 +1,7 @@
-"""The clients of the documentation, run as they are printed, against a server."""
+"""The clients in docs/clients, against a server."""
 
 import json
 import os
-import re
 import subprocess
 import sys
 import threading
@@ -16,13 +15,12 @@ import pytest
 from keras_s2s.runtime import Generator
 
 CLIENTS = Path(__file__).parents[2] / "docs" / "clients"
-PROGRAMS = {"python": [sys.executable, "-c"], "javascript": ["node", "--input-type=module", "--eval"]}
+PROGRAMS = {"client.py": sys.executable, "client.mjs": "node"}
 
 
-def run(language: str, url: str, token: str = "") -> subprocess.CompletedProcess[str]:
-    (code,) = re.findall(rf"```{language}\n(.*?)```", (CLIENTS / f"{language}.md").read_text(), re.DOTALL)
+def run(client: str, url: str, token: str = "") -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "SERVER": url, "KERAS_S2S_TOKEN": token}
-    command = [*PROGRAMS[language], code]
+    command = [PROGRAMS[client], str(CLIENTS / client)]
     return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
 
 
@@ -72,26 +70,26 @@ def busy_once() -> Iterator[str]:
 
 
 def test_every_client_is_run() -> None:
-    assert {page.stem for page in CLIENTS.iterdir()} == set(PROGRAMS)
+    assert {path.name for path in CLIENTS.iterdir()} == {"README.md", *PROGRAMS}
 
 
-@pytest.mark.parametrize("language", PROGRAMS)
+@pytest.mark.parametrize("client", PROGRAMS)
 def test_a_client_gets_the_answers_and_what_is_written_on_the_way(
-    language: str, stepwise_bundle: Path, serving: Callable[..., Any], generator: Generator
+    client: str, stepwise_bundle: Path, serving: Callable[..., Any], generator: Generator
 ) -> None:
     with serving(stepwise_bundle, KERAS_S2S_TOKEN="quetzal") as server:
-        done = run(language, server.url, "quetzal")
+        done = run(client, server.url, "quetzal")
         assert done.returncode == 0, done.stderr
         two = [best.text for best, *_ in generator(["5 mars 2013", "March 5th, 2013"], beam_size=4)]
         whole = generator(["5 mars 2013"])[0][0].text
         lines = done.stdout.removesuffix("\n").split("\n")
         assert lines[:2] == two and lines[-1] == whole
         assert len(lines) > 3
-        assert "token" in run(language, server.url).stderr
+        assert "token" in run(client, server.url).stderr
 
 
-@pytest.mark.parametrize("language", PROGRAMS)
-def test_a_client_tries_again_when_the_server_is_busy(language: str, busy_once: str) -> None:
-    done = run(language, busy_once)
+@pytest.mark.parametrize("client", PROGRAMS)
+def test_a_client_tries_again_when_the_server_is_busy(client: str, busy_once: str) -> None:
+    done = run(client, busy_once)
     assert done.stdout.splitlines() == ["one", "two", "o", "one"], done.stderr
     assert BusyOnce.refused == 1

@@ -175,7 +175,7 @@ def test_a_wrong_number_format_is_named(form: type[Format], message: str) -> Non
 
 
 def test_what_is_not_registered_is_named() -> None:
-    with pytest.raises(AssertionError, match="no cell 'own'; there are lstm, gru; register it first"):
+    with pytest.raises(AssertionError, match="no cell 'own'; there are gru, lstm; register it first"):
         check_cell("own")
     with pytest.raises(AssertionError, match="no mixer 'own'; there are transformer, ssru; register it first"):
         check_mixer("own")

@@ -12,8 +12,8 @@ def test_epochs_are_all_that_must_be_said() -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({}, "recipe.yaml: TrainingConfig: expected either 'epochs' or 'minutes'"),
-        ({"epochs": 1, "minutes": 1}, "recipe.yaml: TrainingConfig: expected either 'epochs' or 'minutes'"),
+        ({}, "recipe.yaml: TrainingConfig: needs 'epochs' or 'minutes'"),
+        ({"epochs": 1, "minutes": 1}, "recipe.yaml: TrainingConfig: has 'epochs' and 'minutes'; leave out one of them"),
         ({"minutes": 0}, "recipe.yaml: minutes: Input should be greater than 0, got 0"),
         ({"epochs": 0}, "recipe.yaml: epochs: Input should be greater than 0, got 0"),
         ({"epochs": 1, "tokens": -1}, "recipe.yaml: tokens: "),

@@ -1,9 +1,5 @@
-# A client in JavaScript
+// A client of the server, for browsers and for Node.js 20 or newer: `node client.mjs`.
 
-This client runs in a browser and in Node.js 20 or newer, and needs no package. It sends many texts in one request, tries
-again when the server is busy, and prints a translation while it is written.
-
-```javascript
 const SERVER = globalThis.process?.env.SERVER ?? "http://localhost:8000";
 const TOKEN = globalThis.process?.env.KERAS_S2S_TOKEN;
 
@@ -46,8 +42,3 @@ async function* stream(text, options = {}) {
 
 for (const answer of await generate(["5 mars 2013", "March 5th, 2013"], { beam_size: 4 })) console.log(answer);
 for await (const text of stream("5 mars 2013")) console.log(text);
-```
-
-The server sends no CORS headers. A page that was not loaded from it needs a proxy that puts both under one origin.
-
-All options are in [Search options](../search-options.md); `http://localhost:8000/docs` shows every request and answer.

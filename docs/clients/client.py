@@ -1,9 +1,5 @@
-# A client in Python
+"""A client of the server, with nothing but the standard library: `python client.py`."""
 
-The server answers plain HTTP, so a client needs no package of ours. This one uses only the standard library. It sends many
-texts in one request, tries again when the server is busy, and prints a translation while it is written.
-
-```python
 import json
 import os
 import time
@@ -53,6 +49,3 @@ for answer in generate(["5 mars 2013", "March 5th, 2013"], beam_size=4):
     print(answer)
 for text in stream("5 mars 2013"):
     print(text)
-```
-
-All options are in [Search options](../search-options.md); `http://localhost:8000/docs` shows every request and answer.

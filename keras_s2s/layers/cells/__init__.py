@@ -6,6 +6,8 @@ The name of a cell is a `kind` of an encoder and of a decoder.
 from collections.abc import Callable
 from typing import Any, ClassVar, Protocol, TypeVar
 
+from keras import ops
+
 from keras_s2s.registry import Registry
 from keras_s2s.typing import Tensor
 
@@ -66,3 +68,9 @@ def register_cell(name: str) -> Callable[[CellType], CellType]:
         return cell
 
     return register
+
+
+def zero_state(cell: Any, x: Tensor) -> tuple[Tensor, ...]:
+    """The state before inputs x (N, T, I): (N, U) zeros for each of a cell's `state_names`, where U is its `units`."""
+    zeros = ops.zeros((ops.shape(x)[0], cell.units), dtype=x.dtype)
+    return (zeros,) * len(cell.state_names)

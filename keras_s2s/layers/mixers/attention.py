@@ -1,0 +1,38 @@
+"""The mixer of a Transformer decoder's blocks: self-attention."""
+
+from typing import Any
+
+from keras import ops
+
+from keras_s2s.layers.attention import SelfAttention, causal_mask
+from keras_s2s.layers.mixers import ADDED, OF_ATTENTION, Tokens, register_mixer
+from keras_s2s.typing import Tensor
+
+
+@register_mixer("transformer")
+class AttentionMixer(SelfAttention):
+    """Self-attention over a cache of keys and values (Vaswani et al. 2017)."""
+
+    positions = (*ADDED, *OF_ATTENTION)
+    state_names = ("key", "value")
+
+    def __init__(self, width: int, heads: int, positions: str, **options: Any) -> None:
+        # Checkpoints know its weights by this name, in encoders too.
+        super().__init__(width, heads, rotary=positions == "rotary", **{**options, "name": "self_attention"})
+
+    @staticmethod
+    def first_state(rows: Tensor, width: int, heads: int, dtype: str) -> tuple[Tensor, ...]:
+        """Empty caches, (R, H, 0, D/H) each."""
+        empty = (rows, heads, 0, width // heads)
+        return ops.zeros(empty, dtype=dtype), ops.zeros(empty, dtype=dtype)
+
+    def prepare(self, tokens: Tokens, state: tuple[Tensor, ...]) -> dict[str, Tensor]:
+        """The mask (R, T, P+T), and what positions add to it."""
+        past = ops.shape(state[0])[2]
+        return {"mask": causal_mask(tokens.seen, past, tokens.length), **tokens.of_attention(past)}
+
+    def call(  # type: ignore[override]
+        self, x: Tensor, state: tuple[Tensor, Tensor] | None, given: dict[str, Tensor]
+    ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        """x (R, T, D), keys and values (R, H, P, D/H) each or None -> (R, T, D), and those of P+T tokens."""
+        return super().call(x, cache=state, **given)

@@ -1,4 +1,4 @@
-"""What an exported model is on disk: its manifest, its hashes, and how it gets there whole or not at all."""
+"""An exported model on disk: its manifest, its hashes, and writing it whole or not at all."""
 
 import contextlib
 import hashlib
@@ -93,14 +93,14 @@ def graph_name(strategy: str, features: Iterable[str] = ()) -> str:
 
 
 def strategy_and_features(name: str) -> tuple[str, frozenset[str]]:
-    """What `graph_name` made a name of; that of a step, `beam-constrained.start`, has a strategy of its own."""
+    """The strategy and the features in a graph's name; `beam-constrained.start` has the strategy `beam.start`."""
     whole, *step = name.split(".")
     strategy, *features = whole.split("-")
     return ".".join([strategy, *step]), frozenset(features)
 
 
 def steps_name(graph: str) -> str:
-    """What is asked for to have the search of a graph a step at a time, too."""
+    """The name that asks for the search of a graph one step at a time."""
     return f"{graph}{_STEPS}"
 
 
@@ -126,7 +126,7 @@ class Part(Config):
 
 
 class Limits(Config):
-    """What the graphs accept; the EOS of a source counts as one of its tokens."""
+    """The limits of a bundle's graphs; the EOS of a source counts as one of its tokens."""
 
     max_source_tokens: Count
 
@@ -278,7 +278,7 @@ class Bundle:
         return file
 
     def content(self, path: str) -> bytes:
-        """What a file of the manifest holds; these very bytes have the SHA-256 that is written there.
+        """The bytes of a file of the manifest, after their SHA-256 was compared.
 
         Raises:
             UserError: as `file`, or it is not the file that was exported.

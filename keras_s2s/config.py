@@ -103,7 +103,7 @@ def _known_keys(schema: Any, path: tuple[int | str, ...]) -> list[str]:
 
 
 def _behind(schema: Any, part: int | str) -> tuple[Any, bool]:
-    """What stands behind one part of an error's path, and whether that part is a key of the data."""
+    """The schema behind one part of an error's path, and whether that part is a key of the data."""
     members = _models(schema)
     for member in members:
         if part in (keys := _keys(member)):

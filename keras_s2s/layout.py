@@ -1,4 +1,4 @@
-"""How the tensors of a search a step at a time are merged into one batch."""
+"""Layouts: how the tensors of a search one step at a time are merged into one batch."""
 
 from typing import Literal
 

@@ -1,4 +1,4 @@
-"""How an option of the search is declared."""
+"""The declaration of a search option."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -17,7 +17,7 @@ DTYPES: Mapping[type, str] = {bool: "bool", int: "int32", float: "float32"}
 BOUNDS = {"ge": "minimum", "gt": "exclusive_minimum", "le": "maximum", "lt": "exclusive_maximum"}
 """The bounds of a value: pydantic's names, and those in JSON."""
 _OF_INPUTS: Mapping[type, dict[str, Any]] = {int: {"ge": -(2**31), "le": 2**31 - 1}, float: {"ge": -3e38, "le": 3e38}}
-"""What fits into a graph's input."""
+"""A value that fits into a graph's input."""
 
 
 @dataclass(frozen=True)

@@ -122,7 +122,7 @@ def evaluate(
 
 @dataclass(frozen=True)
 class _Corpus:
-    """What is measured: as many hypotheses as references, and, for the perplexity, what the model says of these."""
+    """The outputs to measure: as many hypotheses as references, and the references' scores for the perplexity."""
 
     names: Sequence[str]
     hypotheses: Sequence[str]

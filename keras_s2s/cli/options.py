@@ -9,7 +9,7 @@ import typer
 
 @dataclass
 class Session:
-    """What `main` wants to know of the command that it runs.
+    """Options of the running command that `main` reads.
 
     Attributes:
         debug: show the traceback of an error.

@@ -124,7 +124,7 @@ _FIELDS = [
     ),
 ]
 _NOT_OF_A_CALL = ("mbr", "length_penalty", "own")
-"""What is no option of a generator's call in the form in which it is given."""
+"""Options that a call of a generator takes in another form."""
 
 _Given: Any = dataclasses.make_dataclass(
     "_Given",
@@ -138,7 +138,7 @@ _Given: Any = dataclasses.make_dataclass(
 
 @dataclasses.dataclass(frozen=True)
 class SearchOptions(_Given):
-    """What was given of the search; None stands for the bundle's default.
+    """Search options as they were given; None stands for the bundle's default.
 
     The fields are those of `keras_s2s.runtime.Options`, but for `mbr`, which chooses among what was found,
     `length_penalty`, which is two of theirs, and `own`, a list of names and values.

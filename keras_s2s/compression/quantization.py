@@ -40,7 +40,7 @@ Progress = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Wanted:
-    """What is asked for.
+    """The variants to make, and how.
 
     Attributes:
         names: of the variants, each a number format of `number_formats.FORMATS`.

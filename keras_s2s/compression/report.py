@@ -1,4 +1,4 @@
-"""What number formats give and lose, and the part of a bundle's report that says so."""
+"""Measurements of number formats, and their part of a bundle's report."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -14,7 +14,7 @@ REPORT = "report.md"
 
 @dataclass(frozen=True)
 class Variant:
-    """What was measured of one precision.
+    """The measurements of one precision.
 
     Attributes:
         name: of the precision.
@@ -78,7 +78,7 @@ def table(variants: Sequence[Variant], metric: str) -> tuple[list[str], list[lis
 
 
 def remarks(variants: Sequence[Variant]) -> list[str]:
-    """What is to be known of single variants, a line each."""
+    """Remarks on single variants, a line each."""
     kept = [f"{v.name}: in fp32 stay {', '.join(v.kept)}, which change most outputs" for v in variants if v.kept]
     mixed = [
         f"{v.name}: a text's result depends on the other texts in its batch" for v in variants if v.depends_on_batch

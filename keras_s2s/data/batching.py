@@ -75,7 +75,7 @@ def batches(
 
 
 def source_inputs(sources: Sequence[Any], tokenizer: Tokenizer | None) -> dict[str, np.ndarray]:
-    """What a model reads of sources that are to be decoded: inputs as in the batches of `Batches`.
+    """The inputs of a model for sources that are to be decoded, as in the batches of `Batches`.
 
     Args:
         sources: texts, or features (S, F) each.
@@ -326,7 +326,7 @@ def _read_frames(sources: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
 
 
 def _shifted(labels: np.ndarray) -> np.ndarray:
-    """What a decoder reads to predict `labels` (B, T): BOS, then the labels up to the one before EOS."""
+    """The inputs of a decoder that predicts `labels` (B, T): BOS, then the labels up to the one before EOS."""
     before = np.where(labels == EOS, PADDING, labels)[:, :-1]
     return np.pad(before, ((0, 0), (1, 0)), constant_values=BOS)
 

@@ -16,7 +16,7 @@ Rows = Sequence[Sequence[int]]
 
 @dataclass(frozen=True)
 class Texts:
-    """What examples were encoded from, and by whom."""
+    """The texts that examples were encoded from, and their tokenizers."""
 
     sources: Sequence[Any]
     targets: Sequence[str]
@@ -87,7 +87,7 @@ class Examples:
         return self.costs * (2 * longest + 1) + np.where(self.costs % 2, place, 2 * longest - place)
 
     def known_texts(self, who: str) -> Texts:
-        """What the examples were encoded from.
+        """The texts and tokenizers that the examples were encoded from.
 
         Raises:
             UserError: that is not known; `who` asked.

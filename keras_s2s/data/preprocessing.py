@@ -24,7 +24,7 @@ _SHINGLE = 5  # characters
 
 @dataclass(frozen=True)
 class Finding:
-    """What a piece did to some pairs.
+    """The effect of one piece of preprocessing on some pairs.
 
     Attributes:
         piece: its kind.

@@ -1,4 +1,4 @@
-"""What becomes of a batch in which sentences are done: their results are put by, and they leave."""
+"""Finished sentences leave a batch, and their results are stored."""
 
 from keras import ops
 

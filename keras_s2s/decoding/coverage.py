@@ -1,4 +1,4 @@
-"""How much of the source a hypothesis has looked at."""
+"""The coverage penalty: how much of the source a hypothesis has attended to."""
 
 from keras import ops
 

@@ -74,7 +74,7 @@ class DiverseBeamSearch:
         return Beam(history, search.length, search.limit, carry.pop("done"), carry)
 
     def _rows_of(self, following: NextScores, group: int, sentences: Tensor) -> NextScores:
-        """What follows a group's rows."""
+        """The next scores of a group's rows."""
         return NextScores(
             *(None if x is None else _flat(self._by_group(x, sentences)[:, group]) for x in following),
         )

@@ -31,7 +31,7 @@ def available(model: Decodable) -> tuple[str, ...]:
 
 
 def problems(model: Decodable, strategy: str, features: Iterable[str] = ()) -> list[str]:
-    """What speaks against a program, a short phrase each; empty where it can be made."""
+    """The reasons why a program cannot be made, a short phrase each; empty if it can."""
     if strategy not in STRATEGY_ENTRIES:
         return [no_strategy(strategy, STRATEGY_ENTRIES)]
     if strategy not in available(model):
@@ -121,7 +121,7 @@ def source_inputs(model: Decodable) -> dict[str, tf.TensorSpec]:
 
 
 class Pieces(NamedTuple):
-    """What a search is made of.
+    """The parts of a search.
 
     Attributes:
         step: scores continuations.

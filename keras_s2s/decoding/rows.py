@@ -1,4 +1,4 @@
-"""What greedy search and sampling share: rows that go on each for itself, and never branch."""
+"""Rows that never branch: the base of greedy search and sampling."""
 
 from dataclasses import dataclass
 from typing import ClassVar

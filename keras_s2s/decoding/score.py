@@ -1,4 +1,4 @@
-"""What a model says of given targets: their log-probability, and where it looks."""
+"""Scores and attention of given targets."""
 
 from typing import Any
 
@@ -53,5 +53,5 @@ def _begun(step: Any, source: Source, targets: Tensor) -> Any:
 
 
 def _shifted(targets: Tensor) -> Tensor:
-    """What a decoder reads to say these targets: BOS, then all but the last."""
+    """The inputs of a decoder for these targets: BOS, then all but the last."""
     return ops.pad(targets, ((0, 0), (1, 0)), constant_values=BOS)[:, :-1]

@@ -1,4 +1,4 @@
-"""How finished hypotheses are ranked."""
+"""Scorers: they rank finished hypotheses."""
 
 from dataclasses import dataclass
 

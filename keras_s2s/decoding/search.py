@@ -60,7 +60,7 @@ class Hypotheses(NamedTuple):
 
 
 class Choice(NamedTuple):
-    """What a strategy decided.
+    """The choice of a strategy at one step.
 
     Attributes:
         tokens: (R,), each row's next token; padding where the row is finished.
@@ -78,7 +78,7 @@ class Choice(NamedTuple):
 
 
 class NextScores(NamedTuple):
-    """What may follow each row.
+    """The scores of every next token of each row.
 
     Attributes:
         scores: (R, V), not normalised; -inf where a processor forbids a token.

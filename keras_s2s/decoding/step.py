@@ -15,7 +15,7 @@ from keras_s2s.typing import Decodable, Source, State, Tensor
 
 
 class StepOutput(NamedTuple):
-    """What a step says of the token after each of its ids.
+    """The output of a step: scores of the token after each of its ids.
 
     Attributes:
         scores: (R, T, V), not normalised.
@@ -35,7 +35,7 @@ class StepOutput(NamedTuple):
 
 
 class Step(Protocol):
-    """What a search calls.
+    """One step of a model, or of several, as a search calls it.
 
     Attributes:
         vocabulary: V.

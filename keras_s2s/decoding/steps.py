@@ -65,7 +65,7 @@ class StepPrograms:
 
 
 def step_problems(strategy: str, features: Iterable[str] = ()) -> list[str]:
-    """What speaks against steps of a program that can be made, a short phrase each; empty where they can be made."""
+    """The reasons why a program has no steps, a short phrase each; empty if they can be made."""
     stepwise = [name for name, entry in STRATEGY_ENTRIES.items() if isinstance(entry, SearchEntry) and entry.has_steps]
     if strategy not in stepwise:
         return [f"'{strategy}' has no steps; {', '.join(stepwise[:-1])} and {stepwise[-1]} have"]
@@ -193,7 +193,7 @@ def _spec(tensor: Tensor) -> tf.TensorSpec:
 
 
 def _layout(name: str, begun: tf.TensorSpec, later: tf.TensorSpec) -> Layout:
-    """What the axes of a search's tensor are: an axis that a step makes longer is time, in a state newest first."""
+    """The axes of a search's tensor: an axis that a step makes longer is time, in a state newest first."""
     of_rows = name == "ids" or name.startswith(("state/rows/", "history/"))
     in_state = name.startswith("state/")
     grows: Axis = "past" if in_state else "time"

@@ -45,7 +45,7 @@ def merge_alike(graph: GraphProto, inside: list[GraphProto], values: Mapping[str
 
 
 def _identity(node: onnx.NodeProto, values: Mapping[str, np.ndarray]) -> Any:
-    """What nodes have in common that give the same."""
+    """A key that is equal for nodes that compute the same."""
     read = tuple(_value(values[name]) if name in values else name for name in node.input)
     given = tuple(map(bool, node.output))
     return node.domain, node.op_type, read, given, tuple(sorted(a.SerializeToString() for a in node.attribute))

@@ -179,7 +179,7 @@ def _tapped(model: ModelProto) -> tuple[ModelProto, dict[str, list[str]]]:
 
 
 def _of_rounds(name: str, loop: NodeProto, body: GraphProto) -> str:
-    """What a loop gives of a value in its body, whose shape no round changes."""
+    """An output of a loop: a value of its body in every round, whose shape no round changes."""
     given = f"{name}/rounds"
     if given not in loop.output:
         body.output.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, None))

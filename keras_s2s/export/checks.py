@@ -1,4 +1,4 @@
-"""What each graph is asked when the forms of a model are compared."""
+"""The questions that each graph answers when the forms of a model are compared."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass

@@ -82,7 +82,7 @@ def saved_model_form(path: Path, vocabulary: int) -> Form:
 
 
 def saved_model_texts(path: Path, texts: Sequence[str], batch_size: int) -> list[str]:
-    """What the SavedModel's own text signature makes of `texts`, in batches in the order given."""
+    """Outputs of the SavedModel's text signature for `texts`, in batches in the order given."""
     generate = tf.saved_model.load(str(path)).signatures["serving_default"]
     batches = [texts[start : start + batch_size] for start in range(0, len(texts), batch_size)]
     return [text.decode() for batch in batches for text in generate(text=tf.constant(batch))["text"].numpy()]
@@ -168,7 +168,7 @@ class StepwiseForm:
 def steps_by_form(
     model: Any, stepwise: Mapping[str, StepwiseForm], vocabulary: int
 ) -> Callable[[str, str], Steps | None]:
-    """What gives the search of a graph a step at a time, with the numbers of a form.
+    """The search of a graph one step at a time, with the numbers of a form.
 
     Of a form without steps it is the Keras model's; None where the search has no steps.
     """

@@ -45,7 +45,7 @@ class Measured:
 
 
 def onnx_title(precision: str) -> str:
-    """What the graphs of a precision are called in a report, and among the metrics of a bundle."""
+    """The name of a precision's graphs in a report, and among the metrics of a bundle."""
     return f"ONNX {precision}"
 
 

@@ -1,4 +1,4 @@
-"""How near a tie is where two results part."""
+"""Near-ties: the margin at which two results part."""
 
 from collections.abc import Callable, Sequence
 from typing import Any

@@ -117,7 +117,7 @@ def _read_from_outside(inner: GraphProto, in_file: set[str]) -> None:
 
 
 def _name_inside(inner: GraphProto, name: str) -> str:
-    """What a constant of the outermost graph is called in another that reads it."""
+    """The name of a constant of the outermost graph in an inner graph that reads it."""
     return f"{inner.name}/{name}"
 
 

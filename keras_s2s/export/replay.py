@@ -1,4 +1,4 @@
-"""What a search kept at every step, and by how much it dropped something."""
+"""A search run again, with its choice at every step and the margin of each."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

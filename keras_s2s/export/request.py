@@ -33,7 +33,7 @@ class Lexicon(Protocol):
 
 @dataclass(frozen=True)
 class Request:
-    """What `export_bundle` was asked for."""
+    """The arguments of `export_bundle`."""
 
     model: Any
     source: Tokenizer

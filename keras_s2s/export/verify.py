@@ -232,7 +232,7 @@ def verify_texts(
 
 
 def _ways_to_decode(forms: Mapping[str, Form], check: Check, number: int) -> list[Candidate]:
-    """What Keras and the SavedModel find for a sentence in its batch and alone; sums may round in another way."""
+    """Results of Keras and the SavedModel for a sentence in its batch and alone; sums may round differently."""
     start = number - number % BATCH
     batch = replace(check, sentences=check.sentences[start : start + BATCH])
     alone = replace(check, sentences=[check.sentences[number]])

@@ -21,14 +21,14 @@ def fold(rows: Tensor, sentences: Tensor) -> Tensor:
 
 
 def unfold(folded: Tensor, rows: Tensor) -> Tensor:
-    """What was folded, as `rows` (B·K, T, ...) lie: (B, K·T, E) -> (B·K, T, E)."""
+    """The inverse of `fold`, for rows as `rows` (B·K, T, ...): (B, K·T, E) -> (B·K, T, E)."""
     length = rows.shape[1]
     shape = ops.shape(rows)[:2] if length is None else (-1, length)
     return ops.reshape(folded, (*shape, folded.shape[-1] or ops.shape(folded)[-1]))
 
 
 def causal_mask(position: Tensor, past: Tensor, length: Tensor) -> Tensor:
-    """What each of `length` new tokens may look at: valid cached tokens, its forerunners, itself.
+    """The keys that each of `length` new tokens may attend to: valid cached tokens, its forerunners, itself.
 
     Args:
         position: (R,) tokens that a row has seen.

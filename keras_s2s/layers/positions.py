@@ -1,4 +1,4 @@
-"""Where a token stands: as a vector, as a rotation, or as a bias of attention."""
+"""Positions of tokens: as a vector, as a rotation, or as a bias of attention."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What scores over a vocabulary are the product of."""
+"""The factors of logits: hidden states and a table."""
 
 from typing import NamedTuple
 
@@ -33,7 +33,7 @@ def remember(logits: Tensor, product: Product) -> Tensor:
 
 
 def product_of(logits: Tensor) -> Product | None:
-    """What `remember` noted on this very tensor."""
+    """The product that `remember` noted on this very tensor, or None."""
     return getattr(logits, _ATTRIBUTE, None)
 
 

@@ -1,4 +1,4 @@
-"""What losses take from logits and their softmax, without another exponential."""
+"""Log-probabilities from logits and their softmax, without another exponential."""
 
 from keras import ops
 

@@ -1,4 +1,4 @@
-"""What a model is made of, as typed, frozen data, and what does not go together."""
+"""The configuration of a model as typed, frozen data, and the combinations that are refused."""
 
 from typing import Annotated, Self
 

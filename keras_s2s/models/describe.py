@@ -1,4 +1,4 @@
-"""What a model consists of, part by part."""
+"""A model's parts with their shapes and sizes."""
 
 from collections.abc import Iterator
 from math import prod

@@ -1,4 +1,4 @@
-"""What stands on a decoder's or an encoder's outputs."""
+"""Output heads: layers on the outputs of a decoder or an encoder."""
 
 from typing import Any
 

@@ -32,7 +32,7 @@ class ConvolutionConfig(Config):
 
 
 class BlockConfig(Config):
-    """What all stacks of Transformer blocks have in common.
+    """The options that all stacks of Transformer blocks share.
 
     Args:
         layers: number of blocks.

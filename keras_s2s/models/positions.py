@@ -1,4 +1,4 @@
-"""How a stack of Transformer blocks knows order."""
+"""Positions in a stack of Transformer blocks."""
 
 from typing import Any
 
@@ -37,7 +37,7 @@ class Positions(keras.layers.Layer):
         return x if self.learned is None else x + self.learned(positions)
 
     def of_attention(self, positions: Tensor, length: Tensor, past: Tensor | int) -> dict[str, Tensor]:
-        """What a self-attention over `past` and then `length` tokens is told: arguments of `SelfAttention`."""
+        """Arguments of a `SelfAttention` over `past` and then `length` tokens."""
         if self.kind == "rotary":
             return {"positions": positions}
         return {} if self.bias is None else {"bias": self.bias(length=length, past=past)}

@@ -30,7 +30,7 @@ class Residual(keras.layers.Layer):
         self.built = True  # it is never called itself, so Keras would look for its weights in vain
 
     def before(self, x: Tensor) -> Tensor:
-        """What f gets: (..., D) -> (..., D)."""
+        """The input of f: (..., D) -> (..., D)."""
         return self.norm(x) if self.is_pre else x
 
     def after(self, x: Tensor, y: Tensor, training: bool | None = None) -> Tensor:
@@ -40,5 +40,5 @@ class Residual(keras.layers.Layer):
 
 
 def last_norm(config: BlockConfig) -> keras.layers.Layer | None:
-    """What normalises a stack's output: blocks that normalise before each part leave theirs as it is."""
+    """The norm of a stack's output, for blocks that normalise before each part."""
     return NORMS[config.norm](name="norm") if config.norm_place == "pre" else None

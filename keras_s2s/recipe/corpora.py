@@ -1,4 +1,4 @@
-"""How the corpora that a recipe names are preprocessed."""
+"""Preprocessing of the corpora that a recipe names."""
 
 import dataclasses
 import hashlib

@@ -1,4 +1,4 @@
-"""What a recipe may say of its data and its tokenizers."""
+"""The schema of a recipe's data and tokenizers."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self

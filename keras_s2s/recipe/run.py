@@ -167,7 +167,7 @@ def _created(path: Path) -> str | None:
 
 
 def _contents(export: ExportConfig, task: Task) -> dict[str, Any]:
-    """What the recipe asks of the bundle; what it does not mention is left to `export_bundle`."""
+    """The arguments of `export_bundle` that the recipe sets."""
     contents: dict[str, Any] = {"operators": export.operators, "examples": export.examples}
     if export.graphs:
         contents["graphs"] = export.graphs

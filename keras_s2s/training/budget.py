@@ -89,7 +89,7 @@ def _gigabytes(size: int) -> str:
 
 @dataclass(frozen=True)
 class _Try:
-    """What a process of its own measures."""
+    """The measurement, run in a process of its own."""
 
     config: ModelConfig
     training: TrainingConfig

@@ -152,7 +152,7 @@ class Checkpoints(keras.callbacks.Callback):
         self._lost = {kept.epoch for kept in self.judged if not self.path_of(kept).exists()}
 
     def _values(self, found: Mapping[str, float] | float) -> Mapping[str, float]:
-        """What was judged; states of earlier versions have the first value alone."""
+        """The values of the metrics; states of earlier versions have the first one alone."""
         return found if isinstance(found, dict) else {self.criteria[0].name: float(found)}  # type: ignore[arg-type]
 
     def _save_state(self, path: Path) -> None:

@@ -1,4 +1,4 @@
-"""What is tried in a process of its own, whose memory and random state are nobody else's."""
+"""Work in a process of its own, which shares neither memory nor random state."""
 
 import pickle
 import subprocess
@@ -16,7 +16,7 @@ def run(module: str, given: object) -> subprocess.CompletedProcess[bytes]:
 
 
 def read() -> object:
-    """What `run` was given, in the process that it started."""
+    """The entry point of the process that `run` starts."""
     return pickle.loads(sys.stdin.buffer.read())
 
 

@@ -45,7 +45,7 @@ PERPLEXITY = Criterion("perplexity", False, math.inf)
 
 
 def goodness(criteria: Sequence[Criterion], values: Mapping[str, float]) -> tuple[float, ...]:
-    """What sorts models from the worst to the best.
+    """A key that sorts models from the worst to the best.
 
     Args:
         criteria: the most important first.

@@ -48,7 +48,7 @@ class Costs(NamedTuple):
 
 
 class _Known(NamedTuple):
-    """What the record says: the epochs that took the place of the minutes, and why so many."""
+    """The record: the epochs that replace the minutes, and the measurement behind them."""
 
     minutes: float
     epochs: float
@@ -97,7 +97,7 @@ def settle(
 
 
 def settled(training: TrainingConfig, folder: Path, batches: int) -> TrainingConfig | None:
-    """What `settle` would make of a training, without a measurement; None where it needs one.
+    """The training that `settle` gives without a measurement; None if it needs one.
 
     Args:
         training: how.
@@ -195,7 +195,7 @@ def _write(folder: Path, known: _Known) -> None:
 
 @dataclass(frozen=True)
 class _Try:
-    """What a process of its own trains a little."""
+    """A short training, run in a process of its own."""
 
     config: ModelConfig
     task: Task

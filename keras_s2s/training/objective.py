@@ -112,7 +112,7 @@ def passes_of(training: TrainingConfig, heads: Sequence[Head]) -> int:
 
 
 def augmentations_of(training: TrainingConfig) -> list[Augmentation]:
-    """What examples go through: those that a training names; `subword_sampling` comes behind all that read texts."""
+    """The augmentations of a training; `subword_sampling` comes behind all that read texts."""
     named = list(training.augmentations)
     if not training.subword_sampling:
         return named

@@ -1,4 +1,4 @@
-"""What a training says of itself while it runs."""
+"""Progress of a training, on the terminal and in logs."""
 
 import contextlib
 import math

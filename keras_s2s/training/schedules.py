@@ -170,7 +170,7 @@ class Falling(Schedule):
         return self.end + (1 - self.end) * self.left(way)
 
     def left(self, way: Tensor) -> Tensor:
-        """What is left of 1 on the way from 0 to 1."""
+        """The share that is left, from 1 at the way 0 to 0 at the way 1."""
         raise NotImplementedError
 
     def get_config(self) -> dict[str, Any]:

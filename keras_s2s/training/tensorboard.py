@@ -1,4 +1,4 @@
-"""What TensorBoard shows of a training."""
+"""Logs of a training for TensorBoard."""
 
 import io
 import time
@@ -19,7 +19,7 @@ _LONGEST = 60  # pieces; a larger picture cannot be read
 
 
 class Decoded(Protocol):
-    """What decodes the dev data: a `DecodedMetrics` callback.
+    """The callback that decodes the dev data, a `DecodedMetrics`.
 
     Attributes:
         task: its dev data are the sources and references.

@@ -49,7 +49,7 @@ class Remapped(NamedTuple):
 
 @dataclass(frozen=True)
 class Report:
-    """What became of each weight of a model.
+    """The weights of a model by what was done with them.
 
     Attributes:
         loaded: paths of those copied as they were.

@@ -134,7 +134,7 @@ NamedAugmentation = Annotated[SerializeAsAny[Augmentation], BeforeValidator(AUGM
 
 
 def augmented(examples: Examples, augmentations: Sequence[Augmentation], noise: Noise) -> Examples:
-    """What augmentations make of examples, one after the other.
+    """Examples after all augmentations, one applied after the other.
 
     Raises:
         UserError: as they do; or one makes more or fewer examples than it was given.

@@ -18,7 +18,7 @@ from keras_s2s.registry import ConfigRegistry
 
 
 class Surroundings(NamedTuple):
-    """What a recipe says around a corpus.
+    """A recipe's settings that apply to a corpus.
 
     Attributes:
         place: gives the path of a file that the recipe names; environment variables are filled in, and a relative name

@@ -15,11 +15,11 @@ from typing import BinaryIO
 from keras_s2s.errors import UserError
 
 _UNKNOWN_FRAMES = (1 << 63) - 1
-"""What libsndfile says of a FLAC file that does not say how long it is."""
+"""The length that libsndfile gives for a FLAC file without one."""
 
 
 def whole(path: Path) -> Path | io.BytesIO:
-    """What is to be read of an audio file: itself, or, if its header has no size of the samples, a copy that has it.
+    """An audio file that can be read: itself or, if its header has no size of the samples, a copy that has it.
 
     Looks at the headers of WAV (RIFF, RIFX, RF64 and W64), AIFF, AIFC, 8SVX, AU, CAF and SPHERE; every other file is
     taken as it is.
@@ -217,7 +217,7 @@ def _chunks(file: BinaryIO, place: int, form: str, align: int, counted: int = 0)
 
 
 def _samples(file: BinaryIO, start: int, size: int, field: tuple[int, str, int], end: int = -1) -> _Samples:
-    """What is announced, where the size may be none. `end` is that of the whole file, by its header, or -1."""
+    """The samples at a place, whose size may be missing. `end` is that of the whole file, by its header, or -1."""
     present = _length(file) - start
     bits = 8 * struct.calcsize(field[1])
     # A size of 0 is none, too, where samples follow behind what the header calls the end of the file.

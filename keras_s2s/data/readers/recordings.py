@@ -136,7 +136,7 @@ def _read(path: Path) -> tuple[np.ndarray, int]:
 
 @functools.cache
 def _forward() -> Any:
-    """What opens a file and never seeks in it, for libsndfile cannot where a FLAC file does not say how long it is."""
+    """Opens a file and never seeks in it, because libsndfile cannot in a FLAC file without a length."""
     import soundfile
 
     class Forward(soundfile.SoundFile):

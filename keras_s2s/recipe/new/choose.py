@@ -20,7 +20,7 @@ _EVALUATIONS = 10
 _SHARE_OF_EVALUATIONS = 0.1  # of the time
 
 Content = dict[str, Any]
-"""What a part of a recipe says."""
+"""The keys of a part of a recipe."""
 
 
 class Choice(NamedTuple):
@@ -237,7 +237,7 @@ def decoding(tokenizer: Content, ids: IdCounts) -> Choice:
 
 
 def metrics(seen: Seen, tokenizer: Content) -> tuple[tuple[str, ...], str]:
-    """What chooses the model, and why."""
+    """The metric that chooses the model, and why."""
     kind = tokenizer.get("target", tokenizer)["kind"]
     if kind == "char":
         return ("exact_match", "cer"), "a short target is right or wrong; then by wrong characters"

@@ -23,7 +23,7 @@ _HOW = "say which two with --source and --target"
 
 
 class Read(NamedTuple):
-    """What was read.
+    """The pairs of a file, and how its columns were taken.
 
     Attributes:
         pairs: all of them.

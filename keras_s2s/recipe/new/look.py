@@ -28,7 +28,7 @@ class Lengths(NamedTuple):
 
 
 class Side(NamedTuple):
-    """What the texts of one side are like.
+    """Statistics of the texts of one side.
 
     Attributes:
         characters: lengths in characters.
@@ -60,7 +60,7 @@ class Side(NamedTuple):
 
 
 class Seen(NamedTuple):
-    """What the pairs are like.
+    """Statistics of the pairs.
 
     Attributes:
         pairs: how many.

@@ -35,7 +35,7 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class New:
-    """What was made.
+    """The recipe that was made, and why.
 
     Attributes:
         recipe: its file.
@@ -276,7 +276,7 @@ def _fitted(
 
 
 def _measured(config: RecipeConfig, task: Task, pairs: int) -> tuple[training.Costs, int]:
-    """What the training of a recipe costs, and how many batches an epoch of so many pairs has."""
+    """The cost of a recipe's training, and the number of batches of an epoch of so many pairs."""
     built = model_config(Recipe(path=Path("recipe"), config=config), config, task)
     made = training.batches_of(built, task, config.training)
     batches = max(round(len(made) * pairs / len(task.train)), 1)

@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from keras_s2s.decoding.batch import no_results, put_results, without_done
 from keras_s2s.decoding.search import Hypotheses, Processor, Search, Strategy, extend, finish, follow, start
+from keras_s2s.decoding.shapes import shapes_in_loop
 from keras_s2s.decoding.step import as_step
 from keras_s2s.typing import Source, Tensor
 
@@ -80,19 +81,3 @@ def _until_some_are_done(
     invariants = shapes and (moving(shapes), [tf.TensorShape([None])] if branches else [])
     values, parents = tf.while_loop(goes_on, body, first, shape_invariants=invariants)
     return follow(whole(*values), *parents)
-
-
-def shapes_in_loop(body: Callable[..., tuple], first: tuple) -> Any:
-    """Shapes that hold in every round: an axis that one round changes, such as a cache's, has no fixed size.
-
-    Args:
-        body: of the loop; what it is given, it gives again.
-        first: tensors, or their specs, that the first round is given.
-    """
-    specs = tf.nest.map_structure(lambda t: tf.TensorSpec(t.shape, t.dtype), first)
-    after = tf.function(body, autograph=False).get_concrete_function(*specs).structured_outputs
-    return tf.nest.map_structure(
-        lambda a, b: tf.TensorShape([m if m == n else None for m, n in zip(a.shape, b.shape, strict=True)]),
-        first,
-        after,
-    )

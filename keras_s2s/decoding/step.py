@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, Protocol
 
 from keras import ops
 
+from keras_s2s.decoding.shapes import of_shapes, only_shapes
 from keras_s2s.errors import UserError
 from keras_s2s.layers import fused
 from keras_s2s.typing import Decodable, Source, State, Tensor
@@ -82,9 +83,15 @@ class ModelStep:
         self, ids: Tensor, state: State, attention: bool = False, columns: Tensor | None = None
     ) -> tuple[StepOutput, State]:
         """See `Step`. `columns` (C,) narrows V to these ids."""
-        hidden, state, *looked = self.model.decoder(ids, state, return_attention=attention)
-        logits = self.model.head(hidden, columns=columns)
-        return StepOutput(logits, fused.logsumexp(logits), *looked), state
+
+        def step(ids: Tensor, state: State, columns: Tensor | None) -> tuple[StepOutput, State]:
+            hidden, state, *looked = self.model.decoder(ids, state, return_attention=attention)
+            logits = self.model.head(hidden, columns=columns)
+            return StepOutput(logits, fused.logsumexp(logits), *looked), state
+
+        if only_shapes():
+            return of_shapes(self.model, ("step", attention), step, ids, state, columns)
+        return step(ids, state, columns)
 
 
 def as_step(model: Any) -> Step:

@@ -5,9 +5,9 @@ from typing import Any
 import tensorflow as tf
 
 from keras_s2s.decoding import as_step, available
-from keras_s2s.decoding.generate import shapes_in_loop
 from keras_s2s.decoding.inputs import IDS
 from keras_s2s.decoding.programs import source_inputs
+from keras_s2s.decoding.shapes import shapes_in_loop
 from keras_s2s.typing import State, Tensor
 
 

@@ -37,6 +37,7 @@ ALLOWED = {
     "keras_s2s": EVERYTHING | {"environment", "testing"},  # All but `environment` for types alone.
     "environment": {"cores"},
     "errors": set(),
+    "atomic": set(),
     "config": set(),
     "layout": set(),
     "option": set(),
@@ -70,6 +71,7 @@ ALLOWED = {
 }
 COMMON: dict[str, set[str]] = {
     "errors": set(),
+    "atomic": set(),
     "config": {"errors"},
     "layout": {"config", "errors"},
     "option": {"config", "errors"},
@@ -89,6 +91,7 @@ MAY_IMPORT_TENSORFLOW = (
     "decoding.inputs",
     "decoding.programs",
     "decoding.registry",
+    "decoding.shapes",
     "decoding.steps",
     "text.in_graph",
     "training",
@@ -106,6 +109,7 @@ NO_KERAS = {
     "memory",
     "text",
     "evaluation",
+    "atomic",
     "errors",
     "config",
     "layout",

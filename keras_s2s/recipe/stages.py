@@ -11,13 +11,13 @@ In each of them `stage.json` says what it was made from.
 """
 
 import json
-import os
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from keras_s2s import status
+from keras_s2s.atomic import atomic_write
 from keras_s2s.errors import UserError
 from keras_s2s.recipe.locks import keeping_locks, lock
 from keras_s2s.recipe.made_from import Change, MadeFrom
@@ -288,9 +288,4 @@ def _read(folder: Path) -> _Record | None:
 def _write(folder: Path, known: _Record) -> None:
     content: dict[str, Any] = known._asdict()
     content["made_from"] = None if known.made_from is None else known.made_from.as_json()
-    beside = folder / f"new.{_RECORD}"
-    with beside.open("w", encoding="utf-8") as file:
-        json.dump(content, file)
-        file.flush()
-        os.fsync(file.fileno())
-    beside.replace(folder / _RECORD)
+    atomic_write(folder / _RECORD, lambda path: path.write_text(json.dumps(content), encoding="utf-8"))

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from keras_s2s.atomic import atomic_write
 from keras_s2s.data import Batches
 from keras_s2s.errors import UserError
 from keras_s2s.memory import keep_freed_memory, most_held, of_process
@@ -69,7 +70,7 @@ def settle(
             break
         number *= 2
     say(f"accumulation: {number} batches a step of {tried.tokens:,} ids: {_gigabytes(needed)} of {_gigabytes(free)}")
-    record.write_text(json.dumps(number))
+    atomic_write(record, lambda path: path.write_text(json.dumps(number)))
     return tried
 
 

@@ -1,7 +1,6 @@
 """Checkpoints: models that are kept by their dev metric, and the state from which a run goes on exactly."""
 
 import json
-import os
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any, NamedTuple
 import keras
 import numpy as np
 
+from keras_s2s.atomic import atomic_write
 from keras_s2s.errors import UserError
 from keras_s2s.training import distribution
 from keras_s2s.training.criteria import Criterion, goodness
@@ -187,15 +187,9 @@ def _variables(model: keras.Model) -> list[Any]:
 
 
 def _write(path: Path, write: Callable[[Path], object]) -> None:
-    """Writes beside and renames."""
-    beside = path.with_name(f"new.{path.name}")
     try:
-        write(beside)
-        with beside.open("rb") as file:
-            os.fsync(file.fileno())
-        beside.replace(path)
+        atomic_write(path, write)
     except OSError as error:
-        beside.unlink(missing_ok=True)
         raise UserError(
             f"{path}: cannot be written: {error.strerror or error}; what was kept before is still there, "
             "so make room and start again"

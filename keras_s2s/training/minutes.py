@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import keras
 
+from keras_s2s.atomic import atomic_write
 from keras_s2s.data import Batches, Task
 from keras_s2s.errors import UserError
 from keras_s2s.models import ModelConfig, build
@@ -187,10 +188,9 @@ def _read(folder: Path) -> _Known | None:
 
 
 def _write(folder: Path, known: _Known) -> None:
-    # Beside and renamed: a number that is half written would be another training.
-    beside = folder / f"new.{_RECORD}"
-    beside.write_text(json.dumps({**known._asdict(), "costs": known.costs._asdict()}))
-    beside.replace(folder / _RECORD)
+    # A number that is half written would be another training.
+    content = json.dumps({**known._asdict(), "costs": known.costs._asdict()})
+    atomic_write(folder / _RECORD, lambda path: path.write_text(content))
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ import keras
 from rich.console import Console
 
 from keras_s2s import status
+from keras_s2s.atomic import atomic_write
 from keras_s2s.data import Batches, Examples, Task, encode, learn_alignments
 from keras_s2s.data.heads import Head
 from keras_s2s.errors import UserError
@@ -312,9 +313,7 @@ def _choose(kept: Checkpoints, judge: Judge, training: TrainingConfig, folder: P
         _console().print(f"{training.average} checkpoints averaged: {found}; the best alone: {alone}")
         if goodness(kept.criteria, values) > goodness(kept.criteria, best.values):
             path, chosen = mean, f"the mean of the {training.average} checkpoints, {found}"
-    beside = folder / f"new.{CHECKPOINT}"
-    shutil.copyfile(path, beside)
-    beside.replace(folder / CHECKPOINT)
+    atomic_write(folder / CHECKPOINT, lambda new: shutil.copyfile(path, new))
     return chosen
 
 

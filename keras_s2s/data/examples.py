@@ -12,6 +12,8 @@ from keras_s2s.errors import UserError
 from keras_s2s.special_ids import EOS
 from keras_s2s.text import Tokenizer
 
+_TEXTS = 10_000
+
 
 @dataclass(frozen=True)
 class Texts:
@@ -134,8 +136,8 @@ def encode(pairs: Pairs, source_tokenizer: Tokenizer | None, target_tokenizer: T
         raise UserError("batches: no pairs; give at least one")
     sources = Ragged.of(pairs.sources) if pairs.has_features else None
     if source_tokenizer is not None:
-        sources = with_eos(source_tokenizer.encode(pairs.sources))
-    labels = with_eos(target_tokenizer.encode(pairs.targets))
+        sources = _encoded(source_tokenizer, pairs.sources)
+    labels = _encoded(target_tokenizer, pairs.targets)
     weights = None if pairs.weights is None else np.array(pairs.weights, np.float32)
     texts = Texts(pairs.sources, pairs.targets, source_tokenizer, target_tokenizer)
     return Examples(sources, labels, weights, texts=texts)
@@ -144,6 +146,12 @@ def encode(pairs: Pairs, source_tokenizer: Tokenizer | None, target_tokenizer: T
 def with_eos(rows: Sequence[Sequence[int]]) -> Ragged:
     """Rows of ids, EOS behind each."""
     return Ragged.of([[*ids, EOS] for ids in rows])
+
+
+def _encoded(tokenizer: Tokenizer, texts: Sequence[str]) -> Ragged:
+    # Lists of ids take more than ten times the memory of an array, so no more than a part of the texts has them.
+    spans = (slice(begin, begin + _TEXTS) for begin in range(0, len(texts), _TEXTS))
+    return Ragged.join([with_eos(tokenizer.encode(texts[span])) for span in spans])
 
 
 def _sampled(rows: Any, texts: Sequence[Any], tokenizer: Tokenizer | None, alpha: float, seed: int) -> Any:

@@ -43,6 +43,13 @@ class Ragged(Sequence[np.ndarray]):
         fits = not values.size or (values.min() >= 0 and values.max() <= _SMALL)
         return cls(values.astype(np.uint16) if fits else values, ends)
 
+    @classmethod
+    def join(cls, parts: Sequence["Ragged"]) -> "Ragged":
+        """The rows of all parts, of which there is at least one."""
+        begins = np.cumsum([0, *(len(part.values) for part in parts[:-1])])
+        ends = np.concatenate([begin + part.ends for begin, part in zip(begins, parts, strict=True)])
+        return cls(np.concatenate([part.values for part in parts]), ends)
+
     def __len__(self) -> int:
         """The number of rows."""
         return len(self.ends)

@@ -27,6 +27,11 @@ def test_some_are_taken_in_any_order(rows: list[int]) -> None:
     assert as_lists(Ragged.of(ROWS).take(rows).take(range(len(rows)))) == [ROWS[row] for row in rows]
 
 
+def test_joined() -> None:
+    parts = [Ragged.of(ROWS), Ragged.of([]), Ragged.of([[70000], [2]])]
+    assert as_lists(Ragged.join(parts)) == [*ROWS, [70000], [2]]
+
+
 def test_padding() -> None:
     assert Ragged.of(ROWS).padded().tolist() == [[4, 5, 2, 0], [0] * 4, [2, 0, 0, 0], [7, 7, 7, 2], [0] * 4]
     assert Ragged.of([[1], [2, 3]]).padded(-1).tolist() == [[1, -1], [2, 3]]

@@ -16,6 +16,7 @@ from keras_s2s.data.examples import Examples, encode
 from keras_s2s.data.heads import Head, check_alignment, reachable
 from keras_s2s.data.mixtures import Mixture
 from keras_s2s.data.pairs import Pairs
+from keras_s2s.data.ragged import Ragged
 from keras_s2s.errors import UserError
 from keras_s2s.labels import LabelSource
 from keras_s2s.special_ids import BOS, EOS, PADDING
@@ -62,7 +63,7 @@ def batches(
     examples = encode(pairs, source_tokenizer, target_tokenizer)
     if seed is None:
         if "crf" in heads:
-            check_alignment(examples.sources or [], examples.labels)
+            check_alignment(examples.source_lengths, examples.label_lengths)
         in_order = [np.arange(*span) for span in _cut(examples.costs, tokens)]
         return _dataset(
             lambda: (_padded(examples.take(rows), heads) for rows in in_order), examples, heads, len(in_order)
@@ -83,7 +84,7 @@ def source_inputs(sources: Sequence[Any], tokenizer: Tokenizer | None) -> dict[s
     """
     if tokenizer is not None:
         return {"source_ids": encode_sources(sources, tokenizer)}
-    return _read_frames(sources)
+    return _of_frames(Ragged.of(sources))
 
 
 class Batches:
@@ -136,10 +137,10 @@ class Batches:
         self.augmentations, self.labels, self.times = tuple(augmentations), labels, 2 if twice else 1
         self.tokens, self.sentences = tokens // self.times, sentences and max(sentences // self.times, 1)
         if "crf" in heads:
-            check_alignment(examples.sources or [], examples.labels)
+            check_alignment(examples.source_lengths, examples.label_lengths)
         kept = _short_enough(np.maximum(examples.source_lengths, examples.label_lengths), maximum_length)
         if "ctc" in heads:
-            kept = kept[reachable(examples.source_lengths[kept], [examples.labels[r] for r in kept], upsampling)]
+            kept = kept[reachable(examples.source_lengths[kept], examples.labels.take(kept), upsampling)]
         _check_budget(examples.costs[kept], self.tokens)
         self.kept, self.mixture = kept, mixture.among(kept) if mixture is not None else None
         self._keys = examples.length_keys()
@@ -162,7 +163,7 @@ class Batches:
             epoch, number = self._find(step)
             examples = self._augmented(epoch).at(number)
             if "crf" in self.heads:
-                check_alignment(examples.sources, examples.labels)
+                check_alignment(examples.source_lengths, examples.label_lengths)
         else:
             examples = self.examples.take(self._rows(step))
         if self.times > 1:
@@ -272,11 +273,11 @@ def _cut(costs: np.ndarray, tokens: int, sentences: int | None = None) -> list[t
 def _padded(examples: Examples, heads: Sequence[Head]) -> Batch:
     """The batch of some examples."""
     inputs: dict[str, np.ndarray] = {}
-    labels = _matrix(examples.labels)  # (B, T)
-    if examples.has_features:
-        inputs |= _read_frames(examples.sources)
-    elif examples.sources is not None:
-        inputs["source_ids"] = _matrix(examples.sources)
+    sources, labels = examples.sources, examples.labels.padded(PADDING)  # (B, T)
+    if sources is not None and examples.has_features:
+        inputs |= _of_frames(sources)
+    elif sources is not None:
+        inputs["source_ids"] = sources.padded(PADDING)
     if "logits" in heads:
         inputs["target_ids"] = _shifted(labels)
     weights = (labels != PADDING).astype(np.float32)
@@ -288,7 +289,7 @@ def _padded(examples: Examples, heads: Sequence[Head]) -> Batch:
     weights_of_heads = dict.fromkeys(heads, weights)
     if "attention" in heads:
         assert examples.alignments is not None
-        places = _matrix(examples.alignments, fill=-1)
+        places = examples.alignments.padded(-1)
         of_heads["attention"], weights_of_heads["attention"] = places, np.where(places >= 0, weights, 0)
     return inputs, of_heads, weights_of_heads
 
@@ -308,21 +309,9 @@ def _labelled(batch: Batch, heads: Sequence[Head], sources: Mapping[str, LabelSo
     return inputs, of_heads, weights
 
 
-def _matrix(rows: Sequence[Any], fill: int = PADDING) -> np.ndarray:
-    """Rows of ids, filled up to the longest one: (B, L) int32."""
-    lengths = np.fromiter(map(len, rows), np.int64, len(rows))
-    matrix = np.full((len(rows), int(lengths.max())), fill, np.int32)
-    matrix[np.arange(matrix.shape[1]) < lengths[:, None]] = np.fromiter(itertools.chain.from_iterable(rows), np.int32)
-    return matrix
-
-
-def _read_frames(sources: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
+def _of_frames(sources: Ragged) -> dict[str, np.ndarray]:
     """Features (S, F) of each source, filled up with zeros: (B, S, F) float32, and their lengths (B,) int32."""
-    lengths = np.fromiter(map(len, sources), np.int32, len(sources))
-    frames = np.zeros((len(sources), lengths.max(), sources[0].shape[1]), np.float32)
-    for row, source in zip(frames, sources, strict=True):
-        row[: len(source)] = source
-    return {"source_features": frames, "source_lengths": lengths}
+    return {"source_features": sources.padded(), "source_lengths": sources.lengths.astype(np.int32)}
 
 
 def _shifted(labels: np.ndarray) -> np.ndarray:
@@ -352,8 +341,8 @@ def _dataset(
 def _signature(examples: Examples, heads: Sequence[Head], labels: Mapping[str, LabelSource]) -> tuple[Any, Any, Any]:
     ids, weights = tf.TensorSpec((None, None), tf.int32), tf.TensorSpec((None, None), tf.float32)
     inputs: dict[str, tf.TensorSpec] = {}
-    if examples.has_features:
-        width = examples.sources[0].shape[1]
+    if examples.sources is not None and examples.has_features:
+        width = examples.sources.values.shape[1]
         inputs["source_features"] = tf.TensorSpec((None, None, width), tf.float32)
         inputs["source_lengths"] = tf.TensorSpec((None,), tf.int32)
     elif examples.sources is not None:

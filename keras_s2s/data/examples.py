@@ -7,11 +7,12 @@ from typing import Any
 import numpy as np
 
 from keras_s2s.data.pairs import Pairs
+from keras_s2s.data.ragged import Ragged
 from keras_s2s.errors import UserError
 from keras_s2s.special_ids import EOS
 from keras_s2s.text import Tokenizer
 
-Rows = Sequence[Sequence[int]]
+_TEXTS = 10_000
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class Texts:
 
 @dataclass(frozen=True)
 class Examples:
-    """Encoded pairs.
+    """Encoded pairs. Rows of ids may be given as lists, too.
 
     Attributes:
         sources: ids of each source and EOS, or its features (S, F) float32; None for a language model.
@@ -44,19 +45,22 @@ class Examples:
         costs: (N,) the length of the longer side.
     """
 
-    sources: Any
-    labels: Rows
+    sources: Ragged | None
+    labels: Ragged
     weights: np.ndarray | None = None
-    alignments: Sequence[np.ndarray] | None = None
+    alignments: Ragged | None = None
     texts: Texts | None = None
     source_lengths: np.ndarray = field(init=False)
     label_lengths: np.ndarray = field(init=False)
     costs: np.ndarray = field(init=False)
 
     def __post_init__(self) -> None:
-        """Measures all lengths."""
-        labels = _lengths(self.labels)
-        sources = np.zeros_like(labels) if self.sources is None else _lengths(self.sources)
+        """Puts the rows of each side into one array, and measures all lengths."""
+        for side in ("sources", "labels", "alignments"):
+            if getattr(self, side) is not None:
+                object.__setattr__(self, side, Ragged.of(getattr(self, side)))
+        labels = self.labels.lengths
+        sources = np.zeros_like(labels) if self.sources is None else self.sources.lengths
         object.__setattr__(self, "label_lengths", labels)
         object.__setattr__(self, "source_lengths", sources)
         object.__setattr__(self, "costs", np.maximum(sources, labels))
@@ -64,15 +68,15 @@ class Examples:
     @property
     def has_features(self) -> bool:
         """Whether sources are features."""
-        return self.sources is not None and isinstance(self.sources[0], np.ndarray)
+        return self.sources is not None and self.sources.values.ndim > 1
 
     def take(self, rows: Sequence[int] | np.ndarray) -> "Examples":
         """The examples at `rows`, in that order."""
         return Examples(
-            None if self.sources is None else [self.sources[row] for row in rows],
-            [self.labels[row] for row in rows],
+            None if self.sources is None else self.sources.take(rows),
+            self.labels.take(rows),
             None if self.weights is None else self.weights[rows],
-            None if self.alignments is None else [self.alignments[row] for row in rows],
+            None if self.alignments is None else self.alignments.take(rows),
             None if self.texts is None else self.texts.take(rows),
         )
 
@@ -130,21 +134,28 @@ def encode(pairs: Pairs, source_tokenizer: Tokenizer | None, target_tokenizer: T
     """
     if not len(pairs):
         raise UserError("batches: no pairs; give at least one")
-    sources: Any = pairs.sources if pairs.has_features else None
+    sources = Ragged.of(pairs.sources) if pairs.has_features else None
     if source_tokenizer is not None:
-        sources = [[*ids, EOS] for ids in source_tokenizer.encode(pairs.sources)]
-    labels = [[*ids, EOS] for ids in target_tokenizer.encode(pairs.targets)]
+        sources = _encoded(source_tokenizer, pairs.sources)
+    labels = _encoded(target_tokenizer, pairs.targets)
     weights = None if pairs.weights is None else np.array(pairs.weights, np.float32)
     texts = Texts(pairs.sources, pairs.targets, source_tokenizer, target_tokenizer)
     return Examples(sources, labels, weights, texts=texts)
+
+
+def with_eos(rows: Sequence[Sequence[int]]) -> Ragged:
+    """Rows of ids, EOS behind each."""
+    return Ragged.of([[*ids, EOS] for ids in rows])
+
+
+def _encoded(tokenizer: Tokenizer, texts: Sequence[str]) -> Ragged:
+    # Lists of ids take more than ten times the memory of an array, so no more than a part of the texts has them.
+    spans = (slice(begin, begin + _TEXTS) for begin in range(0, len(texts), _TEXTS))
+    return Ragged.join([with_eos(tokenizer.encode(texts[span])) for span in spans])
 
 
 def _sampled(rows: Any, texts: Sequence[Any], tokenizer: Tokenizer | None, alpha: float, seed: int) -> Any:
     """Ids of another segmentation of each text and EOS; the same rows where there is no other."""
     if tokenizer is None or not tokenizer.has_subwords:
         return rows
-    return [[*ids, EOS] for ids in tokenizer.sample(texts, alpha, seed)]
-
-
-def _lengths(rows: Sequence[Any]) -> np.ndarray:
-    return np.fromiter(map(len, rows), np.int64, len(rows))
+    return with_eos(tokenizer.sample(texts, alpha, seed))

@@ -8,7 +8,7 @@ import numpy as np
 from keras_s2s.errors import UserError
 from keras_s2s.special_ids import PADDING, UNKNOWN
 
-Rows = Sequence[Sequence[int]]
+Rows = Sequence[Sequence[int] | np.ndarray]
 
 
 @dataclass(frozen=True)

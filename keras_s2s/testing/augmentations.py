@@ -69,7 +69,7 @@ def _check_rows(made: Examples, given: Examples, source: Tokenizer | None, targe
             assert len(ids) and ids[-1] == EOS, f"{where}: does not end with EOS, {EOS}"
             assert not {PADDING, BOS, EOS} & set(ids[:-1]), f"{where}: has padding, BOS or EOS inside"
             assert all(0 <= id < tokenizer.vocabulary_size for id in ids), f"{where}: an id is outside the vocabulary"
-    if given.has_features:
+    if given.sources is not None and made.sources is not None and given.has_features:
         for number, (one, other) in enumerate(zip(made.sources, given.sources, strict=True), start=1):
             is_right = one.ndim == 2 and len(one) and one.dtype == np.float32 and one.shape[1] == other.shape[1]
             assert is_right, (

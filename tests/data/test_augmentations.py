@@ -129,7 +129,7 @@ def test_sampled_batches_are_those_of_their_formula(examples: Examples, seed: in
             drawn = examples.take(np.concatenate(rows)).sampled(0.2, (seed, epoch, pool // 16))
             order = np.argsort(drawn.length_keys(), kind="stable")
             spans = _cut_evenly(drawn.costs[order], len(rows), None)
-            expected += [[drawn.labels[row] for row in order[slice(*span)]] for span in spans]
+            expected += [[drawn.labels[row].tolist() for row in order[slice(*span)]] for span in spans]
         for step, number in zip(made.steps_of(epoch), plan.order, strict=True):
             _, labels, _ = made.at(step)
             assert [row[: row.index(EOS) + 1] for row in labels.tolist()] == expected[number]

@@ -7,6 +7,7 @@ import pytest
 
 from keras_s2s.data import Pairs, batches
 from keras_s2s.data.heads import Head, reachable
+from keras_s2s.data.ragged import Ragged
 from keras_s2s.errors import UserError
 from keras_s2s.text import Tokenizer, train
 
@@ -69,7 +70,7 @@ def test_several_heads_learn_by_name(tokenizer: Tokenizer) -> None:
     ],
 )
 def test_which_pairs_ctc_has_a_path_for(frames: int, labels: list[int], upsampling: int, expected: bool) -> None:
-    assert reachable(np.array([frames]), [labels], upsampling).tolist() == [expected]
+    assert reachable(np.array([frames]), Ragged.of([labels]), upsampling).tolist() == [expected]
 
 
 def test_pairs_without_a_ctc_path_are_left_out_and_counted(tokenizer: Tokenizer, caplog) -> None:

@@ -14,11 +14,11 @@ import numpy as np
 from pydantic import BeforeValidator, SerializeAsAny
 
 from keras_s2s.config import Config
-from keras_s2s.data.examples import Examples, encode
+from keras_s2s.data.examples import Examples, encode, with_eos
 from keras_s2s.data.pairs import Pairs
+from keras_s2s.data.ragged import Ragged
 from keras_s2s.errors import UserError
 from keras_s2s.registry import ConfigRegistry
-from keras_s2s.special_ids import EOS
 
 
 @dataclass(frozen=True)
@@ -114,16 +114,16 @@ class IdAugmentation(Augmentation):
 
     def __call__(self, examples: Examples, noise: Noise) -> Examples:
         """Calls `pair` for each example."""
-        sources = [None] * len(examples.labels) if examples.sources is None else examples.sources
-        made = [
-            self.pair(source if examples.sources is None or examples.has_features else source[:-1], label[:-1], random)
-            for source, label, random in zip(sources, examples.labels, noise.of_examples(), strict=True)
-        ]
-        labels = [[*target, EOS] for _, target in made]
-        of_sources: Any = None if examples.sources is None else [source for source, _ in made]
-        if examples.sources is not None and not examples.has_features:
-            of_sources = [[*source, EOS] for source in of_sources]
-        return Examples(of_sources, labels, examples.weights)
+        sources: Sequence[Any] = [None] * len(examples.labels)
+        if examples.sources is not None:
+            sources = examples.sources if examples.has_features else [row[:-1].tolist() for row in examples.sources]
+        rows = zip(sources, examples.labels, noise.of_examples(), strict=True)
+        made = [self.pair(source, label[:-1].tolist(), random) for source, label, random in rows]
+        of_sources, labels = zip(*made, strict=True)
+        if examples.sources is None:
+            return Examples(None, with_eos(labels), examples.weights)
+        made_sources = Ragged.of(of_sources) if examples.has_features else with_eos(of_sources)
+        return Examples(made_sources, with_eos(labels), examples.weights)
 
 
 AUGMENTATIONS: ConfigRegistry[Augmentation] = ConfigRegistry("augmentation", Augmentation)

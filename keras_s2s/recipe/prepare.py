@@ -15,6 +15,7 @@ from rich.console import Console
 from keras_s2s import status, text
 from keras_s2s.data import Mixture, Pairs, Task, mix
 from keras_s2s.data.mixtures import tagged
+from keras_s2s.data.overlap import overlap
 from keras_s2s.data.pairs import join
 from keras_s2s.data.readers import Surroundings
 from keras_s2s.errors import UserError
@@ -61,6 +62,12 @@ def prepare(recipe: Recipe, config: RecipeConfig) -> tuple[Task, str]:
             f"tokenizer: {len(lost):,} of {len(splits['dev']):,} dev targets cannot be written as they stand, "
             f"so no model gets them right; the first is number {lost[0].number:,}: {lost[0]}"
         )
+    for split in ("dev", "test"):
+        if split in splits and (both := overlap(splits["train"], splits[split])):
+            say(
+                f"overlap: {both.sources:,} of {len(splits[split]):,} {split} sources are in the training data, "
+                f"{both.pairs:,} with the same target; the first is number {both.first:,}"
+            )
     warn_of_missing_spaces(config.metrics, splits["dev"].targets)
     task = Task(
         name=config.task,

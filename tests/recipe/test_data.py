@@ -228,7 +228,13 @@ def test_dev_targets_that_cannot_be_written_are_counted_in_every_run(
     )
     for state in ("started", "done before"):
         folder.prepare()
-        assert capsys.readouterr().out == f"tokenizer: {state}\n{line}"
+        told = capsys.readouterr().out
+        assert told.startswith(f"tokenizer: {state}\n{line}")
+        overlaps = [told for told in told.splitlines() if told.startswith("overlap: ")]
+        assert overlaps == [
+            "overlap: 2 of 2 dev sources are in the training data, 1 with the same target; the first is number 1",
+            "overlap: 2 of 2 test sources are in the training data, 2 with the same target; the first is number 1",
+        ]
 
 
 def test_what_another_recipe_s_tokenizer_cannot_write_of_this_one_s_targets(

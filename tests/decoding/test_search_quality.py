@@ -91,8 +91,8 @@ def check(count: int, limit: int, size: int, scorer: Scorer) -> None:
         assert len(different) <= 1
 
 
-# 5^limit hypotheses of so many tokens can be open: EOS never is. More places, up to the V^T that the vocabulary suggests,
-# stay empty.
+# 5^limit hypotheses of so many tokens can be open: EOS never is. More places, up to the V^T that the vocabulary
+# suggests, stay empty.
 @pytest.mark.parametrize(("count", "limit"), [(20, 5), pytest.param(1000, 6, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("scorer", SCORERS)
 def test_a_beam_of_all_prefixes_finds_the_best(scorer: Scorer, count: int, limit: int) -> None:

@@ -9,14 +9,12 @@ import pytest
 
 from keras_s2s import UserError
 from keras_s2s.bundle import Decoding, strategy_and_features
-from keras_s2s.decoding import Ensemble, Fusion, make_steps, step_problems
-from keras_s2s.export.forms import Form, keras_form, keras_steps, programs_of
+from keras_s2s.decoding import Ensemble, Fusion, StepPrograms, make_steps, step_problems
+from keras_s2s.export.forms import Form, KerasGraph, keras_form, programs_of
 from keras_s2s.layers import CELLS, MIXERS
 from keras_s2s.models import (
     GRUDecoderConfig,
     GRUEncoderConfig,
-    LSTMDecoderConfig,
-    LSTMEncoderConfig,
     ModelConfig,
     TransformerDecoderConfig,
     TransformerEncoderConfig,
@@ -41,22 +39,37 @@ PARTS: dict[str, Any] = {
         for kind in ("learned", "rotary", "relative", "alibi")
     },
     **{kind: {**GRU, "decoder": {"kind": kind, "layers": 2, **BLOCKS}} for kind in MIXERS},
-    **{kind: {"encoder": {"kind": kind}, "decoder": {"kind": kind, "layers": 2}} for kind in CELLS},
-    **{f"gru, {kind} attention": {**GRU, "decoder": GRUDecoderConfig(attention=kind)} for kind in ("dot", "general")},
-    "fed lstm": {"encoder": LSTMEncoderConfig(), "decoder": LSTMDecoderConfig(layers=2, input_feeding=True)},
-    "fed gru": {**GRU, "decoder": GRUDecoderConfig(input_feeding=True, attention="dot")},
+    **{
+        kind: {"encoder": {"kind": kind}, "decoder": {"kind": kind, "layers": 2, "input_feeding": True}}
+        for kind in CELLS
+    },
+    **{f"{kind} attention": {**GRU, "decoder": GRUDecoderConfig(attention=kind)} for kind in ("dot", "general")},
     "language model": {"decoder": TransformerDecoderConfig(layers=1, **BLOCKS)},
 }
-# A beam asks everything of a decoder that greedy search asks.
-WITHOUT_FEATURES = [(kind, "beam") for kind in PARTS if kind != "language model"]
-WITHOUT_FEATURES += [(kind, "greedy") for kind in (*MIXERS, *CELLS, "rotary positions", "fed gru")]
 WITH_FEATURES = [
     ("transformer", "greedy-constrained"),
     ("transformer", "beam-constrained-coverage"),
-    ("fed lstm", "beam-constrained-coverage"),
+    ("lstm", "beam-constrained-coverage"),
     ("ensemble", "beam-coverage"),
-    ("fusion", "greedy"),
     ("fusion", "beam-constrained"),
+]
+COVERED = {
+    *(kind for kind, _ in WITH_FEATURES),
+    "rotary positions",
+    "dot attention",
+    "general attention",
+    "language model",
+}
+# A beam asks everything of a decoder that greedy search asks.
+SEARCHES = [
+    *WITH_FEATURES,
+    *((kind, "beam") for kind in PARTS if kind not in COVERED),
+    ("gru", "greedy"),
+    *(
+        pytest.param(kind, "greedy", marks=pytest.mark.slow)
+        for kind in (*PARTS, "fusion")
+        if kind not in ("gru", "language model")
+    ),
 ]
 CONSTRAINTS: dict[str, Any] = {"min_length": 3, "no_repeat_ngram": 2, "repetition_penalty": 1.2, "allow_unknown": False}
 SUPPRESSED = [[5], [6, 7]]
@@ -66,9 +79,9 @@ SUPPRESSED = [[5], [6, 7]]
 def make(kind: str, seed: int = 5) -> Any:
     """Weights are large enough that results have several lengths."""
     if kind == "ensemble":
-        return Ensemble([make("transformer"), make("lstm", 4)], [1, 2])
+        return Ensemble([make("rotary positions"), make("dot attention", 4)], [1, 2])
     if kind == "fusion":
-        return Fusion(make("gru, dot attention"), make("language model"), 0.3)
+        return Fusion(make("general attention"), make("language model"), 0.3)
     source = {} if kind == "language model" else {"source_vocabulary": V}
     keras.utils.set_random_seed(1)
     model = build(ModelConfig(**source, target_vocabulary=V, width=8, **PARTS[kind]))
@@ -80,8 +93,14 @@ def make(kind: str, seed: int = 5) -> Any:
 
 
 @functools.cache
+def made_steps(model: Any, graph: str) -> StepPrograms:
+    return make_steps(model, *strategy_and_features(graph))
+
+
+@functools.cache
 def of_keras(model: Any, graph: str) -> Steps:
-    return keras_steps(model, graph, V)
+    made = made_steps(model, graph)
+    return Steps({part: KerasGraph(program) for part, program in made.programs.items()}, made.layouts, V)
 
 
 @functools.cache
@@ -119,7 +138,7 @@ def same(found: Candidates, expected: Candidates, tolerance: float = 1e-5) -> No
         np.testing.assert_allclose(ours.token_scores, theirs.token_scores, atol=10 * tolerance)
 
 
-@pytest.mark.parametrize(("kind", "graph"), WITHOUT_FEATURES + WITH_FEATURES)
+@pytest.mark.parametrize(("kind", "graph"), SEARCHES)
 def test_a_sentence_is_the_same_among_others_of_any_age_as_in_a_loop_of_its_own(
     kind: str, graph: str, served: Any
 ) -> None:
@@ -139,7 +158,7 @@ def test_a_sentence_is_the_same_among_others_of_any_age_as_in_a_loop_of_its_own(
             same(candidates, expected[number])
 
 
-@pytest.mark.parametrize("graph", ["greedy", "beam"])
+@pytest.mark.parametrize("graph", ["greedy-constrained", "beam-constrained-coverage"])
 def test_a_batch_that_begins_together_says_what_the_loop_says(graph: str) -> None:
     model, decoding, some = make("transformer"), options(graph), sentences(graph)
     expected = in_a_loop(model, graph).search(graph, some, decoding)
@@ -155,7 +174,8 @@ def test_a_batch_that_begins_together_says_what_the_loop_says(graph: str) -> Non
 
 
 def test_a_batch_keeps_no_more_padding_than_it_needs() -> None:
-    steps, decoding = of_keras(make("transformer"), "beam"), options("beam").replace(max_length_factor=0.0)
+    steps = of_keras(make("transformer"), "beam-constrained-coverage")
+    decoding = options("beam").replace(max_length_factor=0.0)
     long, short = Sentence([5] * 22 + [2], 0), Sentence([6, 2], 1)
     batch = steps.start([long], decoding.replace(max_length_extra=2))
     for _ in range(2):
@@ -176,14 +196,14 @@ def test_a_batch_keeps_no_more_padding_than_it_needs() -> None:
 
 
 def test_sentences_of_other_options_do_not_share_a_batch() -> None:
-    steps, decoding = of_keras(make("lstm"), "beam"), options("beam")
+    steps, decoding = of_keras(make("gru"), "beam"), options("beam")
     one, other = (steps.start([Sentence([5, 2])], decoding.replace(beam_size=size)) for size in (3, 4))
     with pytest.raises(UserError, match=r"^beam_size: 3 and 4; a batch has the same options for all of its sentences$"):
         steps.exchange(one, (), other)
 
 
 def test_nothing_is_done_before_it_is_done() -> None:
-    steps = of_keras(make("lstm"), "greedy")
+    steps = of_keras(make("gru"), "greedy")
     batch = steps.start([Sentence([5, 2])], options("greedy"))
     results, places = steps.finished(batch)
     assert (results, len(places)) == ([], 0)
@@ -216,7 +236,7 @@ def test_steps_that_cannot_be_made_are_an_error(strategy: str, features: tuple[s
 
 
 def test_what_each_tensor_s_axes_are() -> None:
-    made = make_steps(make("transformer"), "beam", ["constrained", "coverage"]).layouts
+    made = made_steps(make("transformer"), "beam-constrained-coverage").layouts
     layouts = {name: (layout.axes, layout.padding) for name, layout in made.items()}
     assert {name: layouts[name] for name in ("limit", "ids", "prefix", "state/rows/position")} == {
         "limit": (("sentences",), 0),

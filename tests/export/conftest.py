@@ -1,6 +1,9 @@
-"""A small model that has learnt a little, with its tokenizer and its sentences; runtimes that are not onnxruntime."""
+"""A small model that has learnt a little, with its tokenizer and its sentences; two of noise, exported once for all
+tests; runtimes that are not onnxruntime.
+"""
 
 import functools
+import json
 import random
 import sys
 from collections.abc import Callable, Mapping
@@ -13,11 +16,22 @@ import pytest
 from onnx import ModelProto
 from onnx.reference import ReferenceEvaluator
 
+from keras_s2s.bundle import Decoding
 from keras_s2s.data import Pairs, batches
 from keras_s2s.export import export_bundle
-from keras_s2s.export.forms import Form, keras_form, programs_of
+from keras_s2s.export.export import write_graphs
+from keras_s2s.export.forms import Form, keras_form, programs_of, steps_of
+from keras_s2s.layout import Layout
 from keras_s2s.losses import CrossEntropy
-from keras_s2s.models import LSTMDecoderConfig, LSTMEncoderConfig, ModelConfig, build
+from keras_s2s.models import (
+    LSTMDecoderConfig,
+    LSTMEncoderConfig,
+    ModelConfig,
+    TransformerDecoderConfig,
+    TransformerEncoderConfig,
+    build,
+)
+from keras_s2s.runtime.feeds import Sentence, feeds
 from keras_s2s.text import Tokenizer, train
 from keras_s2s.training import load
 
@@ -77,6 +91,77 @@ def standard(toy: Toy, made_once: Callable[..., Path]) -> Path:
         export_bundle(toy.model, path, toy.tokenizer, toy.tokenizer, toy.dev, graphs=["greedy"], operators="standard")
 
     return made_once("standard", export)
+
+
+# Wide enough for matrices to be stored in the weights file in int8 too.
+NOISE: dict[str, Any] = {"source_vocabulary": 34, "target_vocabulary": 34, "width": 32}
+ZOO: dict[str, dict[str, Any]] = {
+    "transformer": {
+        "encoder": TransformerEncoderConfig(layers=2, heads=4, feed_forward=48),
+        "decoder": TransformerDecoderConfig(layers=2, heads=4, feed_forward=48),
+        "share_embeddings": True,
+        "tie_output": True,
+    },
+    "lstm": {"encoder": LSTMEncoderConfig(layers=2), "decoder": LSTMDecoderConfig(layers=2, input_feeding=True)},
+}
+ZOO_GRAPHS = ("greedy", "beam", "beam-constrained-coverage")
+ZOO_STEPS = ("greedy", "beam-constrained-coverage")
+
+
+class Exported(NamedTuple):
+    """A model of random weights and what it was exported to.
+
+    Attributes:
+        folder: has the graphs in fp32 and int8, greedy search and beams; greedy search and a beam with features a step
+            at a time, too.
+        layouts: of what the steps keep.
+    """
+
+    folder: Path
+    layouts: dict[str, dict[str, Layout]]
+
+    def model(self) -> Any:
+        return load(self.folder / "model.keras")
+
+
+def of_noise(parts: Mapping[str, Any]) -> Any:
+    """A model of weights so large that its outputs are of every length, and beams matter."""
+    keras.utils.set_random_seed(1)
+    model = build(ModelConfig(**NOISE, **parts))
+    rng = np.random.default_rng(5)
+    for weight in model.trainable_variables:
+        scale = 0.3 if "norm" in weight.path else 1.5 * weight.shape[0] ** -0.5
+        weight.assign(weight + rng.normal(scale=scale, size=weight.shape))
+    bias = model.head.bias.numpy()
+    bias[:2] = -30  # No training teaches a model to write padding or BOS.
+    model.head.bias.assign(bias)
+    return model
+
+
+def _export(kind: str, folder: Path) -> None:
+    model = of_noise(ZOO[kind])
+    rng, decoding = np.random.default_rng(6), Decoding(strategy="greedy", beam_size=1, max_length_extra=5)
+    rows = [[*rng.integers(4, NOISE["target_vocabulary"], size=number % 9).tolist(), 2] for number in range(60)]
+    inputs = [feeds([Sentence(row)], decoding, NOISE["target_vocabulary"]) for row in rows]
+    programs, (steps, layouts) = programs_of(model, ZOO_GRAPHS, groups=1), steps_of(model, ZOO_STEPS)
+    folder.mkdir()
+    write_graphs({**programs, **steps}, "greedy", inputs, folder, lambda what: None, "onnxruntime")
+    model.save(folder / "model.keras")
+    kept = {graph: {name: layout.model_dump() for name, layout in own.items()} for graph, own in layouts.items()}
+    (folder / "layouts.json").write_text(json.dumps(kept), encoding="utf-8")
+
+
+@pytest.fixture(scope="session")
+def zoo(made_once: Callable[..., Path]) -> Callable[[str], Exported]:
+    """`zoo(kind)`: one of the models of random weights, exported; it is only read."""
+
+    @functools.cache
+    def get(kind: str) -> Exported:
+        folder = made_once(f"zoo-{kind}", lambda path: _export(kind, path))
+        kept = json.loads((folder / "layouts.json").read_text(encoding="utf-8"))
+        return Exported(folder, {graph: {n: Layout(**one) for n, one in own.items()} for graph, own in kept.items()})
+
+    return get
 
 
 Arrays = Mapping[str, np.ndarray]

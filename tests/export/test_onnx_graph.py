@@ -62,11 +62,9 @@ GNMT: dict[str, Any] = {"length_penalty": 0.6, "length_penalty_base": 5.0}
 
 
 class Exported(NamedTuple):
-    """A model, its graphs as they lie on disk, and its forms; "keras" is one of them, the others are precisions."""
+    """A model's graphs as they lie on disk, and its forms; "keras" is one of them, the others are precisions."""
 
     kinds: tuple[str, str]
-    model: Any
-    converted: dict[str, Any]
     folder: Path
     forms: dict[str, Form]
 
@@ -87,31 +85,29 @@ class Exported(NamedTuple):
     params=[pytest.param(kinds, marks=[] if "beam" in KINDS[kinds] else [pytest.mark.slow]) for kinds in KINDS],
     ids=lambda kinds: f"{kinds[0]} to {kinds[1]}",
 )
-def exported(request: Any, tmp_path_factory: pytest.TempPathFactory) -> Exported:
+def exported(request: Any, zoo: Any, tmp_path_factory: pytest.TempPathFactory) -> Exported:
     encoder, decoder = kinds = request.param
-    tied = kinds == ("transformer", "transformer")
-    config = ModelConfig(
-        source_vocabulary=VOCABULARY,
-        target_vocabulary=VOCABULARY,
-        width=WIDTH,
-        encoder=ENCODERS[encoder],
-        decoder=DECODERS[decoder],
-        share_embeddings=tied,
-        tie_output=tied,
-    )
-    model = build(config)
+    if encoder == decoder:
+        model, folder = zoo(encoder).model(), zoo(encoder).folder / "onnx"
+        programs = programs_of(model, KINDS[kinds], groups=1)
+    else:
+        folder = tmp_path_factory.mktemp("graphs")
+        model = of_noise(encoder=ENCODERS[encoder], decoder=DECODERS[decoder])
+        programs = programs_of(model, KINDS[kinds], groups=1)
+        write({name: onnx_graph.convert(program) for name, program in programs.items()}, folder)
+    forms = {"keras": keras_form(programs, VOCABULARY)}
+    for precision in PRECISIONS:
+        forms[precision] = onnx_form(folder / precision, KINDS[kinds], VOCABULARY)
+    return Exported(kinds, folder, forms)
+
+
+def of_noise(**parts: Any) -> Any:
+    model = build(ModelConfig(source_vocabulary=VOCABULARY, target_vocabulary=VOCABULARY, width=WIDTH, **parts))
     rng = np.random.default_rng(5)
     for weight in model.trainable_variables:
         scale = 0.3 if "norm" in weight.path else 1.5 * weight.shape[0] ** -0.5
         weight.assign(weight + rng.normal(scale=scale, size=weight.shape))
-    folder = tmp_path_factory.mktemp("graphs")
-    programs = programs_of(model, KINDS[kinds], groups=1)
-    converted = {name: onnx_graph.convert(program) for name, program in programs.items()}
-    forms = {"keras": keras_form(programs, VOCABULARY)}
-    write(converted, folder)
-    for precision in PRECISIONS:
-        forms[precision] = onnx_form(folder / precision, KINDS[kinds], VOCABULARY)
-    return Exported(kinds, model, converted, folder, forms)
+    return model
 
 
 def write(converted: dict[str, Any], folder: Path) -> None:
@@ -283,7 +279,9 @@ def test_lstm_weights_stay_fp32(exported: Exported) -> None:
 
 @pytest.mark.parametrize("precision", PRECISIONS)
 def test_the_weights_file(exported: Exported, precision: str) -> None:
-    graphs = exported.graphs(precision)
+    paths = sorted((exported.folder / precision).glob("*.onnx"))
+    assert {f"{name}.onnx" for name in exported.programs} <= {path.name for path in paths}
+    graphs = {path.stem: onnx.load(path, load_external_data=False) for path in paths}
     size = (exported.folder / precision / onnx_graph.WEIGHTS_FILE).stat().st_size
     places: dict[str, tuple[int, int]] = {}
     for model in graphs.values():
@@ -312,8 +310,9 @@ def test_int8_weights_are_a_quarter(exported: Exported) -> None:
         assert bytes_of.get(name, bytes_of.get(f"{name}/transposed")) == 4 * size
 
 
-def test_what_graphs_are_made_of_stays_as_it_is(exported: Exported, tmp_path: Path) -> None:
-    model, calls = exported.converted["greedy"]
+def test_what_graphs_are_made_of_stays_as_it_is(zoo: Any, tmp_path: Path) -> None:
+    (program,) = programs_of(zoo("transformer").model(), ["greedy"], groups=1).values()
+    model, calls = onnx_graph.convert(program)
     before = model.SerializeToString()
     fp32 = onnx_graph.expand(model, calls)
     assert model.SerializeToString() == before

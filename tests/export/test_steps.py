@@ -10,35 +10,16 @@ import pytest
 
 from keras_s2s.bundle import Decoding, Layout, step_graphs
 from keras_s2s.decoding import Hypotheses
-from keras_s2s.export.export import write_graphs
-from keras_s2s.export.forms import Form, StepwiseForm, onnx_form, programs_of, steps_of
+from keras_s2s.export.forms import Form, StepwiseForm, onnx_form
 from keras_s2s.export.passes import all_graphs, loops_of
-from keras_s2s.models import (
-    LSTMDecoderConfig,
-    LSTMEncoderConfig,
-    ModelConfig,
-    TransformerDecoderConfig,
-    TransformerEncoderConfig,
-    build,
-)
 from keras_s2s.runtime import Steps
-from keras_s2s.runtime.feeds import Sentence, feeds
+from keras_s2s.runtime.feeds import Sentence
 from keras_s2s.runtime.graph import Candidates, Graph
 
 pytestmark = pytest.mark.filterwarnings("ignore:You are using a softmax over axis -1")
 
 VOCABULARY = 34
 PRECISIONS = ("fp32", "int8")
-BLOCKS: dict[str, Any] = {"layers": 2, "heads": 4, "feed_forward": 48}
-KINDS: dict[str, dict[str, Any]] = {
-    "transformer": {
-        "encoder": TransformerEncoderConfig(**BLOCKS),
-        "decoder": TransformerDecoderConfig(**BLOCKS),
-        "share_embeddings": True,
-        "tie_output": True,
-    },
-    "lstm": {"encoder": LSTMEncoderConfig(), "decoder": LSTMDecoderConfig(layers=2, input_feeding=True)},
-}
 GRAPHS = ("greedy", "beam-constrained-coverage")
 SUPPRESSED = [[9], [10, 11]]
 
@@ -77,23 +58,9 @@ def sentences(graph: str, count: int = 24) -> list[Sentence]:
     return [Sentence(*row) for row in zip(rows, range(count), prefixes, strict=True)]
 
 
-@pytest.fixture(scope="module", params=KINDS)
-def exported(request: Any, tmp_path_factory: pytest.TempPathFactory) -> Exported:
-    """Weights so large that outputs are of every length."""
-    sizes = {"source_vocabulary": VOCABULARY, "target_vocabulary": VOCABULARY, "width": 32}
-    model = build(ModelConfig(**sizes, **KINDS[request.param]))
-    rng = np.random.default_rng(5)
-    for weight in model.trainable_variables:
-        scale = 0.3 if "norm" in weight.path else 1.5 * weight.shape[0] ** -0.5
-        weight.assign(weight + rng.normal(scale=scale, size=weight.shape))
-    bias = model.head.bias.numpy()
-    bias[:2] = -30  # No training teaches a model to write padding or BOS.
-    model.head.bias.assign(bias)
-    inputs = [feeds([sentence], options("greedy"), VOCABULARY) for sentence in sentences("greedy")]
-    programs, (steps, layouts) = programs_of(model, GRAPHS, groups=1), steps_of(model, GRAPHS)
-    folder = tmp_path_factory.mktemp("graphs")
-    write_graphs({**programs, **steps}, "greedy", inputs, folder, lambda what: None, "onnxruntime")
-    return Exported(folder, layouts)
+@pytest.fixture(scope="module", params=["transformer", "lstm"])
+def exported(request: Any, zoo: Any) -> Exported:
+    return Exported(*zoo(request.param))
 
 
 def same(found: list[Candidates], expected: list[Candidates], precision: str) -> None:

@@ -126,6 +126,7 @@ class Server:
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self.process, self.log = process, list[dict[str, Any]]()
+        self.client = httpx.Client(timeout=60)
         assert process.stderr is not None
         first = process.stderr.readline()
         found = re.search(r"http://\S+", first)
@@ -142,10 +143,10 @@ class Server:
     def post(self, path: str, body: Any = None, **options: Any) -> httpx.Response:
         """Posts JSON, or bytes as they are."""
         content = {"content": body} if isinstance(body, bytes) else {"json": body}
-        return httpx.post(self.url + path, **content, timeout=60, **options)
+        return self.client.post(self.url + path, **content, **options)
 
     def get(self, path: str, **options: Any) -> httpx.Response:
-        return httpx.get(self.url + path, timeout=60, **options)
+        return self.client.get(self.url + path, **options)
 
     def metric(self, name: str, **labels: str) -> float:
         """A number of /metrics, summed over labels that are not given."""

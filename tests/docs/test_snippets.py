@@ -58,7 +58,7 @@ def run_example(folder: Path, program: str) -> str:
     """Runs a program that begins with the example of the README, and gives its bundle the name on other pages, too."""
     lines = [
         f"{day} {month} {year}\t{year}-{number:02}-{day:02}\n"
-        for (month, number), year, day in itertools.product(MONTHS.items(), range(2011, 2016), range(1, 29, 2))
+        for (month, number), year, day in itertools.product(MONTHS.items(), range(2011, 2014), range(1, 29, 3))
     ]
     (folder / "train.tsv").write_text("".join(line for place, line in enumerate(lines) if place % 35))
     (folder / "dev.tsv").write_text("".join(lines[::35]))

@@ -110,6 +110,7 @@ def hashes(folder: Path) -> dict[str, tuple[str, int]]:
 
 def test_a_whole_run_and_the_same_again(kitchen: Kitchen, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "40")
+    kitchen.content["export"] = {"graphs": ["greedy"]}
     first = kitchen.run(recipe.run)
     assert first == dict.fromkeys(STAGES, "started")
     path = Path("saved_models") / "toy"

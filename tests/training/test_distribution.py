@@ -69,10 +69,19 @@ def largest_difference(file: Path, alone: dict[str, np.ndarray], first: int = 0)
     return max(float(np.abs(found[name] - value).max()) for name, value in {**alone, **parts}.items())
 
 
-def test_two_processes_train_as_one(tmp_path: Path, alone: dict[str, np.ndarray]) -> None:
+def test_two_processes_train_as_one_until_one_is_killed(tmp_path: Path, alone: dict[str, np.ndarray]) -> None:
     assert alone["steps"].shape == (20,) and alone["steps"][-1] < alone["steps"][0]
     files = [tmp_path / "0.npz", tmp_path / "1.npz"]
-    finish(*start_workers(*({"file": file} for file in files)))
+    killed, left = start_workers(*({"file": file} for file in files), endless=True)
+    for process in (killed, left):
+        assert [process.stdout.readline() for _ in range(4)] == ["0\n", "1\n", "2\n", "3\n"]
+    killed.kill()
+    killed.communicate()
+    [error] = failures(left)
+    assert error.splitlines()[-1] == (
+        "training: another worker died or cannot be reached any more; start all of them again, and the run goes on"
+        " from its last checkpoint"
+    )
     assert max(largest_difference(file, alone) for file in files) < 1e-4
 
 
@@ -101,18 +110,6 @@ def test_all_workers_stop_at_a_loss_that_is_not_finite(tmp_path: Path) -> None:
     for index, error in enumerate(failures(*start_workers(*options, spoilt=6))):
         assert "training: the loss of step 7 is nan: weights are not finite" in error.splitlines()[-1]
         assert (tmp_path / f"{index}" / "non_finite_step_7.npz").exists()
-
-
-def test_a_worker_whose_neighbour_is_killed_ends_with_one_line() -> None:
-    killed, left = start_workers({}, {}, last=None)
-    assert killed.stdout.readline() == "0\n"
-    killed.kill()
-    killed.communicate()
-    [error] = failures(left)
-    assert error.splitlines()[-1] == (
-        "training: another worker died or cannot be reached any more; start all of them again, and the run goes on"
-        " from its last checkpoint"
-    )
 
 
 def test_two_devices_train_as_one(tmp_path: Path, alone: dict[str, np.ndarray]) -> None:

@@ -23,29 +23,30 @@ def read(losses: Path) -> dict[int, str]:
     return dict(line.split() for line in losses.read_text().splitlines())
 
 
-# In the middle of an interval and of an epoch; then in the first interval, and in the last step of one, too.
-@pytest.mark.parametrize("steps", [(17,), pytest.param((3, 17, 21), marks=pytest.mark.slow)], ids=str)
-def test_a_killed_training_goes_on_exactly(tmp_path: Path, steps: tuple[int, ...]) -> None:
-    assert run(tmp_path / "whole", tmp_path / "whole.txt") == 0
-    for step in steps:
-        assert run(tmp_path / "parts", tmp_path / "parts.txt", step) == -signal.SIGKILL
-    assert run(tmp_path / "parts", tmp_path / "parts.txt") == 0
-    whole, parts = read(tmp_path / "whole.txt"), read(tmp_path / "parts.txt")
-    assert len(whole) > 40
-    assert parts == whole
-    same_models(tmp_path / "whole", tmp_path / "parts")
-
-
 def test_minutes_are_measured_once_and_then_a_killed_training_goes_on_exactly(tmp_path: Path) -> None:
     assert run(tmp_path / "whole", tmp_path / "whole.txt", epochs=0) == 0
-    # Nothing but the number is there yet.
-    assert run(tmp_path / "parts", tmp_path / "parts.txt", 3, epochs=0) == -signal.SIGKILL
+    # Nothing but the number is there yet; then in the middle of an interval and of an epoch.
+    for step in (3, 17):
+        assert run(tmp_path / "parts", tmp_path / "parts.txt", step, epochs=0) == -signal.SIGKILL
     assert run(tmp_path / "parts", tmp_path / "parts.txt", epochs=0) == 0
     assert (tmp_path / "parts.txt").read_text().splitlines().count("measured 1") == 1
     whole = read(tmp_path / "whole.txt")
     # 5 intervals of 7 steps, and in the 4.5 s that are left a step and an evaluation, become 6 intervals of 6 steps.
     assert len(whole) == 1 + 36
     assert read(tmp_path / "parts.txt") == whole
+    same_models(tmp_path / "whole", tmp_path / "parts")
+
+
+@pytest.mark.slow
+def test_a_training_that_is_killed_again_and_again_goes_on_exactly(tmp_path: Path) -> None:
+    assert run(tmp_path / "whole", tmp_path / "whole.txt") == 0
+    # In the first interval, in the middle of one and of an epoch, and in the last step of one.
+    for step in (3, 17, 21):
+        assert run(tmp_path / "parts", tmp_path / "parts.txt", step) == -signal.SIGKILL
+    assert run(tmp_path / "parts", tmp_path / "parts.txt") == 0
+    whole, parts = read(tmp_path / "whole.txt"), read(tmp_path / "parts.txt")
+    assert len(whole) > 40
+    assert parts == whole
     same_models(tmp_path / "whole", tmp_path / "parts")
 
 

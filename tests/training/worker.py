@@ -31,8 +31,9 @@ class Run:
 
     Attributes:
         devices: one, mirrored (two, then) or workers.
-        file: gets the losses and weights, an .npz file.
-        last: the number of steps of the whole training; without it the training has no end and prints its intervals.
+        file: gets the losses and weights after the last step, an .npz file.
+        last: the number of steps of the whole training.
+        endless: the training goes on after its last step, and prints each interval.
         first: steps that were done by another run; the chief, and nobody else, reads their checkpoint.
         checkpoint: the chief writes it after each interval.
         data: other numbers make other batches.
@@ -42,7 +43,8 @@ class Run:
 
     devices: str
     file: str = ""
-    last: int | None = 20
+    last: int = 20
+    endless: bool = False
     first: int = 0
     checkpoint: str = ""
     data: int = 0
@@ -96,8 +98,18 @@ class Save(keras.callbacks.Callback):
         self.model.save_weights(self.file)
 
 
+def write(file: str, model: keras.Model, losses: Losses) -> None:
+    np.savez(file, *model.get_weights(), steps=losses.steps, epochs=losses.epochs)
+
+
 class Aloud(keras.callbacks.Callback):
+    def __init__(self, run: Run, losses: Losses) -> None:
+        super().__init__()
+        self.run, self.losses = run, losses
+
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        if len(self.losses.steps) == self.run.last:
+            write(self.run.file, self.model, self.losses)
         print(epoch, flush=True)
 
 
@@ -119,11 +131,11 @@ def train(strategy: tf.distribute.Strategy | None, run: Run) -> tuple[keras.Mode
     callbacks = [NonFinite(batch_at, Path(run.file).parent), losses]
     if chief and run.checkpoint:
         callbacks.append(Save(run.checkpoint))
-    if run.last is None:
-        callbacks.append(Aloud())
+    if run.endless:
+        callbacks.append(Aloud(run, losses))
     model.fit(
         distribution.share(batches, strategy),
-        epochs=10**9 if run.last is None else (run.last - run.first) // INTERVAL,
+        epochs=10**9 if run.endless else (run.last - run.first) // INTERVAL,
         steps_per_epoch=INTERVAL,
         shuffle=False,
         verbose=0,
@@ -140,7 +152,7 @@ def main(run: Run) -> None:
         tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
     with distribution.lost_workers():
         model, losses = train(distribution.strategy(run.devices), run)
-    np.savez(run.file, *model.get_weights(), steps=losses.steps, epochs=losses.epochs)
+    write(run.file, model, losses)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,6 @@ from keras_s2s.errors import UserError
 from keras_s2s.evaluation.bleu_tokenizers import check_bleu_tokenizer
 from keras_s2s.evaluation.error_rates import character_edits, word_edits
 from keras_s2s.evaluation.metric import Metric, Words, ratio
-from keras_s2s.evaluation.rouge import rouge
 
 _Scorer = BLEU | CHRF | TER
 
@@ -86,6 +85,13 @@ _BLEU = {
 }
 
 # What makes each metric, which is made when it is first asked for: some need packages or files of their own.
+def _rouge(name: str) -> Metric:
+    # The package imports NLTK, which takes a tenth of the start of a training.
+    from keras_s2s.evaluation.rouge import rouge
+
+    return rouge(name)
+
+
 METRICS: Mapping[str, Callable[[], Metric]] = MappingProxyType(
     {
         **{name: partial(_bleu, name, tokenize) for name, tokenize in _BLEU.items()},
@@ -97,7 +103,7 @@ METRICS: Mapping[str, Callable[[], Metric]] = MappingProxyType(
         "cer": partial(ratio, "cer", character_edits, higher_is_better=False),
         # The same as `wer`, by the name that fits text whose words are phones.
         "per": partial(ratio, "per", word_edits, higher_is_better=False, words=_words),
-        **{name: partial(rouge, name) for name in ("rouge1", "rouge2", "rougeL")},
+        **{name: partial(_rouge, name) for name in ("rouge1", "rouge2", "rougeL")},
     }
 )
 

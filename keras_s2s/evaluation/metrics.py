@@ -84,7 +84,7 @@ _BLEU = {
     "bleu_flores200": "flores200",
 }
 
-# What makes each metric, which is made when it is first asked for: some need packages or files of their own.
+
 def _rouge(name: str) -> Metric:
     # The package imports NLTK, which takes a tenth of the start of a training.
     from keras_s2s.evaluation.rouge import rouge
@@ -92,6 +92,7 @@ def _rouge(name: str) -> Metric:
     return rouge(name)
 
 
+# What makes each metric, which is made when it is first asked for: some need packages or files of their own.
 METRICS: Mapping[str, Callable[[], Metric]] = MappingProxyType(
     {
         **{name: partial(_bleu, name, tokenize) for name, tokenize in _BLEU.items()},

@@ -129,6 +129,7 @@ class Server:
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self.process, self.log = process, list[dict[str, Any]]()
+        self._written = threading.Condition()
         assert process.stderr is not None
         first = process.stderr.readline()
         found = re.search(r"http://\S+", first)
@@ -140,7 +141,20 @@ class Server:
     def _read(self) -> None:
         assert self.process.stderr is not None
         for line in self.process.stderr:
-            self.log.append(json.loads(line))
+            with self._written:
+                self.log.append(json.loads(line))
+                self._written.notify_all()
+
+    def logged(self, **values: Any) -> dict[str, Any]:
+        """The first line of the log that has these values. It is waited for: an answer may be here before its line."""
+
+        def found() -> dict[str, Any] | None:
+            return next((line for line in self.log if values.items() <= line.items()), None)
+
+        with self._written:
+            line = self._written.wait_for(found, 60)
+        assert line, f"no line has {values}"
+        return line
 
     def post(self, path: str, body: Any = None, **options: Any) -> httpx.Response:
         """Posts JSON, or bytes as they are."""

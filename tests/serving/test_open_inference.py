@@ -330,8 +330,7 @@ def test_several_requests_at_a_time(server: Any, generator: Generator, texts: Te
 
 def test_the_log_tells_of_it(server: Any, client: triton.InferenceServerClient) -> None:
     client.infer("stepwise", [tensor(["abc", "hello"])], headers={"X-Request-Id": "of-the-log"})
-    server.get("/v2/health/live")
-    (line,) = [line for line in list(server.log) if line.get("request_id") == "of-the-log"]
+    line = server.logged(request_id="of-the-log")
     assert (line["model"], line["texts"], line["status"]) == ("stepwise", 2, 200)
     assert line["tokens"] > 2
     assert "text" not in line

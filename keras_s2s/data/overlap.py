@@ -1,5 +1,6 @@
 """Pairs of dev or test data that a model has seen in training."""
 
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from keras_s2s.data.pairs import Pairs
@@ -21,7 +22,7 @@ class Overlap(NamedTuple):
 
 def overlap(train: Pairs, held_out: Pairs) -> Overlap | None:
     """Compares sources and targets as they stand, spaces at either end apart; None if no source is in both."""
-    of_held_out = _keys(held_out)
+    of_held_out = list(_keys(held_out))
     wanted, seen = set(of_held_out), dict[Any, set[str]]()
     for key, target in zip(_keys(train), train.targets, strict=True):
         if key in wanted:
@@ -33,8 +34,8 @@ def overlap(train: Pairs, held_out: Pairs) -> Overlap | None:
     return Overlap(len(found), pairs, found[0] + 1)
 
 
-def _keys(pairs: Pairs) -> list[Any]:
-    """What is compared of each pair: its source or, if that is empty, as a language model's are, its target."""
+def _keys(pairs: Pairs) -> Iterator[Any]:
+    """The source of each pair or, if that is empty, as a language model's are, its target."""
     if pairs.has_features:
-        return [source.tobytes() for source in pairs.sources]
-    return [source.strip() or target.strip() for source, target in zip(pairs.sources, pairs.targets, strict=True)]
+        return (source.tobytes() for source in pairs.sources)
+    return (source.strip() or target.strip() for source, target in zip(pairs.sources, pairs.targets, strict=True))

@@ -31,17 +31,20 @@ class Ragged(Sequence[np.ndarray]):
 
     @classmethod
     def of(cls, rows: Sequence[Any]) -> "Ragged":
-        """Makes one of rows of ids, in 16 bits if they allow, or of arrays (L, ...), which keep their type."""
+        """Makes one of rows of ids, in 16 bits if they allow, else in 32; or of frames, in float32."""
         if isinstance(rows, Ragged):
             return rows
         ends = np.cumsum(np.fromiter(map(len, rows), np.int64, len(rows)))
         if not len(rows):
             return cls(np.zeros(0, np.uint16), ends)
         if isinstance(rows[0], np.ndarray):
-            return cls(np.concatenate(rows), ends)
-        values = np.fromiter((value for row in rows for value in row), np.int32, ends[-1])
+            values = np.concatenate(rows)
+        else:
+            values = np.fromiter((value for row in rows for value in row), np.int32, ends[-1])
+        if np.issubdtype(values.dtype, np.floating):
+            return cls(values.astype(np.float32, copy=False), ends)
         fits = not values.size or (values.min() >= 0 and values.max() <= _SMALL)
-        return cls(values.astype(np.uint16) if fits else values, ends)
+        return cls(values.astype(np.uint16 if fits else np.int32, copy=False), ends)
 
     @classmethod
     def join(cls, parts: Sequence["Ragged"]) -> "Ragged":

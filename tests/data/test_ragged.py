@@ -47,6 +47,13 @@ def test_ids_take_16_bits_where_they_fit(largest: int, dtype: type) -> None:
     assert Ragged.of([[-1, 2]]).values.dtype == np.int32
 
 
+@pytest.mark.parametrize(("given", "dtype"), [("int64", np.int32), ("float64", np.float32), ("float16", np.float32)])
+def test_arrays_of_any_type_are_batches_of_the_usual_ones(given: str, dtype: type) -> None:
+    for row in ([4, 2], [[4, 5]]) if given.startswith("float") else ([4, 2], [-1, 2], [70000, 2]):
+        padded = Ragged.of([np.array(row, given)]).padded()
+        assert padded.dtype == dtype and padded.tolist() == [row]
+
+
 def test_rows_of_a_map_of_a_file(tmp_path) -> None:
     np.array([4, 5, 2, 7, 2], np.uint16).tofile(tmp_path / "ids")
     ragged = Ragged(np.memmap(tmp_path / "ids", np.uint16, "r"), np.array([3, 5]))

@@ -49,7 +49,7 @@ class Registry(Mapping[str, Piece], Generic[Piece]):
         """
         origin = _origin(piece if defined_by is None else defined_by)
         for registry in (self, *self._apart):
-            if name in registry and registry._origins.get(name) != origin:
+            if name in registry and (registry is not self or self._origins.get(name) != origin):
                 raise UserError(f"{self.sort} '{name}': there is a {registry.sort} of this name; choose another name")
         missing = [member for member in self._members if not hasattr(piece, member)]
         if missing:

@@ -22,7 +22,7 @@ def shapes_in_loop(body: Callable[..., tuple], first: tuple) -> Any:
         body: of the loop; what it is given, it gives again.
         first: tensors, or their specs, that the first round is given.
     """
-    with _shapes_alone():
+    with _shapes_alone(True):
         after = tf.function(body, autograph=False).get_concrete_function(*_specs(first)).structured_outputs
     return tf.nest.map_structure(
         lambda a, b: tf.TensorShape([m if m == n else None for m, n in zip(a.shape, b.shape, strict=True)]),
@@ -51,11 +51,8 @@ def of_shapes(owner: Any, name: Any, function: Callable[..., Any], *arguments: A
     known = _KNOWN.setdefault(owner, {})
     key = name, fused.is_lowered(), str(specs)
     if key not in known:
-        token = _ALONE.set(False)
-        try:
+        with _shapes_alone(False):
             traced = tf.function(function, autograph=False).get_concrete_function(*specs)
-        finally:
-            _ALONE.reset(token)
         known[key] = _specs(traced.structured_outputs)
     return tf.nest.map_structure(
         lambda spec: spec and tf.raw_ops.Placeholder(dtype=spec.dtype, shape=spec.shape), known[key]
@@ -63,8 +60,8 @@ def of_shapes(owner: Any, name: Any, function: Callable[..., Any], *arguments: A
 
 
 @contextlib.contextmanager
-def _shapes_alone() -> Iterator[None]:
-    token = _ALONE.set(True)
+def _shapes_alone(is_so: bool) -> Iterator[None]:
+    token = _ALONE.set(is_so)
     try:
         yield
     finally:

@@ -176,6 +176,9 @@ def test_a_cell_of_a_notebook_is_run_once_more() -> None:
         assert registry.own_options("last", ["end"])["token"].minimum == bound
     with pytest.raises(UserError, match="feature 'end': there is a feature of this name"):
         register_feature("end", help="Ends.", options={"bonus": NUMBER}, processors=len)
+    # Even what the same line of code defines does not share its name with a piece of the other registry.
+    with pytest.raises(UserError, match="feature 'last': there is a strategy of this name"):
+        registry.features.add("last", registry.features["end"], defined_by=registry.strategies["last"].make)
     registry.strategies.remove("last")
     assert "last" not in INPUTS
     for name in ("last", "greedy"):

@@ -12,6 +12,7 @@ from sentencepiece import SentencePieceProcessor
 
 from keras_s2s.errors import UserError
 from keras_s2s.special_ids import BOS, EOS, PADDING, UNKNOWN
+from keras_s2s.text.corpus_encoder import CorpusEncoder
 from keras_s2s.text.proto import MARK
 from keras_s2s.text.sampling import Sampler, has_subwords
 
@@ -91,6 +92,10 @@ class Tokenizer:
         # One by one: for a list SentencePiece starts threads, which take longer than a few texts and help little.
         return [self._processor.encode(well_formed(text)) for text in texts]
 
+    def encode_corpus(self, texts: Sequence[bytes]) -> np.ndarray:
+        """Returns the ids of many texts in UTF-8 in one array, EOS behind those of each, see `CorpusEncoder`."""
+        return self._corpus_encoder(texts)
+
     def normalized(self, text: str) -> str:
         """Returns a text as the model reads it: characters normalized, runs of spaces one, none at the ends."""
         return self._processor.normalize(well_formed(text)).replace(MARK, " ").strip(" ")
@@ -122,6 +127,10 @@ class Tokenizer:
     def has_subwords(self) -> bool:
         """Whether a text has several segmentations, so that `sample` can draw one."""
         return has_subwords(self.model)
+
+    @cached_property
+    def _corpus_encoder(self) -> CorpusEncoder:
+        return CorpusEncoder(self.model, self._processor)
 
     @cached_property
     def _sampler(self) -> Sampler:

@@ -57,7 +57,7 @@ ALLOWED = {
     "status": set(),
     "losses": {"backend", "dynamic", "layers"},
     "decoding": {"backend", "dynamic", "layers"},
-    "data": {"text"},
+    "data": {"cores", "text"},
     "models": {"backend", "layers", "audio", "dynamic"},
     "evaluation": {"text"},
     "training": {"backend", "data", "models", "losses", "decoding", "evaluation", "layers", "memory", "status"},

@@ -1,71 +1,112 @@
 """The batches of an epoch whose examples are changed by chance."""
 
 import itertools
+import pickle
+import tempfile
+import threading
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from keras_s2s.data.augmentations import Augmentation, Noise, augmented
+from keras_s2s.data.blocks import blocks
 from keras_s2s.data.examples import Examples
+from keras_s2s.data.plans import Plan
+from keras_s2s.errors import UserError
 
 # So many batches are made at once. The more, the less padding they have, and the longer the first one takes.
 _POOL = 16
+# Batches up to so many bytes are held in memory.
+_IN_MEMORY = 2**25
 
 
 class AugmentedEpoch:
     """Batches of augmented examples.
 
     Examples of one length have different lengths once they are changed. So the pairs of some neighbouring batches are
-    made together, when one of them is first asked for, sorted again, and cut into as many batches. What is made is
-    held.
+    made together, when one of them is first asked for, sorted again, and cut into as many batches. Steps ask for them
+    in any order, so what is made is kept until the end of the epoch: more than a little of it in a temporary file.
 
     Args:
         examples: the corpus.
-        batches: rows of the corpus for each batch, short ones first.
+        plan: of the epoch.
         augmentations: one after the other.
         seed: of the training, and the epoch.
         sentences: at most so many pairs in a batch.
+        repeats: whether a row may be in the epoch more than once.
     """
 
     def __init__(
         self,
         examples: Examples,
-        batches: Sequence[np.ndarray],
+        plan: Plan,
         augmentations: Sequence[Augmentation],
         seed: tuple[int, int],
         sentences: int | None,
+        repeats: bool = False,
     ) -> None:
         self._examples, self._augmentations, self._seed = examples, augmentations, seed
-        self._batches, self._turns = batches, _turns(batches)
+        self._plan, self._turns = plan, turns(plan.rows) if repeats else None
         self._sentences = sentences
-        self._pools: dict[int, list[Examples]] = {}
+        self._made = tempfile.SpooledTemporaryFile(_IN_MEMORY)  # noqa: SIM115 - open as long as the epoch
+        self._begins: dict[int, int] = {}
+        self._lock = threading.Lock()
 
     def at(self, number: int) -> Examples:
-        """The pairs of a batch."""
-        pool, place = divmod(number, _POOL)
-        if pool not in self._pools:
-            self._pools[pool] = self._make(pool)
-        return self._pools[pool][place]
+        """The pairs of a batch.
+
+        Raises:
+            UserError: the temporary file cannot be written.
+        """
+        with self._lock:
+            if number not in self._begins:
+                self._keep(number // _POOL)
+            self._made.seek(self._begins[number])
+            return pickle.load(self._made)
+
+    def _keep(self, pool: int) -> None:
+        self._made.seek(0, 2)
+        end = self._made.tell()
+        try:
+            for number, batch in enumerate(self._make(pool), start=pool * _POOL):
+                self._begins[number] = self._made.tell()
+                pickle.dump(batch, self._made, pickle.HIGHEST_PROTOCOL)
+            self._made.flush()
+        except OSError as error:
+            raise UserError(
+                f"augmentations: {tempfile.gettempdir()}: {error.strerror}; the batches of an epoch are written there, "
+                f"so far {end:,} bytes; make room, or name another folder in TMPDIR"
+            ) from error
 
     def _make(self, pool: int) -> list[Examples]:
-        span = slice(pool * _POOL, (pool + 1) * _POOL)
-        rows, turns = np.concatenate(self._batches[span]), np.concatenate(self._turns[span])
+        first, last = pool * _POOL, min((pool + 1) * _POOL, len(self._plan))
+        span = self._plan.span(first, last)
+        rows = self._plan.rows[span].astype(np.int64)
+        turns = np.zeros_like(rows) if self._turns is None else self._turns[span].astype(np.int64)
         noise = Noise(self._seed, 0, pool, rows, turns)
         made = augmented(self._examples.take(rows), self._augmentations, noise)
+        made = replace(made, texts=None)  # Nobody asks for them any more.
         order = np.argsort(made.length_keys(), kind="stable")
-        spans = _cut_evenly(made.costs[order], len(self._batches[span]), self._sentences)
+        spans = _cut_evenly(made.costs[order], last - first, self._sentences)
         return [made.take(order[slice(*span)]) for span in spans]
 
 
-def _turns(batches: Sequence[np.ndarray]) -> list[np.ndarray]:
-    """How many times each row came before, in the batches' shapes."""
-    rows = np.concatenate(batches)
-    order = np.argsort(rows, kind="stable")
-    place = np.arange(len(rows))
-    is_first = np.append(True, rows[order][1:] != rows[order][:-1])
-    turns = np.empty_like(place)
-    turns[order] = place - np.maximum.accumulate(np.where(is_first, place, 0))
-    return np.split(turns, np.cumsum([len(batch) for batch in batches])[:-1])
+def turns(rows: np.ndarray) -> np.ndarray:
+    """(N,) uint32: how many times each row (N,) uint32 came before. On the way it takes 8 bytes a row."""
+    packed = np.empty(len(rows), np.uint64)
+    for block in blocks(len(rows)):
+        places = np.arange(block.start, block.stop, dtype=np.uint64)
+        packed[block] = rows[block].astype(np.uint64) << np.uint64(32) | places
+    packed.sort()
+    found, last, first = np.empty(len(rows), np.uint32), -1, 0
+    for block in blocks(len(rows)):
+        places, numbers = np.arange(block.start, block.stop), (packed[block] >> np.uint64(32)).astype(np.int64)
+        begins = np.where(np.diff(numbers, prepend=last) != 0, places, first)
+        begins = np.maximum.accumulate(begins)
+        found[packed[block] & np.uint64(2**32 - 1)] = places - begins
+        last, first = numbers[-1], begins[-1]
+    return found
 
 
 def _cut_evenly(costs: np.ndarray, number: int, longest: int | None) -> list[tuple[int, int]]:

@@ -1,21 +1,25 @@
 """Batches of a token budget, each known by its step, and the `tf.data.Dataset` of them for `model.fit`."""
 
+import bisect
 import functools
 import itertools
-import logging
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from keras_s2s.data.augmentations import Augmentation
 from keras_s2s.data.augmented_epoch import AugmentedEpoch
+from keras_s2s.data.blocks import blocks
 from keras_s2s.data.examples import Examples, encode
-from keras_s2s.data.heads import Head, check_alignment, reachable
+from keras_s2s.data.heads import Head, check_alignment
+from keras_s2s.data.kept import keep
 from keras_s2s.data.mixtures import Mixture
 from keras_s2s.data.pairs import Pairs
+from keras_s2s.data.plans import Plan, count_costs, cut, make_plan, runs_of
 from keras_s2s.data.ragged import Ragged
 from keras_s2s.errors import UserError
 from keras_s2s.labels import LabelSource
@@ -23,7 +27,8 @@ from keras_s2s.special_ids import BOS, EOS, PADDING
 from keras_s2s.text import Tokenizer
 from keras_s2s.text.padding import encode_sources
 
-_log = logging.getLogger(__name__)
+# While one epoch is trained on, batches of the next one are made.
+_PLANS = 2
 Batch = tuple[dict[str, np.ndarray], Any, Any]
 
 
@@ -63,8 +68,9 @@ def batches(
     examples = encode(pairs, source_tokenizer, target_tokenizer)
     if seed is None:
         if "crf" in heads:
-            check_alignment(examples.source_lengths, examples.label_lengths)
-        in_order = [np.arange(*span) for span in _cut(examples.costs, tokens)]
+            check_alignment(examples)
+        ends = cut(runs_of(examples), tokens).tolist()
+        in_order = [np.arange(*span) for span in itertools.pairwise([0, *ends])]
         return _dataset(
             lambda: (_padded(examples.take(rows), heads) for rows in in_order), examples, heads, len(in_order)
         )
@@ -90,8 +96,9 @@ def source_inputs(sources: Sequence[Any], tokenizer: Tokenizer | None) -> dict[s
 class Batches:
     """All batches of a training. Each follows from the seed and its step, so a training can begin at any step.
 
-    Pairs of similar length share a batch; which pairs they are and the order of batches change with every epoch. The
-    corpus is held in memory.
+    Pairs of similar length share a batch; which pairs they are and the order of batches change with every epoch. An
+    epoch is planned from lengths alone, and held as 4 bytes a pair; ids and features are read for a batch at a time, so
+    they may be maps of files.
 
     A batch is `(inputs, labels, weights)`: inputs `source_ids` (B, S) int32, or `source_features` (B, S, F) float32 and
     `source_lengths` (B,) int32, and for the head "logits" `target_ids` (B, T) int32; labels (B, T) int32; weights
@@ -137,25 +144,29 @@ class Batches:
         self.augmentations, self.labels, self.times = tuple(augmentations), labels, 2 if twice else 1
         self.tokens, self.sentences = tokens // self.times, sentences and max(sentences // self.times, 1)
         if "crf" in heads:
-            check_alignment(examples.source_lengths, examples.label_lengths)
-        kept = _short_enough(np.maximum(examples.source_lengths, examples.label_lengths), maximum_length)
-        if "ctc" in heads:
-            kept = kept[reachable(examples.source_lengths[kept], examples.labels.take(kept), upsampling)]
-        _check_budget(examples.costs[kept], self.tokens)
-        self.kept, self.mixture = kept, mixture.among(kept) if mixture is not None else None
-        self._keys = examples.length_keys()
-        self._first_steps = [0]
+            check_alignment(examples)
+        self.kept = keep(
+            examples, maximum_length=maximum_length, tokens=self.tokens, heads=self.heads, upsampling=upsampling
+        )
+        if mixture is not None and self.kept.numbers is not None:
+            mixture = mixture.among(self.kept.numbers)
+        self.mixture = mixture
+        self._first_steps, self._plans, self._lock = [0], dict[int, Plan](), threading.RLock()
 
     def __len__(self) -> int:
         """Batches of the first epoch; those that follow have as many, unless they are a mixture."""
-        return len(self._plan(0).batches)
+        return len(self.steps_of(0))
 
     def steps_of(self, epoch: int) -> range:
         """The steps of an epoch, both counted from 0."""
-        while len(self._first_steps) < epoch + 2:
-            batches = len(self._plan(len(self._first_steps) - 1).batches)
-            self._first_steps.append(self._first_steps[-1] + batches)
-        return range(self._first_steps[epoch], self._first_steps[epoch + 1])
+        if self.mixture is None:
+            return range(epoch * self._of_all, (epoch + 1) * self._of_all)
+        with self._lock:
+            while len(self._first_steps) < epoch + 2:
+                rows = self.mixture.rows(len(self._first_steps) - 1, self.seed)
+                of_costs = count_costs(self.examples, rows, self.kept.longest)
+                self._first_steps.append(self._first_steps[-1] + self._count(of_costs))
+            return range(self._first_steps[epoch], self._first_steps[epoch + 1])
 
     def at(self, step: int) -> Batch:
         """The batch of a step, counted from 0."""
@@ -163,7 +174,7 @@ class Batches:
             epoch, number = self._find(step)
             examples = self._augmented(epoch).at(number)
             if "crf" in self.heads:
-                check_alignment(examples.source_lengths, examples.label_lengths)
+                check_alignment(examples)
         else:
             examples = self.examples.take(self._rows(step))
         if self.times > 1:
@@ -173,22 +184,24 @@ class Batches:
     def largest(self) -> list[Batch]:
         """Of the first epoch's batches those with the most ids, and with the longest pairs."""
         plan = self._plan(0)
-        longest = [int(self.examples.costs[plan.batches[number]].max()) for number in plan.order]
-        most = [len(plan.batches[number]) * length for number, length in zip(plan.order, longest, strict=True)]
-        return [self.at(step) for step in sorted({int(np.argmax(most)), int(np.argmax(longest))})]
+        longest = np.maximum(*self.examples.lengths_at(plan.rows[plan.ends - 1]))
+        most = longest * np.diff(plan.ends, prepend=0)
+        steps = {int(np.argmax(of_batch[plan.order])) for of_batch in (most, longest)}
+        return [self.at(step) for step in sorted(steps)]
 
     def tokens_at(self, step: int) -> int:
         """Source and target ids in the batch of a step, without padding, as they were read."""
-        rows = self._rows(step)
-        return self.times * int(self.examples.source_lengths[rows].sum() + self.examples.label_lengths[rows].sum())
+        return self.times * sum(int(side.sum()) for side in self.examples.lengths_at(self._rows(step)))
 
     def padding(self) -> float:
         """The share of padding in the batches of the first epoch, on both sides together."""
-        real = padded = 0
-        for rows in self._plan(0).batches:
-            lengths = self.examples.source_lengths[rows], self.examples.label_lengths[rows]
-            real += sum(int(side.sum()) for side in lengths)
-            padded += len(rows) * int(lengths[0].max() + lengths[1].max())
+        plan, real, padded = self._plan(0), 0, 0
+        sizes = np.diff(plan.ends, prepend=0)
+        for some in blocks(len(plan), 1024):
+            starts = np.cumsum(sizes[some]) - sizes[some]
+            for lengths in self.examples.lengths_at(plan.rows[plan.span(some.start, some.stop)]):
+                real += int(lengths.sum())
+                padded += int(np.dot(sizes[some], np.maximum.reduceat(lengths, starts)))
         return 1 - real / padded
 
     def dataset(self, first_step: int = 0) -> tf.data.Dataset:
@@ -201,73 +214,50 @@ class Batches:
 
     def _find(self, step: int) -> tuple[int, int]:
         """The epoch of a step, and which of its batches comes then."""
-        epoch = 0
-        while step not in self.steps_of(epoch):
-            epoch += 1
-        return epoch, int(self._plan(epoch).order[step - self._first_steps[epoch]])
+        if self.mixture is None:
+            epoch = step // self._of_all
+        else:
+            while step >= self._first_steps[-1]:
+                self.steps_of(len(self._first_steps) - 1)
+            epoch = bisect.bisect_right(self._first_steps, step) - 1
+        return epoch, int(self._plan(epoch).order[step - self.steps_of(epoch).start])
 
     def _rows(self, step: int) -> np.ndarray:
         epoch, number = self._find(step)
-        return self._plan(epoch).batches[number]
+        return self._plan(epoch).batch(number)
 
-    @functools.lru_cache(maxsize=4)  # noqa: B019 - as long-lived as the training
-    def _plan(self, epoch: int) -> "_Plan":
-        """The batches of an epoch.
+    @functools.cached_property
+    def _of_all(self) -> int:
+        """Batches of an epoch that has each pair once: costs, which decide it, are the same in every epoch."""
+        return self._count(self.kept.of_costs)
 
-        Rows are shuffled, then sorted by length with a stable sort: which of the rows of equal lengths meet in a batch
-        is chance.
-        """
-        draw = np.random.default_rng((self.seed, epoch))
-        rows = draw.permutation(self.kept if self.mixture is None else self.mixture.rows(epoch, self.seed))
-        rows = rows[np.argsort(self._keys[rows], kind="stable")]
-        spans = _cut(self.examples.costs[rows], self.tokens, self.sentences)
-        return _Plan([rows[slice(*span)] for span in spans], draw.permutation(len(spans)))
+    def _count(self, of_costs: np.ndarray) -> int:
+        """Batches of so many rows of each cost."""
+        return len(cut(enumerate(np.cumsum(of_costs).tolist()), self.tokens, self.sentences))
 
-    @functools.lru_cache(maxsize=1)  # noqa: B019
+    def _plan(self, epoch: int) -> Plan:
+        """The batches of an epoch. The last two that were asked for are held, and one of them while another is made."""
+        with self._lock:
+            plan = self._plans.pop(epoch, None)
+            if plan is None:
+                while len(self._plans) >= _PLANS:
+                    del self._plans[next(iter(self._plans))]
+                rows = self.kept.rows() if self.mixture is None else self.mixture.rows(epoch, self.seed)
+                draw = np.random.default_rng((self.seed, epoch))
+                plan = make_plan(self.examples, rows, self.kept.longest, draw, self.tokens, self.sentences)
+            self._plans[epoch] = plan
+            return plan
+
+    @functools.lru_cache(maxsize=_PLANS)  # noqa: B019 - as long-lived as the training
     def _augmented(self, epoch: int) -> AugmentedEpoch:
-        batches, seed = self._plan(epoch).batches, (self.seed, epoch)
-        return AugmentedEpoch(self.examples, batches, self.augmentations, seed, self.sentences)
-
-
-class _Plan(NamedTuple):
-    """The batches of an epoch.
-
-    Attributes:
-        batches: the rows of each, short ones first.
-        order: the number of the batch of each step.
-    """
-
-    batches: list[np.ndarray]
-    order: np.ndarray
-
-
-def _check_budget(costs: np.ndarray, tokens: int) -> None:
-    if not len(costs):
-        raise UserError("batches: no pair has a path through CTC; raise the CTC head's upsampling")
-    if costs.max() > tokens:
-        raise UserError(
-            f"batches: tokens {tokens}: one pair alone has {costs.max()}; raise tokens or lower maximum_length"
+        return AugmentedEpoch(
+            self.examples,
+            self._plan(epoch),
+            self.augmentations,
+            (self.seed, epoch),
+            self.sentences,
+            repeats=self.mixture is not None,
         )
-
-
-def _short_enough(lengths: np.ndarray, maximum_length: int) -> np.ndarray:
-    kept = np.flatnonzero(lengths <= maximum_length)
-    if not len(kept):
-        raise UserError(f"batches: maximum_length {maximum_length}: every pair is longer, at least {lengths.min()} ids")
-    if dropped := len(lengths) - len(kept):
-        _log.warning("%d of %d pairs left out: more than %d ids", dropped, len(lengths), maximum_length)
-    return kept
-
-
-def _cut(costs: np.ndarray, tokens: int, sentences: int | None = None) -> list[tuple[int, int]]:
-    """Cuts rows into runs of `length * max(cost) <= tokens`; first and last + 1 of each."""
-    starts, largest = [0], 0
-    for row, cost in enumerate(costs.tolist()):
-        largest, length = max(largest, cost), row + 1 - starts[-1]
-        if length > 1 and (length * largest > tokens or (sentences and length > sentences)):
-            starts.append(row)
-            largest = cost
-    return list(zip(starts, [*starts[1:], len(costs)], strict=True))
 
 
 def _padded(examples: Examples, heads: Sequence[Head]) -> Batch:

@@ -1,7 +1,8 @@
 """A corpus as a model reads it: ids or features, labels, weights."""
 
+import functools
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -40,9 +41,6 @@ class Examples:
         weights: (N,) float32, what each pair counts; 1 each if None.
         alignments: (T,) int32 of each pair, the source place of each label or -1; None where nobody asks.
         texts: what they were encoded from; None where the ids are not those of the texts any more.
-        source_lengths: (N,) ids or frames; zeros for a language model.
-        label_lengths: (N,).
-        costs: (N,) the length of the longer side.
     """
 
     sources: Ragged | None
@@ -50,20 +48,32 @@ class Examples:
     weights: np.ndarray | None = None
     alignments: Ragged | None = None
     texts: Texts | None = None
-    source_lengths: np.ndarray = field(init=False)
-    label_lengths: np.ndarray = field(init=False)
-    costs: np.ndarray = field(init=False)
 
     def __post_init__(self) -> None:
-        """Puts the rows of each side into one array, and measures all lengths."""
+        """Puts the rows of each side into one array."""
         for side in ("sources", "labels", "alignments"):
             if getattr(self, side) is not None:
                 object.__setattr__(self, side, Ragged.of(getattr(self, side)))
-        labels = self.labels.lengths
-        sources = np.zeros_like(labels) if self.sources is None else self.sources.lengths
-        object.__setattr__(self, "label_lengths", labels)
-        object.__setattr__(self, "source_lengths", sources)
-        object.__setattr__(self, "costs", np.maximum(sources, labels))
+
+    @functools.cached_property
+    def source_lengths(self) -> np.ndarray:
+        """(N,) ids or frames; zeros for a language model."""
+        return np.zeros_like(self.labels.ends) if self.sources is None else self.sources.lengths
+
+    @property
+    def label_lengths(self) -> np.ndarray:
+        """(N,) ids."""
+        return self.labels.lengths
+
+    @functools.cached_property
+    def costs(self) -> np.ndarray:
+        """(N,) the length of the longer side."""
+        return np.maximum(self.source_lengths, self.label_lengths)
+
+    def lengths_at(self, rows: np.ndarray | slice) -> tuple[np.ndarray, np.ndarray]:
+        """(M,) `source_lengths` and `label_lengths` of some rows alone, see `Ragged.lengths_at`."""
+        labels = self.labels.lengths_at(rows)
+        return np.zeros_like(labels) if self.sources is None else self.sources.lengths_at(rows), labels
 
     @property
     def has_features(self) -> bool:
@@ -81,14 +91,8 @@ class Examples:
         )
 
     def length_keys(self) -> np.ndarray:
-        """(N,): pairs sorted by these numbers have neighbours of similar lengths on both sides.
-
-        Among pairs of one cost first the target grows to that length, then the source shrinks. Every other cost goes
-        that way backwards, so that it begins with such pairs as the one before it ended with.
-        """
-        longest = self.costs.max()
-        place = longest + self.label_lengths - self.source_lengths
-        return self.costs * (2 * longest + 1) + np.where(self.costs % 2, place, 2 * longest - place)
+        """(N,) int64, see the function of this name."""
+        return length_keys(self.source_lengths, self.label_lengths, int(self.costs.max()))
 
     def known_texts(self, who: str) -> Texts:
         """The texts and tokenizers that the examples were encoded from.
@@ -119,6 +123,25 @@ class Examples:
                 "sub-word sampling: no side has sub-words; take a tokenizer of bpe or unigram, or leave it out"
             )
         return Examples(sources, labels, self.weights)
+
+
+def length_keys(sources: np.ndarray, labels: np.ndarray, longest: int) -> np.ndarray:
+    """(N,) int64: pairs sorted by these numbers have neighbours of similar lengths on both sides.
+
+    Among pairs of one cost, the length of the longer side, first the target grows to that length, then the source
+    shrinks. Every other cost goes that way backwards, so that it begins with such pairs as the one before it ended
+    with.
+
+    The order is the same with any `longest` that no cost exceeds: the two sides differ by no more than that, so numbers
+    are compared by cost, and only of equal costs by what the sides differ.
+
+    Args:
+        sources: (N,) lengths.
+        labels: (N,) lengths.
+        longest: no side is longer. All numbers are below (longest + 1) (2 longest + 1).
+    """
+    costs, place = np.maximum(sources, labels), longest + labels - sources
+    return costs * (2 * longest + 1) + np.where(costs % 2, place, 2 * longest - place)
 
 
 def encode(pairs: Pairs, source_tokenizer: Tokenizer | None, target_tokenizer: Tokenizer) -> Examples:

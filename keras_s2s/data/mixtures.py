@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from keras_s2s.data.blocks import blocks
 from keras_s2s.data.pairs import Pairs, join
 from keras_s2s.errors import UserError
 
@@ -23,7 +24,7 @@ class Mixture:
     more than it has repeats within an epoch, and one that is drawn less goes on in the next epoch where it stopped.
 
     Attributes:
-        parts: by name, the rows of each part in the joined corpus, (n_i,) int64.
+        parts: by name, the rows of each part in the joined corpus: a range, or an array (n_i,) of integers.
         weights: of each part, as large as they are in relation to each other.
         temperature: T.
 
@@ -31,7 +32,7 @@ class Mixture:
         UserError: a part is empty, a weight negative or no number, all are 0, or T is not above 0.
     """
 
-    parts: Mapping[str, np.ndarray]
+    parts: Mapping[str, np.ndarray | range]
     weights: Sequence[float] | None = None
     temperature: float | None = None
     counts: np.ndarray = field(init=False)  # (P,) int64, rows of each part in an epoch
@@ -52,21 +53,25 @@ class Mixture:
             seed: not negative.
 
         Returns:
-            (N,) int64, N the sum of `counts` in every epoch.
+            (N,) uint32, N the sum of `counts` in every epoch.
         """
-        drawn = [
-            rows[_draw(len(rows), epoch * count, count, (seed, part))]
-            for part, (rows, count) in enumerate(zip(self.parts.values(), self.counts.tolist(), strict=True))
-        ]
-        return np.concatenate(drawn)
+        drawn = np.empty(self.counts.sum(), np.uint32)
+        begin = 0
+        for part, (rows, count) in enumerate(zip(self.parts.values(), self.counts.tolist(), strict=True)):
+            places = drawn[begin : begin + count]
+            _draw(places, len(rows), epoch * count, (seed, part))
+            for block in blocks(count):
+                places[block] = places[block] + rows.start if isinstance(rows, range) else rows[places[block]]
+            begin += count
+        return drawn
 
     def among(self, kept: np.ndarray) -> "Mixture":
-        """Returns the same mixture of those rows alone, by number, that are in `kept` (M,).
+        """Returns the same mixture of those rows alone, by number, that are in `kept` (M,), which ascend.
 
         Raises:
             UserError: nothing is left of a part.
         """
-        left = {name: rows[np.isin(rows, kept)] for name, rows in self.parts.items()}
+        left = {name: _among(rows, kept) for name, rows in self.parts.items()}
         for name, rows in left.items():
             if not len(rows):
                 raise UserError(f"mixture: {name}: no pair is left of {len(self.parts[name])}; leave this part out")
@@ -163,9 +168,20 @@ def _share_out(size: int, rates: np.ndarray) -> np.ndarray:
     return np.maximum(counts, rates > 0)
 
 
-def _draw(size: int, start: int, count: int, stream: tuple[int, int]) -> np.ndarray:
-    """Places `start` to `start + count` of an endless row of permutations of `size`."""
-    cycles = range(start // size, -(-(start + count) // size))
-    permutations = [np.random.default_rng((*stream, cycle)).permutation(size) for cycle in cycles]
-    first = cycles.start * size
-    return np.concatenate([np.empty(0, np.int64), *permutations])[start - first : start - first + count]
+def _draw(drawn: np.ndarray, size: int, start: int, stream: tuple[int, int]) -> None:
+    """Fills `drawn` with the places from `start` on of an endless row of permutations of `size`."""
+    begin = 0
+    while begin < len(drawn):
+        cycle, skipped = divmod(start + begin, size)
+        permutation = np.arange(size, dtype=np.uint32)
+        np.random.default_rng((*stream, cycle)).shuffle(permutation)
+        some = permutation[skipped : skipped + len(drawn) - begin]
+        drawn[begin : begin + len(some)] = some
+        begin += len(some)
+
+
+def _among(rows: np.ndarray | range, kept: np.ndarray) -> np.ndarray:
+    """Those rows that are kept; of a range a view of `kept`."""
+    if isinstance(rows, range):
+        return kept[slice(*np.searchsorted(kept, [rows.start, rows.stop]))]
+    return rows[np.isin(rows, kept)]

@@ -1,33 +1,51 @@
 """Rows of different lengths in one array."""
 
+import functools
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, overload
 
 import numpy as np
+
+from keras_s2s.data.blocks import blocks
 
 _SMALL = np.iinfo(np.uint16).max
 
 
 @dataclass(frozen=True, eq=False)
 class Ragged(Sequence[np.ndarray]):
-    """Rows of different lengths, one behind the other in one array, which may be a map of a file.
+    """Rows of different lengths, one behind the other in one array.
 
-    Row i is `values[ends[i - 1]:ends[i]]`, the first one begins at 0.
+    Row i is `values[ends[i - 1]:ends[i]]`, the first one begins at 0. Both arrays may be maps of files that are larger
+    than memory.
 
     Attributes:
         values: (sum of lengths, ...) all rows.
         ends: (N,) int64, where each row ends.
-        lengths: (N,) int64, of each row.
     """
 
     values: np.ndarray
     ends: np.ndarray
-    lengths: np.ndarray = field(init=False)
 
     def __post_init__(self) -> None:
-        """Measures all lengths."""
-        object.__setattr__(self, "lengths", np.diff(self.ends, prepend=0))
+        """Takes maps of files as the arrays that they are: numpy makes views of a `memmap` slowly."""
+        for name in ("values", "ends"):
+            object.__setattr__(self, name, np.asarray(getattr(self, name)))
+
+    @functools.cached_property
+    def lengths(self) -> np.ndarray:
+        """(N,) int64, of each row. It is computed once and held; of very many rows ask `lengths_at` for some."""
+        return np.diff(self.ends, prepend=0)
+
+    def lengths_at(self, rows: np.ndarray | slice) -> np.ndarray:
+        """(M,) int64, the lengths of some rows: those of a slice without a step, or those of the numbers (M,) >= 0."""
+        if isinstance(rows, slice):
+            start, stop, _ = rows.indices(len(self))
+            return np.diff(self.ends[start:stop], prepend=self._begin(start))
+        rows = rows.astype(np.int64)
+        begins = self.ends[rows - 1]
+        begins[rows == 0] = 0
+        return self.ends[rows] - begins
 
     @classmethod
     def of(cls, rows: Sequence[Any]) -> "Ragged":
@@ -62,26 +80,36 @@ class Ragged(Sequence[np.ndarray]):
     @overload
     def __getitem__(self, row: slice) -> "Ragged": ...
     def __getitem__(self, row: int | slice) -> "np.ndarray | Ragged":
-        """A row, a view of `values`; several are a `Ragged`."""
-        if isinstance(row, slice):
-            return self.take(np.arange(len(self))[row])
-        end = self.ends[row]
-        return self.values[end - self.lengths[row] : end]
+        """A row, a view of `values`; several are a `Ragged`, of neighbouring rows a view, too."""
+        if not isinstance(row, slice):
+            row = range(len(self))[row]
+            return self.values[self._begin(row) : self.ends[row]]
+        start, stop, step = row.indices(len(self))
+        if step != 1:
+            return self.take(range(start, stop, step))
+        begin, ends = self._begin(start), self.ends[start:stop]
+        return Ragged(self.values[begin : ends[-1] if len(ends) else begin], ends - begin)
 
     def __iter__(self) -> Iterator[np.ndarray]:
         """All rows, in order."""
         begin = 0
-        for end in self.ends.tolist():
-            yield self.values[begin:end]
-            begin = end
+        for block in blocks(len(self)):
+            for end in self.ends[block].tolist():
+                yield self.values[begin:end]
+                begin = end
 
     def take(self, rows: Sequence[int] | np.ndarray) -> "Ragged":
-        """The rows at `rows`, in that order."""
+        """The rows at `rows`, in that order; -1 is the last one."""
         rows = np.asarray(rows, np.int64)
-        lengths = self.lengths[rows]
+        rows = np.where(rows < 0, rows + len(self), rows)
+        lengths = self.lengths_at(rows)
         ends = np.cumsum(lengths)
         places = np.arange(ends[-1] if len(ends) else 0) + np.repeat(self.ends[rows] - ends, lengths)
         return Ragged(self.values[places], ends)
+
+    def _begin(self, row: int) -> int:
+        """Where a row begins."""
+        return int(self.ends[row - 1]) if row else 0
 
     def padded(self, fill: float = 0) -> np.ndarray:
         """All rows, filled up to the longest one: (N, L, ...)."""

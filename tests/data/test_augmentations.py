@@ -122,10 +122,10 @@ def test_sampled_batches_are_those_of_their_formula(examples: Examples, seed: in
     )
     for epoch in (0, 1):
         plan = plain._plan(epoch)
-        assert len(plan.batches) > 32
+        assert len(plan) > 32
         expected = []
-        for pool in range(0, len(plan.batches), 16):
-            rows = plan.batches[pool : pool + 16]
+        for pool in range(0, len(plan), 16):
+            rows = [plan.batch(number) for number in range(pool, min(pool + 16, len(plan)))]
             drawn = examples.take(np.concatenate(rows)).sampled(0.2, (seed, epoch, pool // 16))
             order = np.argsort(drawn.length_keys(), kind="stable")
             spans = _cut_evenly(drawn.costs[order], len(rows), None)

@@ -2,12 +2,15 @@
 
 import itertools
 import random
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from keras_s2s.data import Batches, Examples, Pairs, SubwordSampling, encode
-from keras_s2s.data.augmented_epoch import AugmentedEpoch, _cut_evenly
+from keras_s2s.data import Batches, Examples, Pairs, SubwordSampling, augmented_epoch, encode
+from keras_s2s.data.augmented_epoch import AugmentedEpoch, _cut_evenly, turns
+from keras_s2s.data.plans import Plan
+from keras_s2s.errors import UserError
 from keras_s2s.text import Tokenizer, train
 
 
@@ -46,7 +49,8 @@ def test_an_epoch_has_every_pair_once(examples: Examples, words: list[str], piec
 def test_lengths_in_a_batch_are_those_of_what_was_drawn(examples: Examples) -> None:
     rows = np.argsort(examples.length_keys(), kind="stable")
     alone = [examples.take(part).sampled(0.3, (1, n)) for n, part in enumerate(np.array_split(rows, 40))]
-    epoch = AugmentedEpoch(examples, np.array_split(rows, 40), [SubwordSampling(rate=0.3)], (1, 0), None)
+    plan = Plan(rows, np.cumsum([len(part) for part in np.array_split(rows, 40)]), np.arange(40))
+    epoch = AugmentedEpoch(examples, plan, [SubwordSampling(rate=0.3)], (1, 0), None)
     together = [epoch.at(number) for number in range(40)]
     assert padding(together) < 0.5 * padding(alone)
 
@@ -79,3 +83,28 @@ def test_rows_are_cut_evenly(longest: int | None) -> None:
             assert runs[-1][1] == 6 and len(runs) == number
             assert all(1 <= end - start <= (longest or 6) for start, end in runs)
     assert _cut_evenly(np.array([1, 1, 1, 1, 2, 2, 4]), 3, None) == [(0, 4), (4, 6), (6, 7)]
+
+
+def test_turns_count_how_often_a_row_came_before() -> None:
+    rows = np.random.default_rng(2).integers(0, 100_000, 300_000)
+    seen: dict[int, int] = {}
+    expected = []
+    for row in rows.tolist():
+        expected.append(seen.get(row, 0))
+        seen[row] = expected[-1] + 1
+    assert turns(rows.astype(np.uint32)).tolist() == expected
+
+
+def test_batches_are_the_same_from_a_file_and_its_folder_may_be_full(
+    examples: Examples, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = Batches(examples, tokens=128, augmentations=[SubwordSampling(rate=0.3)])
+    expected = [made.at(step)[1] for step in made.steps_of(0)]
+    monkeypatch.setattr(augmented_epoch, "_IN_MEMORY", 1000)
+    again = Batches(examples, tokens=128, augmentations=[SubwordSampling(rate=0.3)])
+    assert all(np.array_equal(again.at(step)[1], batch) for step, batch in enumerate(expected))
+    full = again._augmented(1)
+    with Path("/dev/full").open("r+b", buffering=0) as device:
+        monkeypatch.setattr(full, "_made", device)
+        with pytest.raises(UserError, match=r"^augmentations: .*: No space left on device; .* so far 0 bytes; make"):
+            full.at(0)

@@ -40,7 +40,7 @@ def test_shares(options, counts: list[int]) -> None:
     mixture = Mixture(parts(10, 90), **options)
     assert mixture.counts.tolist() == counts
     rows = mixture.rows(0, seed=1)
-    assert rows.dtype == np.int64
+    assert rows.dtype == np.uint32
     assert [np.count_nonzero(rows < 10), np.count_nonzero(rows >= 10)] == counts
 
 

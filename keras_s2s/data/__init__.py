@@ -18,7 +18,14 @@ from keras_s2s.data.examples import Examples, encode
 from keras_s2s.data.lexicon import Lexicon, learn_lexicon
 from keras_s2s.data.mixtures import Mixture, mix
 from keras_s2s.data.pairs import Pairs
-from keras_s2s.data.preprocessing import preprocess
+from keras_s2s.data.preprocessing import PIECES, Finding, PairFilter, Piece, WholeCorpusPiece, merged, preprocess
+from keras_s2s.data.preprocessing.duplicates import Duplicates
+from keras_s2s.data.preprocessing.identical import Identical
+from keras_s2s.data.preprocessing.language import Language
+from keras_s2s.data.preprocessing.lengths import Length, LengthRatio
+from keras_s2s.data.preprocessing.near_duplicates import NearDuplicates
+from keras_s2s.data.preprocessing.normalize import Normalize
+from keras_s2s.data.preprocessing.script import Script
 from keras_s2s.data.readers import READERS, Reader, Surroundings
 from keras_s2s.data.readers.libraries import read_dataset
 from keras_s2s.data.readers.recordings import read_features, read_recordings
@@ -33,27 +40,41 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AUGMENTATIONS",
+    "PIECES",
     "READERS",
     "Augmentation",
     "Batches",
     "Columns",
+    "Duplicates",
     "Examples",
     "Fields",
+    "Finding",
     "IdAugmentation",
+    "Identical",
+    "Language",
+    "Length",
+    "LengthRatio",
     "Lexicon",
     "Mixture",
+    "NearDuplicates",
     "Noise",
+    "Normalize",
+    "PairFilter",
     "Pairs",
+    "Piece",
     "Reader",
+    "Script",
     "SubwordSampling",
     "Surroundings",
     "Task",
     "TextAugmentation",
+    "WholeCorpusPiece",
     "batches",
     "encode",
     "encode_sources",
     "learn_alignments",
     "learn_lexicon",
+    "merged",
     "mix",
     "mix_tasks",
     "preprocess",

@@ -9,8 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from keras_s2s import data
-from keras_s2s.data import Pairs
-from keras_s2s.data.preprocessing import Finding, Piece
+from keras_s2s.data import Finding, Pairs, Piece
 from keras_s2s.evaluation.tables import markdown_table
 from keras_s2s.recipe.made_from import MadeFrom, Value
 from keras_s2s.recipe.stages import stage
@@ -67,7 +66,9 @@ def _table(report: list[dict]) -> str:
     rows: list[list[str | float | int]] = []
     for corpus in report:
         for finding in (Finding(**each) for each in corpus["findings"]):
-            example = " → ".join(text if len(text) <= _EXAMPLE else f"{text[:_EXAMPLE]}…" for text in finding.example)
+            example = " → ".join(
+                text if len(text) <= _EXAMPLE else f"{text[:_EXAMPLE]}…" for text in finding.examples[0]
+            )
             what = "left out" if finding.dropped else "changed"
             rows.append([corpus["corpus"], finding.piece, what, finding.count, finding.reason, example])
         rows.append([corpus["corpus"], "", "left", corpus["left"], f"of {corpus['pairs']}", ""])

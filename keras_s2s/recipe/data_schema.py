@@ -19,7 +19,7 @@ from pydantic import (
 from keras_s2s.audio import LogMel
 from keras_s2s.config import Config
 from keras_s2s.data import READERS, Reader
-from keras_s2s.data.preprocessing import Piece
+from keras_s2s.data.preprocessing import NamedPiece
 from keras_s2s.data.readers import reader_of
 from keras_s2s.text.training import Kind, Normalization
 
@@ -93,7 +93,7 @@ class DataConfig(Config):
         dev: pairs to choose and verify on.
         test: pairs to report on; a language model needs none.
         temperature: of the mixture, see `data.Mixture`; without it and without weights each pair is seen once an epoch.
-        preprocessing: of each training corpus, one piece after the other.
+        preprocessing: of each training corpus, one piece after the other, each with its `kind`, one of `data.PIECES`.
         log_mel: the features of recordings.
         generate: a Python script beside the recipe, run as `SCRIPT FOLDER --seed SEED`, that writes the files.
         seed: handed to the script.
@@ -103,7 +103,7 @@ class DataConfig(Config):
     dev: Corpora
     test: Corpora | None = None
     temperature: PositiveFloat | None = None
-    preprocessing: tuple[Piece, ...] = ()
+    preprocessing: tuple[NamedPiece, ...] = ()
     log_mel: LogMel = LogMel()
     generate: str | None = None
     seed: int = 1

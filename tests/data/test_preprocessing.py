@@ -6,8 +6,7 @@ import unicodedata
 import numpy as np
 import pytest
 
-from keras_s2s.data import Pairs, preprocess
-from keras_s2s.data.preprocessing import Duplicates, Finding, Length, LengthRatio, NearDuplicates, Normalize
+from keras_s2s.data import Duplicates, Finding, Length, LengthRatio, NearDuplicates, Normalize, Pairs, preprocess
 from keras_s2s.errors import UserError
 
 
@@ -24,7 +23,7 @@ def test_normal_forms(form) -> None:
 
 def test_what_was_normalized_is_counted() -> None:
     _, found = preprocess(Pairs(["é", "e\u0301", "a"], ["b", "b", "b"]), [Normalize(form="NFD")])
-    assert found == [Finding("normalize", "made NFD", False, 1, ("é", "b"))]
+    assert found == [Finding("normalize", "made NFD", False, 1, (("é", "b"),))]
 
 
 def test_lengths() -> None:
@@ -33,8 +32,8 @@ def test_lengths() -> None:
     words, found = preprocess(pairs, [Length(maximum=2)])
     assert words == Pairs(["a", "a b", "abcdef"], ["x"] * 3, [3, 4, 6])
     assert found == [
-        Finding("length", "source under 1 words", True, 2, ("", "x")),
-        Finding("length", "source over 2 words", True, 1, ("a  b c", "x")),
+        Finding("length", "source under 1 words", True, 2, (("", "x"), (" ", "x"))),
+        Finding("length", "source over 2 words", True, 1, (("a  b c", "x"),)),
     ]
     characters, _ = preprocess(pairs, [Length(minimum=1, maximum=3, unit="characters")])
     assert characters.sources == [" ", "a", "a b"]
@@ -71,7 +70,7 @@ def test_exact_duplicates_are_pairs_not_texts() -> None:
     pairs = Pairs(["a", "a", "b", "a", "A"], ["x", "y", "x", "x", "x"], [1, 2, 3, 4, 5])
     left, found = preprocess(pairs, [Duplicates()])
     assert left == Pairs(["a", "a", "b", "A"], ["x", "y", "x", "x"], [1, 2, 3, 5])
-    assert found == [Finding("duplicates", "the same pair before", True, 1, ("a", "x"))]
+    assert found == [Finding("duplicates", "the same pair before", True, 1, (("a", "x"),))]
 
 
 def sentences(count: int) -> list[str]:

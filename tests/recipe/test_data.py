@@ -127,14 +127,14 @@ def test_preprocessing_and_its_report(folder: Folder, capsys: pytest.CaptureFixt
             "reason": "the same pair before",
             "dropped": True,
             "count": 1,
-            "example": ["ab", "ba"],
+            "examples": [["ab", "ba"]],
         },
         {
             "piece": "length",
             "reason": "source over 3 characters",
             "dropped": True,
             "count": 1,
-            "example": ["[b]d", "dcba"],
+            "examples": [["[b]d", "dcba"]],
         },
     ]
     shown = capsys.readouterr().out
@@ -293,7 +293,7 @@ def test_metrics_of_words_without_words_are_told_before_training(
         ({"train": {"features": "a", "tag": "<a>"}}, "data.train: 'tag' goes before a text, and 'features' has none"),
         ({"train": {"features": "a"}}, "data: some corpora are speech and some text; a model reads one kind of source"),
         ({"preprocessing": [{"kind": "lenght"}]}, "data.preprocessing.0: "),
-        ({"preprocessing": [{"kind": "length", "maximun": 3}]}, "data.preprocessing.0.maxim"),
+        ({"preprocessing": [{"kind": "length", "maximun": 3}]}, "data.preprocessing.0: length: maxim"),
         ({"temperature": 0}, "data.temperature: "),
     ],
 )

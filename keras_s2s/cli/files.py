@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import BinaryIO, Literal
 
 from keras_s2s.errors import UserError
-from keras_s2s.text.files import GZIP, lines_of, unpacked
+from keras_s2s.text.files import SUFFIXES, lines_of, unpacked
 
 
 def open_to_read(path: Path) -> BufferedReader:
@@ -40,10 +40,12 @@ def check_plain(path: Path) -> None:
     """Looks at the name of an output.
 
     Raises:
-        UserError: readers would take it for a gzip file.
+        UserError: readers would take it for a compressed file.
     """
-    if path.name.endswith(GZIP):
-        raise UserError(f"{path}: an output is plain text; choose a name without {GZIP}, and compress it afterwards")
+    if path.name.endswith(SUFFIXES):
+        raise UserError(
+            f"{path}: an output is plain text; choose a name without {path.suffix}, and compress it afterwards"
+        )
 
 
 @dataclass(frozen=True)
@@ -55,10 +57,10 @@ class Content:
 
 
 def content(path: Path) -> Content:
-    """Reads a file once, in little memory; of a gzip file, what is in it.
+    """Reads a file once, in little memory; of a compressed file, what is in it.
 
     Raises:
-        UserError: it cannot be opened, or is a gzip file that is damaged or cut short.
+        UserError: it cannot be opened, or is a compressed file that is damaged or cut short.
     """
     digest, lines, last = hashlib.sha256(), 0, b"\n"
     with unpacked(open_to_read(path), str(path)) as file:
@@ -69,10 +71,10 @@ def content(path: Path) -> Content:
 
 
 def text_lines(path: Path) -> Iterator[str]:
-    """The lines of a text file, plain or compressed by gzip, one after the other.
+    """The lines of a text file, plain or compressed, one after the other.
 
     Raises:
-        UserError: it cannot be opened, a line is not UTF-8, or a gzip file is damaged or cut short.
+        UserError: it cannot be opened, a line is not UTF-8, or a compressed file is damaged or cut short.
     """
     return utf8_lines(lines_of(open_to_read(path), str(path)), str(path))
 

@@ -1,13 +1,39 @@
-"""A corpus in memory: sources, their targets, and what each pair counts."""
+"""A corpus: sources, their targets, and what each pair counts; one pair, a block of pairs, or all of them."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from itertools import repeat, starmap
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
 from keras_s2s.errors import UserError
+
+
+class Pair(NamedTuple):
+    """A source and its target.
+
+    Attributes:
+        source: a text; or, of speech, features: an array (S, F) float32.
+        target: a text.
+        weight: what the pair counts in the loss; 1 if None.
+    """
+
+    source: Any
+    target: str
+    weight: float | None = None
+
+
+class Block(Protocol):
+    """Some pairs of a corpus that follow each other, maybe not decoded yet. It can be pickled."""
+
+    def pairs(self) -> "Pairs":
+        """Makes the pairs.
+
+        Raises:
+            UserError: names the file, and the line or record, that cannot be read.
+        """
 
 
 @dataclass(frozen=True)
@@ -42,6 +68,35 @@ class Pairs:
     def __len__(self) -> int:
         """The number of pairs."""
         return len(self.sources)
+
+    def __iter__(self) -> Iterator[Pair]:
+        """One pair after the other."""
+        weights = repeat(None) if self.weights is None else self.weights
+        return starmap(Pair, zip(self.sources, self.targets, weights, strict=False))
+
+    @classmethod
+    def of(cls, pairs: Iterable[Pair]) -> "Pairs":
+        """Takes pairs into memory; if they are `Pairs`, these are returned.
+
+        Where some have a weight, the others count 1. Where none has one, there are no weights.
+
+        Raises:
+            UserError: a weight is not a positive, finite number.
+        """
+        if isinstance(pairs, Pairs):
+            return pairs
+        sources, targets, weights = [], [], []
+        for source, target, weight in pairs:
+            sources.append(source)
+            targets.append(target)
+            weights.append(weight)
+        if all(weight is None for weight in weights):
+            return cls(sources, targets)
+        return cls(sources, targets, [1.0 if weight is None else weight for weight in weights])
+
+    def pairs(self) -> "Pairs":
+        """Itself: pairs in memory are a `Block`."""
+        return self
 
     @property
     def has_features(self) -> bool:

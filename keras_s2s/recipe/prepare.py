@@ -165,7 +165,7 @@ def _splits(recipe: Recipe, config: RecipeConfig) -> tuple[dict[Split, Pairs], M
 
     def read(name: Split) -> dict[str, Pairs]:
         return {
-            files.name or f"{name} corpus {number}": files.reader.read(around)
+            files.name or f"{name} corpus {number}": Pairs.of(files.reader.read(around))
             for number, files in enumerate(data.split(name), start=1)
         }
 

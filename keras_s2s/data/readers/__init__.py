@@ -1,10 +1,12 @@
 """Readers: the formats of corpora that a recipe's `data` may name.
 
-A format is a file of its own: a function that reads it into `Pairs`, and a `Reader` that a recipe can name.
+A format is a file of its own: a function that reads it one pair, or one block of pairs, after the other, and a `Reader`
+that a recipe can name.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
@@ -12,7 +14,8 @@ import numpy as np
 from pydantic import ValidationError
 
 from keras_s2s.config import Config
-from keras_s2s.data.pairs import Pairs
+from keras_s2s.data.files import LINES
+from keras_s2s.data.pairs import Block, Pair, Pairs
 from keras_s2s.errors import UserError
 from keras_s2s.registry import ConfigRegistry
 
@@ -52,18 +55,58 @@ class Reader(Config, ABC):
         return True
 
     @abstractmethod
-    def read(self, around: Surroundings) -> Pairs:
-        """Reads the corpus.
+    def read(self, around: Surroundings) -> Iterable[Pair]:
+        """Reads the corpus, one pair after the other, so that it may be larger than memory.
 
         Args:
             around: where its files are.
 
         Returns:
-            At least one pair; sources are texts, or features (S, F) float32 where `is_speech`.
+            At least one pair, as a generator or as `Pairs`; sources are texts, or features (S, F) float32 where
+            `is_speech`.
 
         Raises:
-            UserError: names the file, and the line or record, that cannot be read.
+            UserError: names the file, and the line or record, that cannot be read; a generator raises it where it gets
+                there.
         """
+
+    def blocks(self, around: Surroundings, size: int) -> Iterator[Block]:
+        """Reads the corpus in blocks, so that several processes can share the work.
+
+        Args:
+            around: where its files are.
+            size: pairs of a block, at most.
+
+        Returns:
+            Blocks whose `pairs()`, one block after the other, are those of `read`. By default they are `Pairs`. A
+            format that is slow to decode gives blocks that are decoded by `pairs()`.
+
+        Raises:
+            UserError: as `read`; what is found by decoding is raised by `pairs()` of the block.
+        """
+        pairs = iter(self.read(around))
+        while block := Pairs.of(islice(pairs, size)):
+            yield block
+
+    def files(self, around: Surroundings) -> Sequence[Path] | None:
+        """The files whose bytes decide what is read; None if only reading tells.
+
+        Raises:
+            UserError: there are none of that name.
+        """
+        return None
+
+
+class BlocksReader(Reader):
+    """Base of readers that know best how to give blocks: `read` is made of them."""
+
+    @abstractmethod
+    def blocks(self, around: Surroundings, size: int) -> Iterator[Block]:
+        """Reads the corpus in blocks, see `Reader.blocks`."""
+
+    def read(self, around: Surroundings) -> Iterator[Pair]:
+        """Reads the corpus, see `Reader.read`."""
+        return (pair for block in self.blocks(around, LINES) for pair in block.pairs())
 
 
 _OF_EVERY_CORPUS = ("name", "weight", "tag")

@@ -7,17 +7,19 @@ options turns all of this off, so files of text are read here.
 
 import csv
 import dataclasses
-import itertools
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from keras_s2s.data.files import lines_of, read_text
-from keras_s2s.data.readers.tables import json_records, table_records
+from keras_s2s.data.files import LINES, lines_of, pieces
+from keras_s2s.data.readers.json_values import json_records
+from keras_s2s.data.readers.tables import table_records
+from keras_s2s.text.files import SUFFIXES, without_suffix
 
-_Read = Callable[[str, str], list[Any]]
-"""Makes records of a file's text; its second argument is the file's name."""
+_Read = Callable[[Iterator[str], str], Iterator[Any]]
+"""Makes records of a file's text, which comes in parts of whole lines; its second argument is the file's name."""
 
 
 def huggingface_records(name: str, split: str, config: str | None = None) -> Iterable[Any]:
@@ -48,19 +50,25 @@ def huggingface_records(name: str, split: str, config: str | None = None) -> Ite
         builder.download_and_prepare()
         return builder.as_dataset(split=split)
     files: Mapping[str, Sequence[str]] = builder.config.data_files
-    return _chosen(split, list(map(str, files)), lambda one: list(_records(builder, files[one], read)))
+    return _chosen(split, list(map(str, files)), lambda one: _records(builder, files[one], read))
 
 
 def _chosen(split: str, names: list[str], records: Callable[[str], Iterable[Any]]) -> Iterable[Any]:
-    """The records of a split, a slice or a sum, out of those of each split by name."""
+    """The records of a split, a slice or a sum, out of those of each split by name.
+
+    Where only reading tells how many there are, a slice reads them twice.
+    """
     import datasets
 
     if split in names:
         return records(split)
     parts = datasets.ReadInstruction.from_spec("+".join(names) if split == "all" else split)
-    every = {name: list(records(name)) for name in names}
-    chosen = parts.to_absolute({name: len(of_split) for name, of_split in every.items()})
-    return list(itertools.chain.from_iterable(every[part.splitname][part.from_ : part.to] for part in chosen))
+    chosen = parts.to_absolute({name: _count(records(name)) for name in names})
+    return (record for part in chosen for record in islice(records(part.splitname), part.from_, part.to))
+
+
+def _count(records: Iterable[Any]) -> int:
+    return len(records) if isinstance(records, Sized) else sum(1 for _ in records)
 
 
 def _reader(builder: Any) -> _Read | None:
@@ -78,10 +86,10 @@ def _reader(builder: Any) -> _Read | None:
         return _table_reader(options)
     if isinstance(builder, Json):
         _check_options(options, {"field", "chunksize", "on_mixed_types", "parse_agent_traces"})
-        return lambda text, where: json_records(text, where, options.field)
+        return lambda texts, where: json_records(texts, where, options.field)
     if isinstance(builder, Text):
         _check_options(options, {"chunksize"})
-        return lambda text, _: [{"text": line} for line in lines_of(text)]
+        return lambda texts, _: ({"text": line} for text in texts for line in lines_of(text))
     return None
 
 
@@ -90,10 +98,10 @@ def _table_reader(options: Any) -> _Read:
         raise ValueError("its card must have one character as `sep`, and 0 or nothing as `header`")
     has_header = options.header == 0 or (options.header == "infer" and options.names is None)
 
-    def read(text: str, where: str) -> list[Any]:
+    def read(texts: Iterator[str], where: str) -> Iterator[Any]:
         # `datasets` has one separator for all files, that of the most frequent suffix.
-        separator = "\t" if where.removesuffix(".gz").endswith(".tsv") else options.sep
-        return table_records(text, where, separator, options.names, has_header)
+        separator = "\t" if without_suffix(where).endswith(".tsv") else options.sep
+        return table_records(texts, where, separator, options.names, has_header)
 
     return read
 
@@ -112,7 +120,7 @@ def _records(builder: Any, files: Sequence[str], read: _Read) -> Iterator[Any]:
     for file in files:
         with tempfile.TemporaryDirectory() as folder:
             for path, where in _texts(builder, str(file), folder):
-                yield from read(read_text(path, where), where)
+                yield from read((lines.text() for lines in pieces(path, LINES, where)), where)
 
 
 def _texts(builder: Any, file: str, folder: str) -> Iterator[tuple[str, str]]:
@@ -124,7 +132,7 @@ def _texts(builder: Any, file: str, folder: str) -> Iterator[tuple[str, str]]:
     # In its own folder `datasets` would find again what an archive held before it changed.
     unpack = datasets.DownloadManager(download_config=datasets.DownloadConfig(cache_dir=folder))
     local = str(fetch.download(file))
-    if local.endswith(".gz"):
+    if local.endswith(SUFFIXES):
         yield local, file
         return
     unpacked = str(unpack.extract(local))

@@ -1,10 +1,10 @@
 """Pairs from data set libraries: `hf://` through `datasets`, `tfds://` through `tensorflow_datasets`."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, ClassVar
 from urllib.parse import parse_qsl
 
-from keras_s2s.data.pairs import Pairs
+from keras_s2s.data.pairs import Pair, Pairs
 from keras_s2s.data.readers import READERS, Surroundings
 from keras_s2s.data.readers.huggingface import huggingface_records
 from keras_s2s.data.readers.records import Fields, RecordsReader, pairs_of
@@ -25,9 +25,9 @@ class DatasetReader(RecordsReader):
     key: ClassVar[str] = "dataset"
     dataset: str
 
-    def read(self, around: Surroundings) -> Pairs:
+    def read(self, around: Surroundings) -> Iterator[Pair]:
         """Reads the split."""
-        return read_dataset(self.dataset, self.names)
+        return dataset_pairs(self.dataset, self.names)
 
 
 def read_dataset(address: str, fields: Fields = Fields()) -> Pairs:  # noqa: B008
@@ -49,6 +49,11 @@ def read_dataset(address: str, fields: Fields = Fields()) -> Pairs:  # noqa: B00
         UserError: an address of another form; the library is not installed, or says that there is no such data;
             a record lacks a field.
     """
+    return Pairs.of(dataset_pairs(address, fields))
+
+
+def dataset_pairs(address: str, fields: Fields = Fields()) -> Iterator[Pair]:  # noqa: B008
+    """The pairs that `read_dataset` reads, one after the other."""
     library, _, rest = address.partition("://")
     name, _, query = rest.partition("?")
     # A plus is none of a form's blanks: it adds splits.
@@ -62,8 +67,13 @@ def read_dataset(address: str, fields: Fields = Fields()) -> Pairs:  # noqa: B00
     if library == "tfds" and name.startswith("huggingface:"):
         raise UserError(f"{address}: give hf://NAME?split=SPLIT; tensorflow_datasets would change the texts of the hub")
     load = huggingface_records if library == "hf" else _tensorflow_datasets
+    return pairs_of(_records(lambda: load(name, **options), address, library), fields, address, "record")
+
+
+def _records(load: Callable[[], Iterable[Any]], address: str, library: str) -> Iterator[Any]:
+    """What a library gives; its errors, at the beginning or later, become those of a user."""
     try:
-        records = load(name, **options)
+        yield from load()
     except UserError:
         raise
     except ImportError as error:
@@ -72,7 +82,6 @@ def read_dataset(address: str, fields: Fields = Fields()) -> Pairs:  # noqa: B00
         # The libraries raise whatever their own libraries raise.
         reason = " ".join(str(error).split())
         raise UserError(f"{address}: cannot be loaded: {reason[:300]}") from None
-    return pairs_of(records, fields, address, "record")
 
 
 def _tensorflow_datasets(name: str, split: str, data_dir: str | None = None) -> Iterable[Any]:

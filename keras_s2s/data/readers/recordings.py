@@ -5,14 +5,14 @@ refuses what is corrupt, where scipy reads WAV alone and leaves the scale to its
 """
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 
 from keras_s2s.data.files import Location, read_lines
-from keras_s2s.data.pairs import Pairs
+from keras_s2s.data.pairs import Pair, Pairs
 from keras_s2s.data.readers import READERS, Reader, Surroundings
 from keras_s2s.data.readers.audio_containers import check_frames, whole
 from keras_s2s.errors import UserError
@@ -34,9 +34,13 @@ class RecordingsReader(Reader):
     is_speech: ClassVar[bool] = True
     recordings: str
 
-    def read(self, around: Surroundings) -> Pairs:
+    def read(self, around: Surroundings) -> Iterator[Pair]:
         """Reads the recordings and makes the features that `data.log_mel` describes."""
-        return read_recordings(around.place(self.recordings), around.features)
+        return recording_pairs(around.place(self.recordings), around.features)
+
+    def files(self, around: Surroundings) -> Sequence[Path]:
+        """The manifest and all that it names."""
+        return _files(around.place(self.recordings))
 
 
 @READERS.register
@@ -51,9 +55,13 @@ class FeaturesReader(Reader):
     is_speech: ClassVar[bool] = True
     features: str
 
-    def read(self, around: Surroundings) -> Pairs:
+    def read(self, around: Surroundings) -> Iterator[Pair]:
         """Reads the features."""
-        return read_features(around.place(self.features))
+        return feature_pairs(around.place(self.features))
+
+    def files(self, around: Surroundings) -> Sequence[Path]:
+        """The manifest and all that it names."""
+        return _files(around.place(self.features))
 
 
 def read_recordings(manifest: Location, features: Features) -> Pairs:
@@ -68,8 +76,13 @@ def read_recordings(manifest: Location, features: Features) -> Pairs:
         UserError: as `read_lines`; a line has no transcript; a recording (named) is corrupt, empty or has several
             channels; `features` refuses it.
     """
-    files, transcripts = _manifest(Path(manifest))
-    return Pairs([_features(file, features) for file in files], transcripts)
+    return Pairs.of(recording_pairs(manifest, features))
+
+
+def recording_pairs(manifest: Location, features: Features) -> Iterator[Pair]:
+    """The pairs that `read_recordings` reads, one after the other; the manifest is read first."""
+    for file, transcript in _manifest(Path(manifest)):
+        yield Pair(_features(file, features), transcript)
 
 
 def read_features(manifest: Location) -> Pairs:
@@ -82,11 +95,16 @@ def read_features(manifest: Location) -> Pairs:
         UserError: as `read_lines`; a file (named) is no such array, is empty, has a NaN or an infinity in it, or
             another F than the first one.
     """
-    files, transcripts = _manifest(Path(manifest))
-    arrays: list[np.ndarray] = []
-    for file in files:
-        arrays.append(_array(file, arrays[0].shape[1] if arrays else None))
-    return Pairs(arrays, transcripts)
+    return Pairs.of(feature_pairs(manifest))
+
+
+def feature_pairs(manifest: Location) -> Iterator[Pair]:
+    """The pairs that `read_features` reads, one after the other; the manifest is read first."""
+    width: int | None = None
+    for file, transcript in _manifest(Path(manifest)):
+        array = _array(file, width)
+        width = array.shape[1]
+        yield Pair(array, transcript)
 
 
 def read_samples(path: Path) -> tuple[np.ndarray, int]:
@@ -174,7 +192,12 @@ def _array(path: Path, width: int | None) -> np.ndarray:
     return array.astype(np.float32)
 
 
-def _manifest(path: Path) -> tuple[list[Path], list[str]]:
+def _files(manifest: Path) -> list[Path]:
+    return [manifest, *(file for file, _ in _manifest(manifest))]
+
+
+def _manifest(path: Path) -> list[tuple[Path, str]]:
+    """Files and their transcripts."""
     lines = read_lines(path)
     if not lines:
         raise UserError(f"{path}: no lines; give a file with at least one")
@@ -182,4 +205,4 @@ def _manifest(path: Path) -> tuple[list[Path], list[str]]:
     for number, row in enumerate(rows, start=1):
         if len(row) < 2:
             raise UserError(f"{path}: line {number}: no TAB; expected file TAB transcript")
-    return [path.parent / row[0] for row in rows], [row[1] for row in rows]
+    return [(path.parent / row[0], row[1]) for row in rows]

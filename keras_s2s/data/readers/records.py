@@ -1,14 +1,15 @@
 """Pairs from records with named fields: lines of JSON, and what data set libraries give."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar
 
 from keras_s2s.config import Config
-from keras_s2s.data.files import Location, matching, read_lines
-from keras_s2s.data.pairs import Pairs, join
-from keras_s2s.data.readers import READERS, Reader, Surroundings
+from keras_s2s.data.files import LINES, Lines, Location, at_least_one, matching, pieces
+from keras_s2s.data.pairs import Block, Pair, Pairs, join
+from keras_s2s.data.readers import READERS, BlocksReader, Reader, Surroundings
 from keras_s2s.data.readers.text import number
 from keras_s2s.errors import UserError
 
@@ -50,7 +51,7 @@ class RecordsReader(Reader):
 
 
 @READERS.register
-class JSONLReader(RecordsReader):
+class JSONLReader(RecordsReader, BlocksReader):
     """A JSON object a line, see `read_jsonl`.
 
     Args:
@@ -61,42 +62,61 @@ class JSONLReader(RecordsReader):
     key: ClassVar[str] = "jsonl"
     jsonl: str
 
-    def read(self, around: Surroundings) -> Pairs:
-        """Reads the lines."""
-        return read_jsonl(around.place(self.jsonl), self.names)
+    def blocks(self, around: Surroundings, size: int) -> Iterator[Block]:
+        """Cuts the files into blocks of lines."""
+        return jsonl_blocks(around.place(self.jsonl), self.names, size)
+
+    def files(self, around: Surroundings) -> Sequence[Path]:
+        """Those that match."""
+        return matching(around.place(self.jsonl))
+
+
+@dataclass(frozen=True)
+class JSONLBlock:
+    """Lines of JSON, not parsed yet; `fields` as for `read_jsonl`."""
+
+    lines: Lines
+    fields: Fields
+
+    def pairs(self) -> Pairs:
+        """Parses the lines; errors as those of `read_jsonl`."""
+        records = map(_parse, self.lines.texts())
+        return Pairs.of(pairs_of(records, self.fields, self.lines.where, "line", self.lines.first))
 
 
 def read_jsonl(path: Location, fields: Fields = Fields()) -> Pairs:
-    """Reads files of a JSON object a line; a file may be compressed (`.gz`), a name a pattern.
+    """Reads files of a JSON object a line; a file may be compressed, a name a pattern.
 
     Raises:
         UserError: as `read_lines`; a line (named by number) is no JSON object or lacks a field; there are no lines.
     """
-    return join([pairs_of(map(_parse, read_lines(file)), fields, str(file), "line") for file in matching(path)])
+    return join([block.pairs() for block in jsonl_blocks(path, fields)])
 
 
-def pairs_of(records: Iterable[Any], fields: Fields, where: str, what: str) -> Pairs:
-    """Makes pairs of records.
+def jsonl_blocks(path: Location, fields: Fields = Fields(), size: int = LINES) -> Iterator[JSONLBlock]:
+    """The blocks of `size` pairs that `read_jsonl` reads."""
+    for file in matching(path):
+        for lines in at_least_one(pieces(file, size), str(file)):
+            yield JSONLBlock(lines, fields)
+
+
+def pairs_of(records: Iterable[Any], fields: Fields, where: str, what: str, first: int = 1) -> Iterator[Pair]:
+    """Makes pairs of records, one after the other.
 
     Args:
         records: mappings of texts, as str or UTF-8 bytes, and numbers.
         fields: which ones.
         where: names the records in an error, with
         what: a record is called, such as "line".
+        first: the number of the first one.
 
     Raises:
         UserError: a record (named by number) lacks a field, or a field is of another kind; there are none.
     """
-    sources, targets, weights = [], [], []
-    for count, record in enumerate(records, start=1):
+    for count, record in enumerate(at_least_one(records, where, what), start=first):
         place = f"{where}: {what} {count}"
-        sources.append(_text(record, fields.source, place))
-        targets.append(_text(record, fields.target, place))
-        if fields.weight is not None:
-            weights.append(number(str(_value(record, fields.weight, place)), place))
-    if not sources:
-        raise UserError(f"{where}: no {what}s; give at least one")
-    return Pairs(sources, targets, weights or None)
+        weight = None if fields.weight is None else number(str(_value(record, fields.weight, place)), place)
+        yield Pair(_text(record, fields.source, place), _text(record, fields.target, place), weight)
 
 
 def _parse(line: str) -> Any:

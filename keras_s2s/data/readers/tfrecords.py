@@ -1,11 +1,11 @@
 """Pairs from TFRecord shards of `tf.train.Example`."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
 from keras_s2s.data.files import Location, matching
-from keras_s2s.data.pairs import Pairs, join
+from keras_s2s.data.pairs import Pair, Pairs
 from keras_s2s.data.readers import READERS, Surroundings
 from keras_s2s.data.readers.records import Fields, RecordsReader, pairs_of
 from keras_s2s.errors import UserError
@@ -23,9 +23,13 @@ class TFRecordReader(RecordsReader):
     key: ClassVar[str] = "tfrecord"
     tfrecord: str
 
-    def read(self, around: Surroundings) -> Pairs:
+    def read(self, around: Surroundings) -> Iterator[Pair]:
         """Reads the shards."""
-        return read_tfrecords(around.place(self.tfrecord), self.names)
+        return tfrecord_pairs(around.place(self.tfrecord), self.names)
+
+    def files(self, around: Surroundings) -> Sequence[Path]:
+        """Those that match."""
+        return matching(around.place(self.tfrecord))
 
 
 def read_tfrecords(path: Location, fields: Fields = Fields()) -> Pairs:  # noqa: B008
@@ -39,7 +43,13 @@ def read_tfrecords(path: Location, fields: Fields = Fields()) -> Pairs:  # noqa:
         UserError: a file cannot be read; a record (named by file and number) is corrupt or lacks a feature; there
             are none.
     """
-    return join([pairs_of(_examples(file), fields, str(file), "record") for file in matching(path)])
+    return Pairs.of(tfrecord_pairs(path, fields))
+
+
+def tfrecord_pairs(path: Location, fields: Fields = Fields()) -> Iterator[Pair]:  # noqa: B008
+    """The pairs that `read_tfrecords` reads, one after the other."""
+    for file in matching(path):
+        yield from pairs_of(_examples(file), fields, str(file), "record")
 
 
 def _examples(path: Path) -> Iterator[dict[str, Any]]:

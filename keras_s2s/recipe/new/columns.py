@@ -8,11 +8,11 @@ from typing import NamedTuple
 
 from keras_s2s import data
 from keras_s2s.data import Pairs
-from keras_s2s.data.files import matching, read_text
+from keras_s2s.data.files import LINES, matching, pieces
 from keras_s2s.data.pairs import join
 from keras_s2s.data.readers.tables import table_rows
 from keras_s2s.errors import UserError
-from keras_s2s.text.files import GZIP, unpacked
+from keras_s2s.text.files import SUFFIXES, unpacked, without_suffix
 
 SEPARATORS = {".tsv": "\t", ".csv": ","}
 JSONL = ".jsonl"
@@ -43,13 +43,13 @@ class _Columns(NamedTuple):
 
 
 def read(path: Path, source: str | None = None, target: str | None = None) -> Read:
-    """Reads files of pairs; each may be compressed by gzip.
+    """Reads files of pairs; each may be compressed by gzip, xz or zstd.
 
     With neither `source` nor `target`, they are the columns with well-known names (`SOURCES`, `TARGETS`), or, without
     such names, the only two columns.
 
     Args:
-        path: a file, or a pattern of several: `.tsv`, `.csv` or `.jsonl`, with or without `.gz`.
+        path: a file, or a pattern of several: `.tsv`, `.csv` or `.jsonl`, maybe compressed.
         source: the column of the sources: a name of the first line, or a number from 1; of JSONL a field.
         target: that of the targets.
 
@@ -65,17 +65,17 @@ def read(path: Path, source: str | None = None, target: str | None = None) -> Re
 
 
 def _read(path: Path, source: str | None, target: str | None) -> Read:
-    kind = Path(path.name.removesuffix(GZIP)).suffix
+    kind = Path(without_suffix(path.name)).suffix
     if kind == JSONL:
         fields = _fields(path, source, target)
         return Read(data.read_jsonl(path, fields), f"fields {fields.source!r} and {fields.target!r}")
     if kind not in SEPARATORS:
-        raise UserError(f"{path}: expected a file .tsv, .csv or .jsonl, or one of these with {GZIP}")
+        raise UserError(f"{path}: expected a file .tsv, .csv or .jsonl, or one of these with {', '.join(SUFFIXES)}")
     return _table(path, SEPARATORS[kind], source, target)
 
 
 def _table(path: Path, separator: str, source: str | None, target: str | None) -> Read:
-    rows = table_rows(read_text(path), str(path), separator)
+    rows = table_rows((lines.text() for lines in pieces(path, LINES)), str(path), separator)
     number, first = next(rows, (0, []))
     if not first:
         raise UserError(f"{path}: no lines; give a file with at least one")

@@ -242,18 +242,9 @@ def _wrong(corpus: CorpusMap, span: tuple[int, int], part: _Written) -> str | No
     """The first column that is not what it was in some rows."""
     begin, end = span
     for name, column in corpus.columns.items():
-        if _hash(_rows(column, begin, end)) != part.hashes[name]:
+        if _hash(column[begin:end]) != part.hashes[name]:
             return name
     return None
-
-
-def _rows(column: Column, begin: int, end: int) -> Column:
-    """A view of some rows, which come after each other."""
-    if not isinstance(column, Ragged):
-        return column[begin:end]
-    first = int(column.ends[begin - 1]) if begin else 0
-    ends = column.ends[begin:end] - first
-    return Ragged(column.values[first : first + (int(ends[-1]) if len(ends) else 0)], ends)
 
 
 def _spans(parts: Sequence[_Written]) -> list[tuple[int, int]]:

@@ -7,8 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from keras_s2s.data.blocks import blocks
 from keras_s2s.data.pairs import Pairs
 from keras_s2s.data.ragged import Ragged
+from keras_s2s.data.text_column import TextColumn
 from keras_s2s.errors import UserError
 from keras_s2s.special_ids import EOS
 from keras_s2s.text import Tokenizer
@@ -172,9 +174,11 @@ def with_eos(rows: Sequence[Sequence[int]]) -> Ragged:
 
 
 def _encoded(tokenizer: Tokenizer, texts: Sequence[str]) -> Ragged:
-    # Lists of ids take more than ten times the memory of an array, so no more than a part of the texts has them.
-    spans = (slice(begin, begin + _TEXTS) for begin in range(0, len(texts), _TEXTS))
-    return Ragged.join([with_eos(tokenizer.encode(texts[span])) for span in spans])
+    parts = []
+    for span in blocks(len(texts), _TEXTS):
+        ids = tokenizer.encode_corpus(list(TextColumn.of(texts[span]).utf8()))
+        parts.append(Ragged(ids, np.flatnonzero(ids == EOS) + 1))
+    return Ragged.join(parts)
 
 
 def _sampled(rows: Any, texts: Sequence[Any], tokenizer: Tokenizer | None, alpha: float, seed: int) -> Any:

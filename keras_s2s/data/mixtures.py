@@ -1,5 +1,6 @@
 """Mixtures: how often each of several corpora or tasks is seen."""
 
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -108,15 +109,30 @@ def mix(
     Raises:
         UserError: as `Mixture` and `tagged`; or `weights` or `tags` name other corpora.
     """
-    if not corpora:
-        raise UserError("mixture: no corpora; give at least one")
-    _check_names(corpora, weights if weights is not None else corpora, "weights", every=True)
+    mixture = mixture_of({name: len(pairs) for name, pairs in corpora.items()}, weights, temperature)
     _check_names(corpora, tags or {}, "tags", every=False)
-    sizes = [len(pairs) for pairs in corpora.values()]
-    rows = np.split(np.arange(sum(sizes)), np.cumsum(sizes)[:-1])
-    shares = None if weights is None else [weights[name] for name in corpora]
-    mixture = Mixture(dict(zip(corpora, rows, strict=True)), shares, temperature)
     return join([tagged(pairs, (tags or {}).get(name)) for name, pairs in corpora.items()]), mixture
+
+
+def mixture_of(
+    sizes: Mapping[str, int], weights: Mapping[str, float] | None = None, temperature: float | None = None
+) -> Mixture:
+    """Makes the mixture of corpora that were joined.
+
+    Args:
+        sizes: pairs of each corpus by name, in the order in which they were joined.
+        weights: of each corpus by name; see `Mixture`.
+        temperature: see `Mixture`.
+
+    Raises:
+        UserError: as `Mixture`; or `weights` name other corpora.
+    """
+    if not sizes:
+        raise UserError("mixture: no corpora; give at least one")
+    _check_names(sizes, weights if weights is not None else sizes, "weights", every=True)
+    ends = itertools.accumulate(sizes.values())
+    parts = {name: range(end - size, end) for (name, size), end in zip(sizes.items(), ends, strict=True)}
+    return Mixture(parts, None if weights is None else [weights[name] for name in sizes], temperature)
 
 
 def tagged(pairs: Pairs, tag: str | None) -> Pairs:
@@ -146,7 +162,7 @@ def _checked(weights: Sequence[float], names: Sequence[str]) -> np.ndarray:
     return np.array(weights, np.float64) / math.fsum(weights)
 
 
-def _check_names(corpora: Mapping[str, Pairs], named: Mapping[str, object], what: str, every: bool) -> None:
+def _check_names(corpora: Mapping[str, object], named: Mapping[str, object], what: str, every: bool) -> None:
     for name in named:
         if name not in corpora:
             raise UserError(f"mixture: {what}: {name}: no such corpus; there are {', '.join(corpora)}")

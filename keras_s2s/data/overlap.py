@@ -1,9 +1,12 @@
 """Pairs of dev or test data that a model has seen in training."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from keras_s2s.data.pairs import Pairs
+
+Seen = Mapping[Any, set[str]]
+"""The targets that held-out sources have in training data."""
 
 
 class Overlap(NamedTuple):
@@ -20,18 +23,36 @@ class Overlap(NamedTuple):
     first: int
 
 
+class HeldOut:
+    """Held-out pairs that are looked for in training data, as they stand, spaces at either end apart."""
+
+    def __init__(self, pairs: Pairs) -> None:
+        """Takes the pairs."""
+        self._keys = list(_keys(pairs))
+        self._targets = [target.strip() for target in pairs.targets]
+        self._wanted = set(self._keys)
+
+    def seen_in(self, train: Pairs) -> Seen:
+        """What is found in some training pairs."""
+        seen = dict[Any, set[str]]()
+        for key, target in zip(_keys(train), train.targets, strict=True):
+            if key in self._wanted:
+                seen.setdefault(key, set()).add(target.strip())
+        return seen
+
+    def overlap(self, seen: Seen) -> Overlap | None:
+        """Counts what was found in all training pairs; None if no source is in both."""
+        found = [row for row, key in enumerate(self._keys) if key in seen]
+        if not found:
+            return None
+        pairs = sum(self._targets[row] in seen[self._keys[row]] for row in found)
+        return Overlap(len(found), pairs, found[0] + 1)
+
+
 def overlap(train: Pairs, held_out: Pairs) -> Overlap | None:
-    """Compares sources and targets as they stand, spaces at either end apart; None if no source is in both."""
-    of_held_out = list(_keys(held_out))
-    wanted, seen = set(of_held_out), dict[Any, set[str]]()
-    for key, target in zip(_keys(train), train.targets, strict=True):
-        if key in wanted:
-            seen.setdefault(key, set()).add(target.strip())
-    found = [row for row, key in enumerate(of_held_out) if key in seen]
-    if not found:
-        return None
-    pairs = sum(held_out.targets[row].strip() in seen[of_held_out[row]] for row in found)
-    return Overlap(len(found), pairs, found[0] + 1)
+    """Compares training and held-out pairs in memory."""
+    looked_for = HeldOut(held_out)
+    return looked_for.overlap(looked_for.seen_in(train))
 
 
 def _keys(pairs: Pairs) -> Iterator[Any]:

@@ -1,6 +1,5 @@
 """A corpus: sources, their targets, and what each pair counts; one pair, a block of pairs, or all of them."""
 
-import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import repeat, starmap
@@ -8,6 +7,7 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
+from keras_s2s.data.blocks import blocks
 from keras_s2s.errors import UserError
 
 
@@ -51,7 +51,7 @@ class Pairs:
 
     sources: Sequence[Any]
     targets: Sequence[str]
-    weights: Sequence[float] | None = None
+    weights: Sequence[float] | np.ndarray | None = None
 
     def __post_init__(self) -> None:
         """Checks that every source has its target, and a weight if there are any."""
@@ -61,9 +61,15 @@ class Pairs:
             return
         if len(self.weights) != len(self.targets):
             raise UserError(f"{len(self.targets)} pairs and {len(self.weights)} weights; give each pair one weight")
-        for number, weight in enumerate(self.weights, start=1):
-            if not (weight > 0 and math.isfinite(weight)):
-                raise UserError(f"pair {number}: weight {weight}: expected a finite number above 0; leave the pair out")
+        for block in blocks(len(self.weights)):
+            values = np.asarray(self.weights[block], np.float64)
+            wrong = np.flatnonzero(~((values > 0) & np.isfinite(values)))
+            if len(wrong):
+                number = block.start + wrong[0]
+                raise UserError(
+                    f"pair {number + 1}: weight {self.weights[number]}: expected a finite number above 0; leave the "
+                    "pair out"
+                )
 
     def __len__(self) -> int:
         """The number of pairs."""

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from keras_s2s.data.examples import Examples, encode
 from keras_s2s.data.mixtures import Mixture, mix, tagged
 from keras_s2s.data.pairs import Pairs, join
 from keras_s2s.errors import UserError
@@ -20,6 +21,7 @@ class Task:
         max_length_factor: an output has at most this times the source's ids (EOS counts) and
         max_length_extra: so many ids more.
         mixture: which rows of `train` are in an epoch; None is each of them, once.
+        examples: `train`, encoded; None where nobody did it yet.
     """
 
     name: str
@@ -32,6 +34,17 @@ class Task:
     max_length_factor: float = 2.0
     max_length_extra: int = 10
     mixture: Mixture | None = None
+    examples: Examples | None = None
+
+    def encoded(self) -> Examples:
+        """The training pairs as a model reads them.
+
+        Raises:
+            UserError: there are none.
+        """
+        if self.examples is not None:
+            return self.examples
+        return encode(self.train, self.source_tokenizer, self.target_tokenizer)
 
 
 def mix_tasks(
@@ -64,7 +77,9 @@ def mix_tasks(
     dev = join([tagged(task.dev, tag) for task, tag in zip(tasks, marks, strict=True)])
     tests = [tagged(task.test, tag) for task, tag in zip(tasks, marks, strict=True) if task.test is not None]
     name = "+".join(names)
-    return replace(first, name=name, train=train, dev=dev, test=join(tests) if tests else None, mixture=mixture)
+    return replace(
+        first, name=name, train=train, dev=dev, test=join(tests) if tests else None, mixture=mixture, examples=None
+    )
 
 
 def _check_alike(first: Task, other: Task) -> None:

@@ -13,20 +13,22 @@ from typing import Any
 from rich.console import Console
 
 from keras_s2s import status, text
-from keras_s2s.data import Mixture, Pairs, Task, mix
-from keras_s2s.data.mixtures import tagged
-from keras_s2s.data.overlap import overlap
+from keras_s2s.data import Mixture, Pairs, Task
+from keras_s2s.data.mixtures import mixture_of, tagged
 from keras_s2s.data.pairs import join
 from keras_s2s.data.readers import Surroundings
+from keras_s2s.data.workers import OrderedMap, on_all_cores
 from keras_s2s.errors import UserError
 from keras_s2s.evaluation import warn_of_missing_spaces
-from keras_s2s.recipe.corpora import fingerprint as fingerprint_of
-from keras_s2s.recipe.corpora import preprocessed
-from keras_s2s.recipe.data_schema import SPLITS, DataConfig, PieceConfig, Split
+from keras_s2s.recipe.data_schema import DataConfig, Files, PieceConfig, Split
+from keras_s2s.recipe.fingerprints import of_pairs
 from keras_s2s.recipe.made_from import MadeFrom, keys_of
+from keras_s2s.recipe.overlaps import overlaps
 from keras_s2s.recipe.read import load, resolve
 from keras_s2s.recipe.schema import CombinedConfig, Recipe, RecipeConfig
 from keras_s2s.recipe.stages import Rules, stage
+from keras_s2s.recipe.training_examples import training_examples
+from keras_s2s.recipe.training_pairs import Corpus, Prepared, report_table, training_pairs
 from keras_s2s.text.training import Normalization
 from keras_s2s.text.unwritable import unwritable
 
@@ -52,37 +54,41 @@ def beside(recipe: Recipe, key: str, name: str) -> tuple[Recipe, RecipeConfig]:
     return other, other.config
 
 
-def prepare(recipe: Recipe, config: RecipeConfig) -> tuple[Task, str]:
-    """Data and tokenizers, and a fingerprint of what a model is made and chosen by: the test data are not in it."""
-    splits, mixture = _splits(recipe, config)
-    folder, fingerprint = _tokenizers(recipe, config, splits)
+def prepare(recipe: Recipe, config: RecipeConfig, on_cores: OrderedMap = on_all_cores) -> tuple[Task, str]:
+    """Data and tokenizers, and a fingerprint of what a model is made and chosen by: the test data are not in it.
+
+    Args:
+        recipe: the recipe.
+        config: its config.
+        on_cores: does what is done to each part of the training data.
+    """
+    held_out, train = _held_out(recipe, config), _train(recipe, config, on_cores)
+    mixture = _mixture(config.data, train.sizes)
+    folder, fingerprint = _tokenizers(recipe, config, train, on_cores)
     source, target = load_tokenizers(folder)
-    if lost := unwritable(splits["dev"].targets, target):
-        say(
-            f"tokenizer: {len(lost):,} of {len(splits['dev']):,} dev targets cannot be written as they stand, "
-            f"so no model gets them right; the first is number {lost[0].number:,}: {lost[0]}"
-        )
-    for split in ("dev", "test"):
-        if split in splits and (both := overlap(splits["train"], splits[split])):
-            say(
-                f"overlap: {both.sources:,} of {len(splits[split]):,} {split} sources are in the training data, "
-                f"{both.pairs:,} with the same target; the first is number {both.first:,}"
-            )
-    warn_of_missing_spaces(config.metrics, splits["dev"].targets)
+    if config.is_language_model:
+        source = None
+    _warn_of_unwritable(held_out["dev"].targets, target)
+    of_train, stages = (train.pairs, train.fingerprint), folder_of(recipe)
+    examples = training_examples(*of_train, source, target, stages, say, on_cores)
+    for line in overlaps(*of_train, held_out, stages, say, on_cores):
+        say(line)
+    warn_of_missing_spaces(config.metrics, held_out["dev"].targets)
     task = Task(
         name=config.task,
-        train=splits["train"],
-        dev=splits["dev"],
-        test=splits.get("test"),
-        source_tokenizer=None if config.is_language_model else source,
+        train=train.pairs,
+        dev=held_out["dev"],
+        test=held_out.get("test"),
+        source_tokenizer=source,
         target_tokenizer=target,
         metrics=config.metrics,
         mixture=mixture,
+        examples=examples,
     )
     rates = {}
     if mixture is not None:
         rates = {name: int(count) for name, count in zip(mixture.parts, mixture.counts, strict=True)}
-    content = json.dumps([fingerprint, fingerprint_of(splits["dev"]), rates])
+    content = json.dumps([fingerprint, of_pairs(held_out["dev"]), rates])
     fingerprint = hashlib.sha256(content.encode()).hexdigest()
     if config.decoding is None:
         return task, fingerprint
@@ -90,21 +96,29 @@ def prepare(recipe: Recipe, config: RecipeConfig) -> tuple[Task, str]:
     return dataclasses.replace(task, **limits), fingerprint
 
 
-def _tokenizers(recipe: Recipe, config: RecipeConfig, splits: dict[Split, Pairs]) -> tuple[Path, str]:
+def _warn_of_unwritable(dev: Sequence[str], tokenizer: text.Tokenizer) -> None:
+    if lost := unwritable(dev, tokenizer):
+        say(
+            f"tokenizer: {len(lost):,} of {len(dev):,} dev targets cannot be written as they stand, "
+            f"so no model gets them right; the first is number {lost[0].number:,}: {lost[0]}"
+        )
+
+
+def _tokenizers(recipe: Recipe, config: RecipeConfig, train: Prepared, on_cores: OrderedMap) -> tuple[Path, str]:
     """The folder with `source.model` and `target.model`, and a fingerprint of them and the training data."""
     folder = folder_of(recipe) / "tokenizer"
     keys = keys_of(config, "tokenizer")
-    inputs = {"the train data": fingerprint_of(splits["train"]), "the tags of the data": " ".join(config.data.tags)}
+    inputs = {"the train data": train.fingerprint, "the tags of the data": " ".join(config.data.tags)}
     if config.tokenizer.same_as is None:
         made_from = MadeFrom(keys, inputs)
-        return folder, _stage(folder, made_from, lambda folder: train_tokenizers(config, splits["train"], folder))
+        return folder, _stage(folder, made_from, lambda folder: train_tokenizers(config, train.pairs, folder))
     other, other_config = beside(recipe, "tokenizer.same_as", config.tokenizer.same_as)
     if other_config.tokenizer.same_as is not None:
         raise UserError(
             f"{recipe.path}: tokenizer.same_as: {config.tokenizer.same_as} takes those of "
             f"{other_config.tokenizer.same_as}; name that recipe"
         )
-    taken, fingerprint = _tokenizers(other, other_config, _splits(other, other_config)[0])
+    taken, fingerprint = _tokenizers(other, other_config, _train(other, other_config, on_cores), on_cores)
 
     def take(folder: Path) -> None:
         for side in _SIDES:
@@ -156,41 +170,48 @@ def load_tokenizers(folder: Path) -> tuple[text.Tokenizer | None, text.Tokenizer
     return text.Tokenizer.load(source) if source.exists() else None, text.Tokenizer.load(folder / "target.model")
 
 
-def _splits(recipe: Recipe, config: RecipeConfig) -> tuple[dict[Split, Pairs], Mixture | None]:
-    """The data of each split, and how often which of the training pairs are seen, if there are several corpora."""
+def _train(recipe: Recipe, config: RecipeConfig, on_cores: OrderedMap) -> Prepared:
+    """The training pairs."""
     data = config.data
-    folder = _generated(recipe, config) if data.generate else recipe.path.parent
-
-    around = Surroundings(lambda name: resolve(name, folder, recipe.path), data.log_mel)
-
-    def read(name: Split) -> dict[str, Pairs]:
-        return {
-            files.name or f"{name} corpus {number}": Pairs.of(files.reader.read(around))
-            for number, files in enumerate(data.split(name), start=1)
-        }
-
-    with status.doing("reading the data"):
-        corpora = {name: read(name) for name in SPLITS if data.split(name)}
+    corpora = [Corpus(name, files.reader, files.tag) for name, files in _named(data, "train")]
+    keys = keys_of(config, "data.preprocessing", *(["data.log_mel"] if data.is_speech else []))
+    around = _surroundings(recipe, config)
+    has_sources = not config.is_language_model
+    found = training_pairs(corpora, around, has_sources, data.preprocessing, keys, folder_of(recipe), say, on_cores)
     if data.preprocessing:
-        keys = keys_of(config, "data.preprocessing")
-        corpora["train"] = preprocessed(corpora["train"], data.preprocessing, keys, folder_of(recipe), say)
-    joined = {name: _joined(name, data, list(parts.values())) for name, parts in corpora.items()}
-    if config.is_language_model:
-        joined = {name: _without_sources(pairs) for name, pairs in joined.items()}
-    return joined, _mixture(data, corpora["train"])
+        say(report_table(found.report))
+    return found
 
 
-def _joined(name: Split, data: DataConfig, corpora: Sequence[Pairs]) -> Pairs:
-    return join([tagged(pairs, files.tag) for pairs, files in zip(corpora, data.split(name), strict=True)])
+def _held_out(recipe: Recipe, config: RecipeConfig) -> dict[Split, Pairs]:
+    """The data of dev and test, in memory."""
+    around, data = _surroundings(recipe, config), config.data
+
+    def read(files: Files) -> Pairs:
+        return tagged(Pairs.of(files.reader.read(around)), files.tag)
+
+    splits: tuple[Split, ...] = ("dev", "test")
+    with status.doing("reading the dev and test data"):
+        joined = {name: join([read(files) for files in data.split(name)]) for name in splits if data.split(name)}
+    return {name: _without_sources(pairs) for name, pairs in joined.items()} if config.is_language_model else joined
 
 
-def _mixture(data: DataConfig, corpora: dict[str, Pairs]) -> Mixture | None:
+def _surroundings(recipe: Recipe, config: RecipeConfig) -> Surroundings:
+    folder = _generated(recipe, config) if config.data.generate else recipe.path.parent
+    return Surroundings(lambda name: resolve(name, folder, recipe.path), config.data.log_mel)
+
+
+def _named(data: DataConfig, split: Split) -> list[tuple[str, Files]]:
+    """The corpora of a split and their names."""
+    return [(files.name or f"{split} corpus {number}", files) for number, files in enumerate(data.split(split), 1)]
+
+
+def _mixture(data: DataConfig, sizes: Mapping[str, int]) -> Mixture | None:
     """The mixture of the training corpora; None if each pair is seen once in every epoch."""
-    files = zip(corpora, data.split("train"), strict=True)
-    weights = {name: file.weight for name, file in files if file.weight is not None}
-    if len(corpora) == 1 or not (weights or data.temperature):
+    weights = {name: files.weight for name, files in _named(data, "train") if files.weight is not None}
+    if len(sizes) == 1 or not (weights or data.temperature):
         return None
-    return mix(corpora, weights or None, data.temperature)[1]
+    return mixture_of(sizes, weights or None, data.temperature)
 
 
 def _generated(recipe: Recipe, config: RecipeConfig) -> Path:

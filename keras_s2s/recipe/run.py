@@ -17,7 +17,7 @@ from keras_s2s.decoding import problems
 from keras_s2s.errors import UserError
 from keras_s2s.models import build
 from keras_s2s.recipe.combine import combined, train_members
-from keras_s2s.recipe.corpora import fingerprint as fingerprint_of
+from keras_s2s.recipe.fingerprints import of_pairs
 from keras_s2s.recipe.locks import keeping_locks, lock
 from keras_s2s.recipe.made_from import MadeFrom, keys_of
 from keras_s2s.recipe.model import model_config, train_model
@@ -147,7 +147,7 @@ def _export(recipe: Recipe, task: Task, fingerprint: str, model: Callable[[], An
             )
         (folder / _EXPORTED).write_text(json.dumps({"created": _created(path)}))
 
-    test = "" if task.test is None else fingerprint_of(task.test)
+    test = "" if task.test is None else of_pairs(task.test)
     made_from = MadeFrom(keys_of(config, *_OF_BUNDLE), {"the model or its data": fingerprint, "the test data": test})
     stage(folder_of(recipe) / "bundle", made_from, work, say, is_there=lambda folder: _is_there(folder, path))
     return path

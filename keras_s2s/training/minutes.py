@@ -176,7 +176,7 @@ def _sample(task: Task) -> tuple[Task, float]:
     share = (1 + sum(map(len, some.targets))) / (1 + sum(map(len, dev.targets)))
     # `train` is not looked at: the batches are given.
     limits: dict[str, Any] = {"max_length_factor": 0.0, "max_length_extra": longest + 1}
-    return replace(task, train=some, dev=some, test=None, mixture=None, **limits), share
+    return replace(task, train=some, dev=some, test=None, mixture=None, examples=None, **limits), share
 
 
 def _read(folder: Path) -> _Known | None:

@@ -13,7 +13,7 @@ from rich.console import Console
 
 from keras_s2s import status
 from keras_s2s.atomic import atomic_write
-from keras_s2s.data import Batches, Examples, Task, encode, learn_alignments
+from keras_s2s.data import Batches, Examples, Task, learn_alignments
 from keras_s2s.data.heads import Head
 from keras_s2s.data.ragged import Ragged
 from keras_s2s.errors import UserError
@@ -236,7 +236,7 @@ def _maker_of_batches(
 
 
 def _examples(task: Task, heads: Sequence[Head]) -> Examples:
-    examples = encode(task.train, task.source_tokenizer, task.target_tokenizer)
+    examples = task.encoded()
     return _aligned(examples) if "attention" in heads else examples
 
 

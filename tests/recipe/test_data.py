@@ -85,7 +85,7 @@ def test_a_mixture_by_weight_and_by_temperature(folder: Folder) -> None:
     task, first = folder.prepare(data={"train": [{**one, "weight": 1}, {**two, "weight": 3}]})
     assert task.mixture is not None
     assert task.mixture.counts.tolist() == [1, 3]
-    assert {name: rows.tolist() for name, rows in task.mixture.parts.items()} == {"one": [0, 1, 2], "two": [3]}
+    assert {name: list(rows) for name, rows in task.mixture.parts.items()} == {"one": [0, 1, 2], "two": [3]}
     task, second = folder.prepare(data={"train": [one, two], "temperature": 1e6})
     assert task.mixture is not None
     assert task.mixture.counts.tolist() == [2, 2]
@@ -97,7 +97,7 @@ def test_an_empty_corpus_and_weights_of_0(folder: Folder) -> None:
     with pytest.raises(UserError, match=r"^mixture: all weights are 0, so there is nothing to learn from"):
         folder.prepare(data={"train": [{**one, "weight": 0}, {**two, "weight": 0}]})
     (folder.path / "two.tsv").write_text("")
-    with pytest.raises(UserError, match=r"two\.tsv: no lines; give a file with at least one"):
+    with pytest.raises(UserError, match=r"two\.tsv: no lines; give at least one"):
         folder.prepare(data={"train": [one, two]})
 
 
@@ -119,7 +119,7 @@ def test_preprocessing_and_its_report(folder: Folder, capsys: pytest.CaptureFixt
     task, first = folder.prepare(data=data)
     assert (list(task.train.sources), list(task.train.targets), task.train.weights) == (["ab", "b"], ["ba", "b"], None)
     assert len(task.dev) == 2
-    report = json.loads((folder_of(folder.load()) / "preprocessing" / "preprocessing.json").read_text())
+    report = json.loads((folder_of(folder.load()) / "pairs" / "report.json").read_text())["corpora"]
     assert [(r["pairs"], r["left"]) for r in report] == [(4, 2)]
     assert report[0]["findings"] == [
         {
@@ -138,12 +138,12 @@ def test_preprocessing_and_its_report(folder: Folder, capsys: pytest.CaptureFixt
         },
     ]
     shown = capsys.readouterr().out
-    assert "preprocessing: started" in shown
+    assert "pairs: started" in shown
     assert "source over 3 characters" in shown
     assert "[b]d" in shown
     again, second = folder.prepare(data=data)
-    assert (again.train, second) == (task.train, first)
-    assert "preprocessing: done before" in capsys.readouterr().out
+    assert (list(again.train), second) == (list(task.train), first)
+    assert "pairs: done before" in capsys.readouterr().out
 
 
 def test_recordings(folder: Folder) -> None:
@@ -229,8 +229,8 @@ def test_dev_targets_that_cannot_be_written_are_counted_in_every_run(
     for state in ("started", "done before"):
         folder.prepare()
         told = capsys.readouterr().out
-        assert told.startswith(f"tokenizer: {state}\n{line}")
-        overlaps = [told for told in told.splitlines() if told.startswith("overlap: ")]
+        assert told.startswith(f"pairs: {state}\ntokenizer: {state}\n{line}")
+        overlaps = [told for told in told.splitlines() if told.startswith("overlap: ") and "sources" in told]
         assert overlaps == [
             "overlap: 2 of 2 dev sources are in the training data, 1 with the same target; the first is number 1",
             "overlap: 2 of 2 test sources are in the training data, 2 with the same target; the first is number 1",

@@ -11,8 +11,37 @@ from keras_s2s.text import Tokenizer, corpus_encoder, train
 from keras_s2s.text.proto import parsed
 from keras_s2s.text.training import Kind
 
-WORDS = ["der", "den", "Straße", "sand", "sandig", "１２", "½", "naïve", "e\u0301", "\ufb01n", "<2de>", "don't", "東京", "x😀y"]
-ODD = ["", " ", "  a  b ", "▁ a▁b", "▁", "a\0b", "\ud800x", "x\ufdd0y", "</s>", "a\nb\tc", "\u00a0x\u3000y", "😀😀 😀", "ﾊﾝ"]
+WORDS = [
+    "der",
+    "den",
+    "Straße",
+    "sand",
+    "sandig",
+    "１２",
+    "½",
+    "naïve",
+    "e\u0301",
+    "\ufb01n",
+    "<2de>",
+    "don't",
+    "東京",
+    "x😀y",
+]
+ODD = [
+    "",
+    " ",
+    "  a  b ",
+    "▁ a▁b",
+    "▁",
+    "a\0b",
+    "\ud800x",
+    "x\ufdd0y",
+    "</s>",
+    "a\nb\tc",
+    "\u00a0x\u3000y",
+    "😀😀 😀",
+    "ﾊﾝ",
+]
 
 
 def corpus(size: int = 300) -> list[str]:

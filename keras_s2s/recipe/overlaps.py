@@ -1,0 +1,88 @@
+"""The stage of a recipe that looks for its dev and test data in its training data."""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from keras_s2s import status
+from keras_s2s.data import Pairs
+from keras_s2s.data.columns import slices
+from keras_s2s.data.overlap import HeldOut, Overlap, Seen
+from keras_s2s.data.workers import OrderedMap
+from keras_s2s.recipe.data_schema import Split
+from keras_s2s.recipe.fingerprints import of_pairs
+from keras_s2s.recipe.made_from import MadeFrom
+from keras_s2s.recipe.stages import stage
+
+_BLOCK = 20_000  # pairs
+_FOUND = "overlap.json"
+
+
+def overlaps(
+    train: Pairs,
+    fingerprint: str,
+    held_out: Mapping[Split, Pairs],
+    folder: Path,
+    say: Callable[[str], None],
+    on_cores: OrderedMap,
+) -> list[str]:
+    """Looks for held-out pairs in training pairs, unless that was done before.
+
+    Args:
+        train: of a map.
+        fingerprint: of them.
+        held_out: by the name of the split.
+        folder: of the recipe's stages.
+        say: is told what happens.
+        on_cores: does the work.
+
+    Returns:
+        A line for each split that was found.
+    """
+    below = folder / "overlap"
+
+    def work(below: Path) -> None:
+        with status.shown(Console(), "overlap") as tell:
+            found = _found(train, held_out, on_cores, tell)
+        (below / _FOUND).write_text(json.dumps(found))
+
+    inputs = {f"the {name} data": of_pairs(pairs) for name, pairs in held_out.items()}
+    stage(below, MadeFrom(inputs={"the training pairs": fingerprint, **inputs}), work, say)
+    known = json.loads((below / _FOUND).read_text())
+    both = {name: Overlap(*found) for name, found in known.items() if found is not None}
+    return [
+        f"overlap: {both[name].sources:,} of {len(pairs):,} {name} sources are in the training data, "
+        f"{both[name].pairs:,} with the same target; the first is number {both[name].first:,}"
+        for name, pairs in held_out.items()
+        if name in both
+    ]
+
+
+def _found(
+    train: Pairs, held_out: Mapping[Split, Pairs], on_cores: OrderedMap, tell: status.Tell
+) -> dict[Split, Overlap | None]:
+    splits = {name: HeldOut(pairs) for name, pairs in held_out.items()}
+    seen: dict[Split, dict[Any, set[str]]] = {name: {} for name in splits}
+    done = 0
+    for of_block in on_cores(_Looking(splits), (block for block, _ in slices(train, _BLOCK))):
+        for name, found in of_block.items():
+            for key, targets in found.items():
+                seen[name].setdefault(key, set()).update(targets)
+        done = min(done + _BLOCK, len(train))
+        tell(f"{done:,} of {len(train):,} training pairs")
+    return {name: split.overlap(seen[name]) for name, split in splits.items()}
+
+
+@dataclass(frozen=True)
+class _Looking:
+    """Looks for the pairs of all splits in a block of training pairs."""
+
+    splits: Mapping[Split, HeldOut]
+
+    def __call__(self, block: Pairs) -> dict[Split, Seen]:
+        """Does the work."""
+        return {name: split.seen_in(block) for name, split in self.splits.items()}

@@ -1,0 +1,289 @@
+"""The stage of a recipe that reads its training pairs, preprocesses them and writes them down as a map.
+
+Pairs are read and written here, a block after the other, and preprocessed on all cores. A piece that must see the whole
+corpus divides the work: what comes before it is written to a map of its own, which has its signatures, too, and what
+comes after it begins with the pairs of that map that it keeps.
+"""
+
+import dataclasses
+import hashlib
+import itertools
+import json
+import shutil
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from rich.console import Console
+
+from keras_s2s import status
+from keras_s2s.atomic import atomic_write
+from keras_s2s.cores import available_cores
+from keras_s2s.data import Pairs, Reader, Surroundings
+from keras_s2s.data.columns import WEIGHTS, mapped_pairs, pair_columns, slices
+from keras_s2s.data.corpus_map import CorpusMap, MapWriter, Part, check, is_complete, open_map
+from keras_s2s.data.mixtures import tagged
+from keras_s2s.data.pairs import Block
+from keras_s2s.data.preprocessing import Finding, Piece, WholeCorpusPiece, merged
+from keras_s2s.data.workers import OrderedMap
+from keras_s2s.errors import UserError
+from keras_s2s.evaluation.tables import markdown_table
+from keras_s2s.recipe.fingerprints import of_file, of_pairs
+from keras_s2s.recipe.made_from import MadeFrom, Value
+from keras_s2s.recipe.stages import stage
+
+REPORT = "report.json"
+_BLOCK = 20_000  # pairs
+_EXAMPLE = 40  # characters of a text in the table
+
+
+class Corpus(NamedTuple):
+    """A corpus of a recipe's training data.
+
+    Attributes:
+        name: of it among several.
+        reader: reads it.
+        tag: before each source, see `mixtures.tagged`.
+    """
+
+    name: str
+    reader: Reader
+    tag: str | None
+
+
+class Prepared(NamedTuple):
+    """The training pairs.
+
+    Attributes:
+        pairs: those of all corpora, mapped from files.
+        sizes: how many of each corpus, by name.
+        fingerprint: of the pairs, however they are read.
+        report: of each corpus `corpus`, its name, `pairs` before preprocessing, `left` after it, and `findings`.
+    """
+
+    pairs: Pairs
+    sizes: Mapping[str, int]
+    fingerprint: str
+    report: Sequence[Mapping[str, Any]]
+
+
+def training_pairs(
+    corpora: Sequence[Corpus],
+    around: Surroundings,
+    has_sources: bool,
+    pieces: Sequence[Piece],
+    keys: Mapping[str, Value],
+    folder: Path,
+    say: Callable[[str], None],
+    on_cores: OrderedMap,
+) -> Prepared:
+    """Reads and preprocesses training pairs, unless that was done before.
+
+    Args:
+        corpora: one after the other.
+        around: of the recipe.
+        has_sources: whether sources are needed; a language model has none.
+        pieces: of preprocessing, for each corpus by itself.
+        keys: of the recipe, that say which pieces.
+        folder: of the recipe's stages.
+        say: is told what happens.
+        on_cores: does the work.
+
+    Raises:
+        UserError: a corpus cannot be read, or preprocessing leaves nothing of it, or the map was changed.
+    """
+    below = folder / "pairs"
+    with status.doing("looking whether the training data have changed"):
+        inputs = {"the train data as they are read": _of_corpora(corpora, around, has_sources)}
+        inputs |= {f"{name} of preprocessing": found for piece in pieces for name, found in piece.inputs().items()}
+
+    def work(below: Path) -> None:
+        with status.shown(Console(), "pairs") as tell:
+            _Preparing(below, around, has_sources, pieces, on_cores, tell).all(corpora)
+
+    stage(below, MadeFrom(keys, inputs), work, say)
+    corpus = open_map(below / "train")
+    with status.doing("checking the training pairs"):
+        check(corpus)
+    content = json.loads((below / REPORT).read_text(encoding="utf-8"))
+    sizes = {each["corpus"]: each["left"] for each in content["corpora"]}
+    return Prepared(mapped_pairs(corpus), sizes, content["fingerprint"], content["corpora"])
+
+
+def report_table(report: Sequence[Mapping[str, Any]]) -> str:
+    """What preprocessing did, as a Markdown table."""
+    rows: list[list[str | float | int]] = []
+    for corpus in report:
+        for finding in (Finding(**each) for each in corpus["findings"]):
+            what = "left out" if finding.dropped else "changed"
+            first, *others = [" → ".join(map(_short, example)) for example in finding.examples]
+            rows.append([corpus["corpus"], finding.piece, what, finding.count, finding.reason, first])
+            rows += [["", "", "", "", "", other] for other in others]
+        rows.append([corpus["corpus"], "", "left", corpus["left"], f"of {corpus['pairs']}", ""])
+    return markdown_table(["corpus", "piece", "", "pairs", "why", "examples"], rows)
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= _EXAMPLE else f"{text[:_EXAMPLE]}…"
+
+
+def _of_corpora(corpora: Sequence[Corpus], around: Surroundings, has_sources: bool) -> str:
+    """A fingerprint of the corpora's files or, where nobody knows which they are, of their pairs."""
+    content: list[Any] = [has_sources]
+    with ThreadPoolExecutor(available_cores()) as pool:
+        for corpus in corpora:
+            files = corpus.reader.files(around)
+            found = list(pool.map(of_file, files)) if files is not None else _of_blocks(corpus.reader, around)
+            content.append([corpus.name, corpus.tag, corpus.reader.key, corpus.reader.model_dump(mode="json"), found])
+    return hashlib.sha256(json.dumps(content).encode()).hexdigest()
+
+
+def _of_blocks(reader: Reader, around: Surroundings) -> list[str]:
+    return [of_pairs(block.pairs()) for block in reader.blocks(around, _BLOCK)]
+
+
+class _Preparing(NamedTuple):
+    """The work of the stage, in its folder."""
+
+    folder: Path
+    around: Surroundings
+    has_sources: bool
+    pieces: Sequence[Piece]
+    on_cores: OrderedMap
+    tell: status.Tell
+
+    def all(self, corpora: Sequence[Corpus]) -> None:
+        """Makes the map `train` and the report."""
+        path, report = self.folder / "train", self.folder / REPORT
+        if not is_complete(path):
+            writer = MapWriter(path)
+            for number, corpus in enumerate(corpora):
+                self._corpus(number, corpus, writer)
+            is_weighted = any(part.about["is_weighted"] for part in writer.parts)
+            writer.finish(without=() if is_weighted else (WEIGHTS,))
+        if not report.exists():
+            train = open_map(path)
+            self.tell("a fingerprint of all pairs")
+            of_corpora = [self._report(number, corpus, train) for number, corpus in enumerate(corpora)]
+            content = json.dumps({"fingerprint": of_pairs(mapped_pairs(train)), "corpora": of_corpora}, indent=2)
+            atomic_write(report, lambda path: path.write_text(content + "\n", encoding="utf-8"))
+        for below in self.folder.glob("before-*"):
+            shutil.rmtree(below)
+
+    def _corpus(self, number: int, corpus: Corpus, writer: MapWriter) -> None:
+        """Writes a corpus behind the ones before it."""
+        items: Iterator[_Item] = ((block, None) for block in corpus.reader.blocks(self.around, _BLOCK))
+        sift: WholeCorpusPiece | None = None
+        divided, last = _divided(self.pieces)
+        for place, (pieces, whole) in enumerate(divided):
+            below = self._before(number, place)
+            if not is_complete(below):
+                between = MapWriter(below)
+                self._write(corpus, between, _Work(number, sift, pieces, whole), items)
+                between.finish()
+            self.tell(f"{corpus.name}: {whole.kind}")
+            found = open_map(below)
+            items, sift = _kept_of(found, whole), whole
+        work = _Work(number, sift, last, None, corpus.tag, self.has_sources)
+        self._write(corpus, writer, work, items)
+
+    def _write(self, corpus: Corpus, writer: MapWriter, work: "_Work", items: Iterator["_Item"]) -> None:
+        """Does the work on all items that were not done before, and writes down what comes of it."""
+        done = [part.about["read"] for part in writer.parts if part.about["corpus"] == work.corpus]
+        read, began = 0, time.monotonic()
+        for part in self.on_cores(work, itertools.islice(items, len(done), None)):
+            writer.append(part)
+            read += part.about["read"]
+            rate = read / max(time.monotonic() - began, 1e-9)
+            self.tell(f"{corpus.name}: {sum(done) + read:,} pairs read, {rate:,.0f} a second")
+
+    def _before(self, number: int, place: int) -> Path:
+        """The map of a corpus before a piece that sees the whole corpus."""
+        return self.folder / f"before-{number}-{place}"
+
+    def _report(self, number: int, corpus: Corpus, train: CorpusMap) -> dict[str, Any]:
+        """What happened to a corpus."""
+        before = [open_map(self._before(number, place)) for place in range(len(_divided(self.pieces)[0]))]
+        parts = [
+            [(rows, about) for rows, about in each.parts if about["corpus"] == number] for each in (*before, train)
+        ]
+        found = merged(Finding(**each) for of_map in parts for _, about in of_map for each in about["findings"])
+        read, left = sum(about["read"] for _, about in parts[0]), sum(rows for rows, _ in parts[-1])
+        if not left and found:
+            last = [finding for finding in found if finding.dropped][-1]
+            raise UserError(f"preprocessing: {last.piece}: leaves out all of {read:,} pairs, {last.reason}")
+        findings = [dataclasses.asdict(finding) for finding in found]
+        return {"corpus": corpus.name, "pairs": read, "left": left, "findings": findings}
+
+
+@dataclass(frozen=True)
+class _Work:
+    """Makes a part of a map of a block.
+
+    Attributes:
+        corpus: the number of the corpus.
+        sift: leaves out of the block what it did not keep of the whole corpus.
+        pieces: are applied then.
+        whole: makes signatures then.
+        tag: is put before each source at the end.
+        has_sources: whether sources are kept.
+    """
+
+    corpus: int
+    sift: WholeCorpusPiece | None
+    pieces: Sequence[Piece]
+    whole: WholeCorpusPiece | None
+    tag: str | None = None
+    has_sources: bool = True
+
+    def __call__(self, item: "_Item") -> Part:
+        """Does the work."""
+        block, kept = item
+        pairs = block.pairs()
+        read, findings = len(pairs), list[Finding]()
+        if self.sift is not None and kept is not None:
+            pairs, findings = self.sift.sift(pairs, kept)
+        for piece in self.pieces:
+            pairs, found = piece(pairs)
+            findings += found
+        if not self.has_sources:
+            pairs = dataclasses.replace(pairs, sources=[""] * len(pairs))
+        columns = pair_columns(tagged(pairs, self.tag))
+        if self.whole is not None:
+            columns["signature"] = self.whole.signatures(pairs)
+        return Part.of(
+            columns,
+            corpus=self.corpus,
+            read=read,
+            is_weighted=pairs.weights is not None and bool((np.asarray(pairs.weights) != 1).any()),
+            findings=[dataclasses.asdict(finding) for finding in findings],
+        )
+
+
+_Item = tuple[Block, np.ndarray | None]
+"""A block, and which of its pairs are kept."""
+
+
+def _divided(pieces: Sequence[Piece]) -> tuple[list[tuple[list[Piece], WholeCorpusPiece]], list[Piece]]:
+    """Groups of pieces, each with the piece for the whole corpus that comes after them; and those behind the last."""
+    groups: list[tuple[list[Piece], WholeCorpusPiece]] = []
+    before: list[Piece] = []
+    for piece in pieces:
+        if isinstance(piece, WholeCorpusPiece):
+            groups.append((before, piece))
+            before = []
+        else:
+            before.append(piece)
+    return groups, before
+
+
+def _kept_of(corpus: CorpusMap, whole: WholeCorpusPiece) -> Iterator[_Item]:
+    """The blocks of a map, and which of their pairs a piece keeps."""
+    signatures = corpus.columns["signature"]
+    assert isinstance(signatures, np.ndarray)
+    kept = whole.kept(signatures)
+    return ((block, kept[span]) for block, span in slices(mapped_pairs(corpus), _BLOCK))

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,8 @@ from rich.console import Console
 from keras_s2s import status
 from keras_s2s.data import Pairs
 from keras_s2s.data.columns import slices
-from keras_s2s.data.overlap import HeldOut, Overlap, Seen
+from keras_s2s.data.overlap import HeldOut, Overlap
+from keras_s2s.data.preparing import Looking
 from keras_s2s.data.workers import OrderedMap
 from keras_s2s.recipe.data_schema import Split
 from keras_s2s.recipe.fingerprints import of_pairs
@@ -68,21 +68,10 @@ def _found(
     splits = {name: HeldOut(pairs) for name, pairs in held_out.items()}
     seen: dict[Split, dict[Any, set[str]]] = {name: {} for name in splits}
     done = 0
-    for of_block in on_cores(_Looking(splits), (block for block, _ in slices(train, _BLOCK))):
+    for of_block in on_cores(Looking(splits), (block for block, _ in slices(train, _BLOCK))):
         for name, found in of_block.items():
             for key, targets in found.items():
                 seen[name].setdefault(key, set()).update(targets)
         done = min(done + _BLOCK, len(train))
         tell(f"{done:,} of {len(train):,} training pairs")
     return {name: split.overlap(seen[name]) for name, split in splits.items()}
-
-
-@dataclass(frozen=True)
-class _Looking:
-    """Looks for the pairs of all splits in a block of training pairs."""
-
-    splits: Mapping[Split, HeldOut]
-
-    def __call__(self, block: Pairs) -> dict[Split, Seen]:
-        """Does the work."""
-        return {name: split.seen_in(block) for name, split in self.splits.items()}

@@ -1,19 +1,17 @@
 """The stage of a recipe that encodes its training pairs and writes the ids down as a map."""
 
-import functools
-import hashlib
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
 
 from keras_s2s import status
-from keras_s2s.data import Examples, Pairs, encode
-from keras_s2s.data.columns import example_columns, mapped_examples, slices
-from keras_s2s.data.corpus_map import MapWriter, Part, check, is_complete, open_map
+from keras_s2s.data import Examples, Pairs
+from keras_s2s.data.columns import mapped_examples, slices
+from keras_s2s.data.corpus_map import MapWriter, check, is_complete, open_map
 from keras_s2s.data.examples import Texts
+from keras_s2s.data.preparing import Encoding
 from keras_s2s.data.workers import OrderedMap
 from keras_s2s.recipe.made_from import MadeFrom
 from keras_s2s.recipe.stages import stage
@@ -46,7 +44,7 @@ def training_examples(
         UserError: the map was changed.
     """
     below = folder / "examples"
-    work = _Encoding(None if source_tokenizer is None else source_tokenizer.model, target_tokenizer.model)
+    work = Encoding(None if source_tokenizer is None else source_tokenizer.model, target_tokenizer.model)
     inputs = {"the training pairs": fingerprint, "the tokenizers": work.fingerprint}
 
     def make(below: Path) -> None:
@@ -60,7 +58,7 @@ def training_examples(
     return mapped_examples(corpus, Texts(pairs.sources, pairs.targets, source_tokenizer, target_tokenizer))
 
 
-def _write(pairs: Pairs, work: "_Encoding", folder: Path, on_cores: OrderedMap, tell: status.Tell) -> None:
+def _write(pairs: Pairs, work: Encoding, folder: Path, on_cores: OrderedMap, tell: status.Tell) -> None:
     path = folder / "train"
     if is_complete(path):
         return
@@ -76,29 +74,3 @@ def _write(pairs: Pairs, work: "_Encoding", folder: Path, on_cores: OrderedMap, 
         rate = read / max(time.monotonic() - began, 1e-9)
         tell(f"{done + read:,} of {len(pairs):,} pairs, {rate:,.0f} a second")
     writer.finish()
-
-
-@dataclass(frozen=True)
-class _Encoding:
-    """Makes a part of a map of a block of pairs.
-
-    Attributes:
-        source_model: of SentencePiece; None where sources are not encoded.
-        target_model: of SentencePiece.
-    """
-
-    source_model: bytes | None
-    target_model: bytes
-
-    @property
-    def fingerprint(self) -> str:
-        """Of both models."""
-        return hashlib.sha256((self.source_model or b"") + self.target_model).hexdigest()
-
-    @functools.cached_property
-    def _tokenizers(self) -> tuple[Tokenizer | None, Tokenizer]:
-        return None if self.source_model is None else Tokenizer(self.source_model), Tokenizer(self.target_model)
-
-    def __call__(self, pairs: Pairs) -> Part:
-        """Does the work."""
-        return Part.of(example_columns(encode(pairs, *self._tokenizers)))

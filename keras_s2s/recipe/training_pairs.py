@@ -13,7 +13,6 @@ import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,10 +23,9 @@ from keras_s2s import status
 from keras_s2s.atomic import atomic_write
 from keras_s2s.cores import available_cores
 from keras_s2s.data import Pairs, Reader, Surroundings
-from keras_s2s.data.columns import WEIGHTS, mapped_pairs, pair_columns, slices
-from keras_s2s.data.corpus_map import CorpusMap, MapWriter, Part, check, is_complete, open_map
-from keras_s2s.data.mixtures import tagged
-from keras_s2s.data.pairs import Block
+from keras_s2s.data.columns import WEIGHTS, mapped_pairs, slices
+from keras_s2s.data.corpus_map import CorpusMap, MapWriter, check, is_complete, open_map
+from keras_s2s.data.preparing import Item, Preparing
 from keras_s2s.data.preprocessing import Finding, Piece, WholeCorpusPiece, merged
 from keras_s2s.data.workers import OrderedMap
 from keras_s2s.errors import UserError
@@ -103,7 +101,7 @@ def training_pairs(
 
     def work(below: Path) -> None:
         with status.shown(Console(), "pairs") as tell:
-            _Preparing(below, around, has_sources, pieces, on_cores, tell).all(corpora)
+            _Stage(below, around, has_sources, pieces, on_cores, tell).all(corpora)
 
     stage(below, MadeFrom(keys, inputs), work, say)
     corpus = open_map(below / "train")
@@ -146,7 +144,7 @@ def _of_blocks(reader: Reader, around: Surroundings) -> list[str]:
     return [of_pairs(block.pairs()) for block in reader.blocks(around, _BLOCK)]
 
 
-class _Preparing(NamedTuple):
+class _Stage(NamedTuple):
     """The work of the stage, in its folder."""
 
     folder: Path
@@ -176,22 +174,22 @@ class _Preparing(NamedTuple):
 
     def _corpus(self, number: int, corpus: Corpus, writer: MapWriter) -> None:
         """Writes a corpus behind the ones before it."""
-        items: Iterator[_Item] = ((block, None) for block in corpus.reader.blocks(self.around, _BLOCK))
+        items: Iterator[Item] = ((block, None) for block in corpus.reader.blocks(self.around, _BLOCK))
         sift: WholeCorpusPiece | None = None
         divided, last = _divided(self.pieces)
         for place, (pieces, whole) in enumerate(divided):
             below = self._before(number, place)
             if not is_complete(below):
                 between = MapWriter(below)
-                self._write(corpus, between, _Work(number, sift, pieces, whole), items)
+                self._write(corpus, between, Preparing(number, sift, pieces, whole), items)
                 between.finish()
             self.tell(f"{corpus.name}: {whole.kind}")
             found = open_map(below)
             items, sift = _kept_of(found, whole), whole
-        work = _Work(number, sift, last, None, corpus.tag, self.has_sources)
+        work = Preparing(number, sift, last, None, corpus.tag, self.has_sources)
         self._write(corpus, writer, work, items)
 
-    def _write(self, corpus: Corpus, writer: MapWriter, work: "_Work", items: Iterator["_Item"]) -> None:
+    def _write(self, corpus: Corpus, writer: MapWriter, work: Preparing, items: Iterator[Item]) -> None:
         """Does the work on all items that were not done before, and writes down what comes of it."""
         done = [part.about["read"] for part in writer.parts if part.about["corpus"] == work.corpus]
         read, began = 0, time.monotonic()
@@ -220,54 +218,6 @@ class _Preparing(NamedTuple):
         return {"corpus": corpus.name, "pairs": read, "left": left, "findings": findings}
 
 
-@dataclass(frozen=True)
-class _Work:
-    """Makes a part of a map of a block.
-
-    Attributes:
-        corpus: the number of the corpus.
-        sift: leaves out of the block what it did not keep of the whole corpus.
-        pieces: are applied then.
-        whole: makes signatures then.
-        tag: is put before each source at the end.
-        has_sources: whether sources are kept.
-    """
-
-    corpus: int
-    sift: WholeCorpusPiece | None
-    pieces: Sequence[Piece]
-    whole: WholeCorpusPiece | None
-    tag: str | None = None
-    has_sources: bool = True
-
-    def __call__(self, item: "_Item") -> Part:
-        """Does the work."""
-        block, kept = item
-        pairs = block.pairs()
-        read, findings = len(pairs), list[Finding]()
-        if self.sift is not None and kept is not None:
-            pairs, findings = self.sift.sift(pairs, kept)
-        for piece in self.pieces:
-            pairs, found = piece(pairs)
-            findings += found
-        if not self.has_sources:
-            pairs = dataclasses.replace(pairs, sources=[""] * len(pairs))
-        columns = pair_columns(tagged(pairs, self.tag))
-        if self.whole is not None:
-            columns["signature"] = self.whole.signatures(pairs)
-        return Part.of(
-            columns,
-            corpus=self.corpus,
-            read=read,
-            is_weighted=pairs.weights is not None and bool((np.asarray(pairs.weights) != 1).any()),
-            findings=[dataclasses.asdict(finding) for finding in findings],
-        )
-
-
-_Item = tuple[Block, np.ndarray | None]
-"""A block, and which of its pairs are kept."""
-
-
 def _divided(pieces: Sequence[Piece]) -> tuple[list[tuple[list[Piece], WholeCorpusPiece]], list[Piece]]:
     """Groups of pieces, each with the piece for the whole corpus that comes after them; and those behind the last."""
     groups: list[tuple[list[Piece], WholeCorpusPiece]] = []
@@ -281,7 +231,7 @@ def _divided(pieces: Sequence[Piece]) -> tuple[list[tuple[list[Piece], WholeCorp
     return groups, before
 
 
-def _kept_of(corpus: CorpusMap, whole: WholeCorpusPiece) -> Iterator[_Item]:
+def _kept_of(corpus: CorpusMap, whole: WholeCorpusPiece) -> Iterator[Item]:
     """The blocks of a map, and which of their pairs a piece keeps."""
     signatures = corpus.columns["signature"]
     assert isinstance(signatures, np.ndarray)

@@ -1,5 +1,6 @@
 """The scripts that the texts are written in."""
 
+from contextlib import suppress
 from functools import cache
 from typing import Annotated, Any, Literal, Self
 
@@ -64,12 +65,10 @@ def _share(text: str, scripts: tuple[str, ...]) -> float:
 def _check(side: str, script: str) -> None:
     import regex
 
-    try:
-        _pattern(rf"\p{{scx={script}}}")
-    except regex.error:
-        raise ValueError(
-            f"{side}: no script '{script}'; expected its name in Unicode, such as Latin, Cyrillic, Arabic or Han"
-        ) from None
+    with suppress(regex.error):
+        if script.isidentifier() and _pattern(rf"\p{{scx={script}}}"):
+            return
+    raise ValueError(f"{side}: no script '{script}'; expected its name in Unicode, such as Latin, Cyrillic or Han")
 
 
 @cache

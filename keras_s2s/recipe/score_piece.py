@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 class Score(WholeCorpusPiece):
     """Leaves out the pairs that models find least likely, by dual conditional cross-entropy (Junczys-Dowmunt 2018).
 
-    The cross-entropy of a target y given its source x is H(y|x) = -log P(y|x) / |y|: P is of the model `forward`, the
-    logarithm natural, and |y| counts tokens and the end. H(x|y) is that of the source given the target, by the model
-    `backward`. The score of a pair is
+    The cross-entropy of a text is the negative logarithm, a natural one, of its probability, divided by its number of
+    tokens, the end counted. F is that of the target given the source, by the model `forward`; B is that of the source
+    given the target, by the model `backward`. The score of a pair is
 
-        exp(-(|H(y|x) - H(x|y)| + (H(y|x) + H(x|y)) / 2))
+        exp(-(abs(F - B) + (F + B) / 2))
 
     from 0 to 1: high where both models find the pair likely, and about as likely as each other. Without `backward` it
-    is exp(-H(y|x)), the geometric mean of the probabilities of the target's tokens.
+    is exp(-F), the geometric mean of the probabilities of the target's tokens.
 
     Both models should be trained on clean data, alike in size and tokenizers, since only then their scores compare.
 

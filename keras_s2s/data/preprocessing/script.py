@@ -55,11 +55,9 @@ class Script(PairFilter):
 
 def _share(text: str, scripts: tuple[str, ...]) -> float:
     """The share of letters that are of these scripts; 1 if there is no letter."""
-    letters = _pattern(r"\P{L}+").sub("", text)
-    if not letters:
-        return 1.0
     of_scripts = "".join(rf"\p{{scx={script}}}" for script in scripts)
-    return 1 - len(_pattern(f"[{of_scripts}]+").sub("", letters)) / len(letters)
+    others = len(_pattern(rf"[\p{{L}}--[{of_scripts}]]").findall(text))
+    return 1 - others / len(_pattern(r"\p{L}").findall(text)) if others else 1.0
 
 
 def _check(side: str, script: str) -> None:
@@ -75,4 +73,4 @@ def _check(side: str, script: str) -> None:
 def _pattern(pattern: str) -> Any:
     import regex
 
-    return regex.compile(pattern)
+    return regex.compile(pattern, regex.V1)

@@ -66,9 +66,14 @@ class Score(WholeCorpusPiece):
         """The bundles, and a hash of the files of each.
 
         Raises:
-            UserError: one is not there, or no bundle.
+            UserError: one is not there, is no bundle, or has no graph `score` of that precision.
         """
-        return {f"the bundle {path}": _fingerprint(path) for path in (self.forward, self.backward) if path is not None}
+        from keras_s2s.runtime.options import find_graph
+
+        paths = [path for path in (self.forward, self.backward) if path is not None]
+        for path in paths:
+            find_graph(bundle.read(path), self.precision, "score")
+        return {f"the bundle {path}": _fingerprint(path) for path in paths}
 
     def signatures(self, pairs: Pairs) -> np.ndarray:
         """The score of each pair: (N,) float32.

@@ -115,8 +115,9 @@ def test_options_that_cannot_be(options: dict[str, Any], changes: dict[str, floa
 
 def test_a_bundle_that_cannot_score(echo_bundle: Path, tmp_path: Path) -> None:
     piece = Score(forward=str(echo_bundle), precision="fp32", best=0.5)
-    with pytest.raises(UserError, match="no graph 'score' in fp32"):
-        piece.signatures(PAIRS)
+    for ask in (piece.inputs, lambda: piece.signatures(PAIRS)):
+        with pytest.raises(UserError, match="no graph 'score' in fp32"):
+            ask()
     absent = Score(forward=str(tmp_path / "absent"), best=0.5)
     for ask in (absent.inputs, lambda: absent.signatures(PAIRS)):
         with pytest.raises(UserError, match="absent: no such folder; expected a bundle"):

@@ -21,6 +21,7 @@ from keras_s2s.config import Config
 from keras_s2s.data import READERS, Reader
 from keras_s2s.data.preprocessing import NamedPiece
 from keras_s2s.data.readers import reader_of
+from keras_s2s.recipe import score_piece  # noqa: F401 - it registers itself.
 from keras_s2s.text.training import Kind, Normalization
 
 Split = Literal["train", "dev", "test"]

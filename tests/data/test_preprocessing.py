@@ -2,12 +2,26 @@
 
 import random
 import unicodedata
+from typing import Any
 
 import numpy as np
 import pytest
 
-from keras_s2s.data import Duplicates, Finding, Length, LengthRatio, NearDuplicates, Normalize, Pairs, preprocess
+from keras_s2s.data import (
+    PIECES,
+    Duplicates,
+    Finding,
+    Identical,
+    Length,
+    LengthRatio,
+    NearDuplicates,
+    Normalize,
+    Pairs,
+    merged,
+    preprocess,
+)
 from keras_s2s.errors import UserError
+from keras_s2s.testing import check_piece
 
 
 @pytest.mark.parametrize("form", ["NFC", "NFD", "NFKC", "NFKD"])
@@ -128,3 +142,94 @@ def test_preprocessing_that_cannot_be() -> None:
         preprocess(Pairs(["a b"], ["x"]), [Length(maximum=1)])
     with pytest.raises(UserError, match=r"^preprocessing: is for text, but the sources are features"):
         preprocess(Pairs([np.zeros((2, 2))], ["x"]), [Duplicates()])
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "kept"),
+    [
+        ("Tom left.", "Tom left.", False),
+        ("Tom left.", " TOM  left. ", False),
+        ("STRASSE", "Straße", False),
+        ("", " ", False),
+        ("Tom left.", "Tom left", True),
+        ("Tom left.", "Tomleft.", True),
+    ],
+)
+def test_copies(source: str, target: str, kept: bool) -> None:
+    left, found = preprocess(Pairs([source, "a"], [target, "b"]), [Identical()])
+    assert len(left) == 1 + kept
+    assert [finding.reason for finding in found] == [] if kept else ["target the same as source"]
+
+
+def test_findings_of_blocks_are_added_up() -> None:
+    def finding(piece: str, reason: str, count: int, *examples: str) -> Finding:
+        return Finding(piece, reason, True, count, tuple((example, "x") for example in examples))
+
+    blocks = [
+        [finding("b", "long", 4, "1", "2", "3"), finding("a", "short", 1, "4")],
+        [finding("b", "short", 1, "5"), finding("b", "long", 1, "6"), finding("a", "short", 3, "7", "8", "9")],
+    ]
+    assert merged(finding for block in blocks for finding in block) == [
+        finding("b", "long", 5, "1", "2", "3"),
+        finding("b", "short", 1, "5"),
+        finding("a", "short", 4, "4", "7", "8"),
+    ]
+    assert merged([]) == []
+
+
+def test_three_examples_are_shown() -> None:
+    pairs = Pairs(["a b", "b", "c d", "e f", "g h"], ["x"] * 5)
+    _, [found] = preprocess(pairs, [Length(maximum=1)])
+    assert (found.count, found.examples) == (4, (("a b", "x"), ("c d", "x"), ("e f", "x")))
+
+
+MIXED = Pairs(
+    [*["one two", "A b c d e f g", "TOM", "cafe\u0301", "one two", "Привет всем", "See you soon, my friend!"] * 2, ""],
+    [*["eins zwei", "x", "Tom", "café", "eins zwei", "Привет, мир", "Wir sehen uns bald wieder."] * 2, "x"],
+    list(range(1, 16)),
+)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"kind": "normalize", "form": "NFC"},
+        {"kind": "length", "maximum": 3},
+        {"kind": "length_ratio", "maximum": 2},
+        {"kind": "identical"},
+        {"kind": "duplicates"},
+        {"kind": "near_duplicates"},
+        {"kind": "language", "source": "en"},
+        {"kind": "script", "target": "Latin"},
+    ],
+)
+def test_every_piece_keeps_its_contract(options: dict[str, Any]) -> None:
+    check_piece(options, MIXED)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"kind": "copy"}, "no piece of preprocessing 'copy'; "),
+        ({"kind": "length"}, "length: maximum: this key is required"),
+        (
+            {"kind": "near_duplicates", "similarity": 1},
+            "near_duplicates: similarity: Input should be less than or equal",
+        ),
+        ({"kind": "language"}, "language: Language: expected 'source', 'target' or both, such as source: en"),
+        ({"kind": "language", "source": "eng"}, "language: Language: source: no language 'eng'; did you mean 'en'?"),
+        ({"kind": "language", "target": "??"}, "language: Language: target: no language '??'; known are af, am, ar"),
+        ({"kind": "script"}, "script: Script: expected 'source', 'target' or both, such as source: Latin"),
+        (
+            {"kind": "script", "target": ["Latin", "Klingon"]},
+            "script: Script: target: no script 'Klingon'; expected its",
+        ),
+        ({"kind": "script", "source": "Latin}x"}, "script: Script: source: no script 'Latin}x'; expected its name"),
+        ({"kind": "script", "source": "Latin", "minimum": 0}, "script: minimum: Input should be greater than 0"),
+    ],
+)
+def test_options_that_cannot_be(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError) as error:
+        PIECES.parse(options)
+    assert str(error.value).startswith(message)
+    assert "\n" not in str(error.value)

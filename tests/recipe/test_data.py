@@ -12,6 +12,7 @@ import yaml
 from keras_s2s import UserError, recipe
 from keras_s2s.data import Task
 from keras_s2s.recipe import RecipeConfig
+from keras_s2s.recipe.made_from import MadeFrom, keys_of
 from keras_s2s.recipe.prepare import folder_of, prepare
 
 RECIPE: dict[str, Any] = {
@@ -144,6 +145,22 @@ def test_preprocessing_and_its_report(folder: Folder, capsys: pytest.CaptureFixt
     again, second = folder.prepare(data=data)
     assert (list(again.train), second) == (list(task.train), first)
     assert "pairs: done before" in capsys.readouterr().out
+
+
+def test_the_record_of_preprocessing_has_the_keys_that_it_had(folder: Folder) -> None:
+    """Those of commit 4e2b2f5: else every finished run would be repeated."""
+    pieces = [
+        {"kind": "normalize", "form": "NFC", "sides": ["target"]},
+        {"kind": "length", "maximum": 100},
+        {"kind": "length_ratio", "maximum": 3, "unit": "characters"},
+        {"kind": "duplicates"},
+        {"kind": "near_duplicates"},
+    ]
+    keys = keys_of(folder.load(data={"preprocessing": pieces}).config, "data.preprocessing")
+    assert MadeFrom(keys).fingerprint == "4c76323d15713395731a5293ce53358748fb657868a32433814657b75a1bd75e"
+    said = {"", ".1", ".2", ".3", ".4", ".5", ".2.maximum", ".3.maximum", ".3.unit", ".1.form", ".1.sides"}
+    said |= {f".{number}.kind" for number in range(1, 6)}
+    assert {key.removeprefix("data.preprocessing") for key, value in keys.items() if value.said} == said
 
 
 def test_recordings(folder: Folder) -> None:

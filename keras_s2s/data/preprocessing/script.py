@@ -1,5 +1,6 @@
 """The scripts that the texts are written in."""
 
+from contextlib import suppress
 from functools import cache
 from typing import Annotated, Any, Literal, Self
 
@@ -54,26 +55,22 @@ class Script(PairFilter):
 
 def _share(text: str, scripts: tuple[str, ...]) -> float:
     """The share of letters that are of these scripts; 1 if there is no letter."""
-    letters = _pattern(r"\P{L}+").sub("", text)
-    if not letters:
-        return 1.0
     of_scripts = "".join(rf"\p{{scx={script}}}" for script in scripts)
-    return 1 - len(_pattern(f"[{of_scripts}]+").sub("", letters)) / len(letters)
+    others = len(_pattern(rf"[\p{{L}}--[{of_scripts}]]").findall(text))
+    return 1 - others / len(_pattern(r"\p{L}").findall(text)) if others else 1.0
 
 
 def _check(side: str, script: str) -> None:
     import regex
 
-    try:
-        _pattern(rf"\p{{scx={script}}}")
-    except regex.error:
-        raise ValueError(
-            f"{side}: no script '{script}'; expected its name in Unicode, such as Latin, Cyrillic, Arabic or Han"
-        ) from None
+    with suppress(regex.error):
+        if script.isidentifier() and _pattern(rf"\p{{scx={script}}}"):
+            return
+    raise ValueError(f"{side}: no script '{script}'; expected its name in Unicode, such as Latin, Cyrillic or Han")
 
 
 @cache
 def _pattern(pattern: str) -> Any:
     import regex
 
-    return regex.compile(pattern)
+    return regex.compile(pattern, regex.V1)

@@ -209,7 +209,9 @@ class _Stage(NamedTuple):
         parts = [
             [(rows, about) for rows, about in each.parts if about["corpus"] == number] for each in (*before, train)
         ]
+        order = [piece.kind for piece in self.pieces]
         found = merged(Finding(**each) for of_map in parts for _, about in of_map for each in about["findings"])
+        found.sort(key=lambda finding: order.index(finding.piece))
         read, left = sum(about["read"] for _, about in parts[0]), sum(rows for rows, _ in parts[-1])
         if not left and found:
             last = [finding for finding in found if finding.dropped][-1]

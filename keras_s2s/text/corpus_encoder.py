@@ -14,6 +14,7 @@ _MARK = MARK.encode()
 _END = "\ufdd0".encode()  # Unicode keeps this character free, so no text should have it.
 _SURROGATE = re.compile(rb"\xed[\xa0-\xbf][\x80-\xbf]")
 _KEPT = 2**16  # words
+_AT_ONCE = 1000  # texts, whose words fit into a core's cache
 
 
 class CorpusEncoder:
@@ -41,10 +42,10 @@ class CorpusEncoder:
             int32 of a vocabulary of more than 65,536 ids.
         """
         if self._words is not None:
-            text = _well_formed(b" ".join(chain.from_iterable((text, _END) for text in texts)))
-            # A text that has a mark in it is rare. SentencePiece takes marks at its end for spaces, and others not.
-            if text.count(_END) == len(texts) and _MARK not in text:
-                return self._words.ids(text)
+            text = b"".join(texts)
+            # SentencePiece takes its mark of a space for one at the ends of a text alone. Few texts have it.
+            if _MARK not in text and _END not in text:
+                return self._words.ids(texts)
         rows = self._processor.encode([_well_formed(text) for text in texts], add_eos=True, num_threads=1)
         return np.fromiter(chain.from_iterable(rows), self._type)
 
@@ -57,19 +58,25 @@ class _Words(dict[bytes, int]):
         self._processor, self._type = processor, dtype
         self._forget()
 
-    def ids(self, text: bytes) -> np.ndarray:
-        """The ids of words with spaces between them."""
+    def ids(self, texts: Sequence[bytes]) -> np.ndarray:
+        """The ids of texts, EOS behind those of each."""
         if len(self) > _KEPT:
             self._forget()
-        words = text.split(b" ")
-        numbers = np.fromiter(map(self.__getitem__, words), np.int64, len(words))
+        begins = range(0, max(len(texts), 1), _AT_ONCE)
+        numbers = np.concatenate([self._numbers(texts[begin : begin + _AT_ONCE]) for begin in begins])
         if self._new:
             # All at once: a call takes longer than a word.
             self._learn(self._processor.encode(self._new, num_threads=1))
         counts = self._counts[numbers]
         ends = np.cumsum(counts)
-        places = np.arange(ends[-1]) + np.repeat(self._ends[numbers] - ends, counts)
+        places = np.arange(counts.sum()) + np.repeat(self._ends[numbers] - ends, counts)
         return self._ids[places]
+
+    def _numbers(self, texts: Sequence[bytes]) -> np.ndarray:
+        """The numbers of all words and ends."""
+        text = _well_formed(b"".join(chain.from_iterable((text, b" ", _END, b" ") for text in texts)))
+        words = text.split(b" ")[:-1]
+        return np.fromiter(map(self.__getitem__, words), np.int64, len(words))
 
     def __missing__(self, word: bytes) -> int:
         self._new.append(word)

@@ -65,6 +65,7 @@ def test_ids_are_those_of_each_text(kind: Kind, normalization: str) -> None:
     tokenizer = train(corpus(60), size, kind, normalization, byte_fallback=byte_fallback, symbols=("<2de>",))
     texts = [*corpus(), *ODD, *(f"{one} {other}" for one in ODD for other in ("der", "x\u0308", *ODD))]
     assert encoded(tokenizer, texts) == expected(tokenizer, texts)
+    assert encoded(tokenizer, []) == []
     assert encoded(tokenizer, texts[::-1]) == expected(tokenizer, texts[::-1])
 
 

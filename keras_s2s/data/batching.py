@@ -197,7 +197,7 @@ class Batches:
         """The share of padding in the batches of the first epoch, on both sides together."""
         plan, real, padded = self._plan(0), 0, 0
         sizes = np.diff(plan.ends, prepend=0)
-        for some in blocks(len(plan), 1024):
+        for some in blocks(len(plan), 64):
             starts = np.cumsum(sizes[some]) - sizes[some]
             for lengths in self.examples.lengths_at(plan.rows[plan.span(some.start, some.stop)]):
                 real += int(lengths.sum())

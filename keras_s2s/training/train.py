@@ -15,7 +15,6 @@ from keras_s2s import status
 from keras_s2s.atomic import atomic_write
 from keras_s2s.data import Batches, Examples, Task, encode, learn_alignments
 from keras_s2s.data.heads import Head
-from keras_s2s.data.ragged import Ragged
 from keras_s2s.errors import UserError
 from keras_s2s.labels import LabelSource
 from keras_s2s.memory import keep_freed_memory
@@ -265,8 +264,7 @@ def _batches(
 
 def _aligned(examples: Examples) -> Examples:
     assert examples.sources is not None
-    sources, targets = ([row[:-1] for row in rows] for rows in (examples.sources, examples.labels))
-    return dataclasses.replace(examples, alignments=Ragged.of(learn_alignments(sources, targets)))
+    return dataclasses.replace(examples, alignments=learn_alignments(examples.sources, examples.labels))
 
 
 def _first_model(config: ModelConfig, task: Task, training: TrainingConfig, start: WarmStart | None) -> Seq2Seq:

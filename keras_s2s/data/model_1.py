@@ -193,10 +193,16 @@ def _spans(sources: Ragged, targets: Ragged) -> Iterator[slice]:
 
 
 def _distinct(parts: Iterable[np.ndarray]) -> np.ndarray:
-    """All numbers that occur, ascending. They are put together whenever there are as many new ones as known ones."""
+    """All numbers >= 0 that occur, ascending. They are put together whenever there are as many new as known ones."""
     known, new = np.empty(0, np.int64), list[np.ndarray]()
     for part in parts:
-        new.append(np.unique(part))
+        new.append(_without_repeats(part))
         if sum(map(len, new)) > len(known):
-            known, new = np.unique(np.concatenate([known, *new])), []
-    return np.unique(np.concatenate([known, *new]))
+            known, new = _without_repeats(np.concatenate([known, *new])), []
+    return _without_repeats(np.concatenate([known, *new]))
+
+
+def _without_repeats(values: np.ndarray) -> np.ndarray:
+    """As `np.unique`, whose table of hashes is slow where nearly all numbers are different."""
+    values = np.sort(values)
+    return values[np.diff(values, prepend=-1) > 0]

@@ -150,7 +150,7 @@ def _train(
         try:
             with distribution.lost_workers():
                 model.fit(
-                    distribution.share(made.dataset(done * plan.batches), strategy, made.times),
+                    distribution.share(functools.partial(made.dataset, done * plan.batches), strategy),
                     epochs=plan.intervals,
                     initial_epoch=done,
                     steps_per_epoch=plan.batches,

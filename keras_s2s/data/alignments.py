@@ -2,32 +2,61 @@
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator
 
 import numpy as np
 
-from keras_s2s.data.lexicon import Rows, align
+from keras_s2s.data.blocks import blocks
+from keras_s2s.data.model_1 import Rows, learn, sample, without_eos
 from keras_s2s.data.pairs import Pairs
+from keras_s2s.data.ragged import Ragged
 from keras_s2s.data.readers.text import read_lines
 from keras_s2s.errors import UserError
 
 _LINK = re.compile(r"(\d+)-(\d+)")
 
 
-def learn_alignments(sources: Rows, targets: Rows) -> list[np.ndarray]:
-    """Aligns labels to source places by IBM model 1, see `lexicon.align`; EOS is aligned to EOS.
+# Pairs that are aligned together.
+_PAIRS = 20_000
+_ITERATIONS = 8
+
+
+def align(sources: Rows, targets: Rows, *, iterations: int = _ITERATIONS) -> Ragged:
+    """Aligns each pair by its most probable links under IBM model 1.
+
+    The model is learnt from the same pairs, or from a sample of many, see `learn_lexicon`.
 
     Args:
-        sources: ids of each source, without EOS.
-        targets: ids of each target, without EOS.
+        sources: ids of each source, without padding, with EOS behind them or without.
+        targets: ids of each target, as many.
+        iterations: of EM.
+
+    Returns:
+        Of each pair the source place, from 0, of each target id but EOS, (T,) int32, see `Model1.align`.
+
+    Raises:
+        UserError: there is no pair, or not as many targets as sources.
+    """
+    model = learn(*sample(sources, targets), iterations)
+    return Ragged.join([model.align(*block) for block in _blocks(sources, targets)])
+
+
+def learn_alignments(sources: Rows, targets: Rows) -> Ragged:
+    """Aligns labels to source places as `align` does; EOS is aligned to EOS.
+
+    Args:
+        sources: ids of each source, with EOS behind them or without.
+        targets: ids of each target, with EOS behind them or without.
 
     Returns:
         Of each pair the place of each label in the source, (T,) int32, EOS the last; -1 where none is known.
     """
-    return _with_eos(sources, align(sources, targets))
+    model = learn(*sample(sources, targets), iterations=_ITERATIONS)
+    parts = [_with_eos(some, model.align(some, others)) for some, others in _blocks(sources, targets)]
+    return Ragged.join(parts)
 
 
-def read_alignments(path: str | os.PathLike[str], pairs: Pairs, sources: Rows, targets: Rows) -> list[np.ndarray]:
+def read_alignments(path: str | os.PathLike[str], pairs: Pairs, sources: Rows, targets: Rows) -> Ragged:
     """Reads alignments by words, such as fast_align and eflomal write: a line a pair of links `source-target`, from 0.
 
     Of several links of a target word the first in the source counts.
@@ -59,7 +88,7 @@ def read_alignments(path: str | os.PathLike[str], pairs: Pairs, sources: Rows, t
                     "tokenizers of kind word, or leave the file out and let them be learnt"
                 )
         places.append(_places(line, len(source), len(target), where))
-    return _with_eos(sources, places)
+    return _with_eos(Ragged.of(sources), Ragged.of(places))
 
 
 def _places(line: str, source_length: int, target_length: int, where: str) -> np.ndarray:
@@ -79,5 +108,12 @@ def _places(line: str, source_length: int, target_length: int, where: str) -> np
     return places
 
 
-def _with_eos(sources: Rows, places: Sequence[np.ndarray]) -> list[np.ndarray]:
-    return [np.append(row, np.int32(len(source))) for source, row in zip(sources, places, strict=True)]
+def _with_eos(sources: Ragged, places: Ragged) -> Ragged:
+    values = np.insert(places.values.astype(np.int32), places.ends, sources.lengths)
+    return Ragged(values, places.ends + np.arange(1, len(places) + 1))
+
+
+def _blocks(sources: Rows, targets: Rows) -> Iterator[tuple[Ragged, Ragged]]:
+    """Pairs without EOS."""
+    for block in blocks(len(sources), _PAIRS):
+        yield without_eos(sources[block]), without_eos(targets[block])

@@ -21,6 +21,7 @@ from keras_s2s.data.mixtures import Mixture
 from keras_s2s.data.pairs import Pairs
 from keras_s2s.data.plans import Plan, count_costs, cut, make_plan, runs_of
 from keras_s2s.data.ragged import Ragged
+from keras_s2s.data.shares import WHOLE, Share, weightless
 from keras_s2s.errors import UserError
 from keras_s2s.labels import LabelSource
 from keras_s2s.special_ids import BOS, EOS, PADDING
@@ -168,18 +169,18 @@ class Batches:
                 self._first_steps.append(self._first_steps[-1] + self._count(of_costs))
             return range(self._first_steps[epoch], self._first_steps[epoch + 1])
 
-    def at(self, step: int) -> Batch:
-        """The batch of a step, counted from 0."""
-        if self.augmentations:
-            epoch, number = self._find(step)
-            examples = self._augmented(epoch).at(number)
-            if "crf" in self.heads:
-                check_alignment(examples)
-        else:
-            examples = self.examples.take(self._rows(step))
-        if self.times > 1:
-            examples = examples.take(np.repeat(np.arange(len(examples.labels)), self.times))
-        return _labelled(_padded(examples, self.heads), self.heads, self.labels)
+    def at(self, step: int, share: Share = WHOLE) -> Batch:
+        """The batch of a step, counted from 0, or a replica's share of it, which has the padding of all of it.
+
+        Of a share only its own rows are read, unless augmentations or labels are made, which takes the whole batch.
+        """
+        if self.augmentations or self.labels:
+            return share.of_batch(self._changed(step), self.times)
+        rows = self._rows(step)
+        least = tuple(int(side.max()) for side in self.examples.lengths_at(rows))
+        examples = self.examples.take(rows[share.rows(len(rows))])
+        inputs, labels, weights = _padded(self._repeated(examples), self.heads, least)
+        return inputs, labels, weightless(weights) if share.is_empty(len(rows)) else weights
 
     def largest(self) -> list[Batch]:
         """Of the first epoch's batches those with the most ids, and with the longest pairs."""
@@ -197,20 +198,39 @@ class Batches:
         """The share of padding in the batches of the first epoch, on both sides together."""
         plan, real, padded = self._plan(0), 0, 0
         sizes = np.diff(plan.ends, prepend=0)
-        for some in blocks(len(plan), 1024):
+        for some in blocks(len(plan), 64):
             starts = np.cumsum(sizes[some]) - sizes[some]
             for lengths in self.examples.lengths_at(plan.rows[plan.span(some.start, some.stop)]):
                 real += int(lengths.sum())
                 padded += int(np.dot(sizes[some], np.maximum.reduceat(lengths, starts)))
         return 1 - real / padded
 
-    def dataset(self, first_step: int = 0) -> tf.data.Dataset:
-        """The batches from a step on, without an end: give `fit` its `steps_per_epoch`."""
+    def dataset(self, first_step: int = 0, shares: Sequence[Share] = (WHOLE,)) -> tf.data.Dataset:
+        """The batches from a step on, without an end: give `fit` its `steps_per_epoch`.
+
+        Args:
+            first_step: counted from 0.
+            shares: of each batch these come, one after the other.
+        """
 
         def made() -> Iterator[Batch]:
-            return map(self.at, itertools.count(first_step))
+            return (self.at(step, share) for step in itertools.count(first_step) for share in shares)
 
         return _dataset(made, self.examples, self.heads, labels=self.labels)
+
+    def _changed(self, step: int) -> Batch:
+        """The batch of a step, after augmentations and with labels."""
+        if self.augmentations:
+            epoch, number = self._find(step)
+            examples = self._augmented(epoch).at(number)
+            if "crf" in self.heads:
+                check_alignment(examples)
+        else:
+            examples = self.examples.take(self._rows(step))
+        return _labelled(_padded(self._repeated(examples), self.heads), self.heads, self.labels)
+
+    def _repeated(self, examples: Examples) -> Examples:
+        return examples if self.times == 1 else examples.take(np.repeat(np.arange(len(examples.labels)), self.times))
 
     def _find(self, step: int) -> tuple[int, int]:
         """The epoch of a step, and which of its batches comes then."""
@@ -260,14 +280,21 @@ class Batches:
         )
 
 
-def _padded(examples: Examples, heads: Sequence[Head]) -> Batch:
-    """The batch of some examples."""
+def _padded(examples: Examples, heads: Sequence[Head], least: Sequence[int] = (0, 0)) -> Batch:
+    """The batch of some examples.
+
+    Args:
+        examples: its rows.
+        heads: outputs of the model.
+        least: sources and labels are filled up to these lengths at least.
+    """
     inputs: dict[str, np.ndarray] = {}
-    sources, labels = examples.sources, examples.labels.padded(PADDING)  # (B, T)
+    of_source, of_labels = least
+    sources, labels = examples.sources, examples.labels.padded(PADDING, of_labels)  # (B, T)
     if sources is not None and examples.has_features:
-        inputs |= _of_frames(sources)
+        inputs |= _of_frames(sources, of_source)
     elif sources is not None:
-        inputs["source_ids"] = sources.padded(PADDING)
+        inputs["source_ids"] = sources.padded(PADDING, of_source)
     if "logits" in heads:
         inputs["target_ids"] = _shifted(labels)
     weights = (labels != PADDING).astype(np.float32)
@@ -279,7 +306,7 @@ def _padded(examples: Examples, heads: Sequence[Head]) -> Batch:
     weights_of_heads = dict.fromkeys(heads, weights)
     if "attention" in heads:
         assert examples.alignments is not None
-        places = examples.alignments.padded(-1)
+        places = examples.alignments.padded(-1, of_labels)
         of_heads["attention"], weights_of_heads["attention"] = places, np.where(places >= 0, weights, 0)
     return inputs, of_heads, weights_of_heads
 
@@ -299,9 +326,9 @@ def _labelled(batch: Batch, heads: Sequence[Head], sources: Mapping[str, LabelSo
     return inputs, of_heads, weights
 
 
-def _of_frames(sources: Ragged) -> dict[str, np.ndarray]:
+def _of_frames(sources: Ragged, least: int = 0) -> dict[str, np.ndarray]:
     """Features (S, F) of each source, filled up with zeros: (B, S, F) float32, and their lengths (B,) int32."""
-    return {"source_features": sources.padded(), "source_lengths": sources.lengths.astype(np.int32)}
+    return {"source_features": sources.padded(least=least), "source_lengths": sources.lengths.astype(np.int32)}
 
 
 def _shifted(labels: np.ndarray) -> np.ndarray:

@@ -111,9 +111,9 @@ class Ragged(Sequence[np.ndarray]):
         """Where a row begins."""
         return int(self.ends[row - 1]) if row else 0
 
-    def padded(self, fill: float = 0) -> np.ndarray:
-        """All rows, filled up to the longest one: (N, L, ...)."""
-        places = np.arange(self.lengths.max(initial=0)) < self.lengths[:, None]
+    def padded(self, fill: float = 0, least: int = 0) -> np.ndarray:
+        """All rows, filled up to the longest one, or to `least` if that is more: (N, L, ...)."""
+        places = np.arange(self.lengths.max(initial=least)) < self.lengths[:, None]
         dtype = np.int32 if self.values.dtype == np.uint16 else self.values.dtype
         matrix = np.full((*places.shape, *self.values.shape[1:]), fill, dtype)
         matrix[places] = self.values

@@ -10,13 +10,14 @@ import functools
 import json
 import os
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Literal
 
 import keras
 import tensorflow as tf
 from keras import ops
 
+from keras_s2s.data.shares import WHOLE, Share
 from keras_s2s.errors import UserError
 from keras_s2s.typing import Tensor
 
@@ -69,41 +70,30 @@ def is_chief(strategy: tf.distribute.Strategy | None) -> bool:
 
 
 def share(
-    dataset: tf.data.Dataset, strategy: tf.distribute.Strategy | None, together: int = 1
+    dataset_of: Callable[[Sequence[Share]], tf.data.Dataset], strategy: tf.distribute.Strategy | None
 ) -> tf.data.Dataset | tf.distribute.DistributedDataset:
-    """Splits each batch by rows among all replicas.
+    """Splits each batch by rows among all replicas, see `Share`.
 
-    The dataset gives whole batches, the same ones in every process, so all take the same number of steps. Of N
-    replicas the r-th takes the rows r, N + r, 2N + r, ...: neighbours have similar lengths, so the shares have nearly
-    equal numbers of tokens. A replica for which no rows are left takes the first ones with weights of 0. All tensors
-    keep the padding of the whole batch; nothing needs that, since only gradients and sums pass between replicas, but
-    it keeps the number of different shapes low.
+    Every process makes the shares of its own replicas, of the same batches, so all take the same number of steps. All
+    tensors have the padding of the whole batch; nothing needs that, since only gradients and sums pass between
+    replicas, but it keeps the number of different shapes low.
 
     Args:
-        dataset: of `(inputs, labels, weights)`, every tensor with B rows.
+        dataset_of: makes the dataset of some shares of each batch, one after the other, such as `Batches.dataset`.
         strategy: of the run.
-        together: this many neighbouring rows, from a multiple of it on, are never separated; 2 for R-Drop.
 
     Raises:
         UserError: the processes begin with different batches.
     """
     if strategy is None:
-        return dataset
-    _check_same(strategy, dataset)
+        return dataset_of([WHOLE])
+    _check_same(strategy, dataset_of([WHOLE]))
     replicas = strategy.num_replicas_in_sync
 
     def of_worker(context: tf.distribute.InputContext) -> tf.data.Dataset:
         mine = replicas // context.num_input_pipelines
         first = mine * context.input_pipeline_id
-        places = tf.data.Dataset.range(first, first + mine, output_type=tf.int32)
-
-        def split(*batch: Any) -> tf.data.Dataset:
-            return places.map(lambda place: _rows_of(batch, place, replicas, together))
-
-        shares = dataset.flat_map(split)
-        if (batches := int(dataset.cardinality())) >= 0:
-            shares = shares.apply(tf.data.experimental.assert_cardinality(batches * mine))
-        return shares.prefetch(2 * mine)
+        return dataset_of([Share(place, replicas) for place in range(first, first + mine)])
 
     return strategy.distribute_datasets_from_function(of_worker)
 
@@ -248,16 +238,6 @@ def _gather(strategy: tf.distribute.Strategy) -> Any:
 
     signature = [tf.TensorSpec((1, None), tf.float64)]
     return tf.function(lambda values: strategy.run(gather, args=(values,)), input_signature=signature)
-
-
-def _rows_of(batch: Any, place: Tensor, replicas: int, together: int) -> Any:
-    """The share of one replica; of a replica without rows, the first rows with weights of 0."""
-    rows = tf.range(tf.shape(tf.nest.flatten(batch)[0])[0])
-    own = rows[rows // together % replicas == place]
-    has_rows = tf.size(own) > 0
-    chosen = tf.cond(has_rows, lambda: own, lambda: rows[:together])
-    inputs, labels, weights = tf.nest.map_structure(lambda values: tf.gather(values, chosen), batch)
-    return inputs, labels, tf.nest.map_structure(lambda values: values * tf.cast(has_rows, values.dtype), weights)
 
 
 def _workers(strategy: tf.distribute.Strategy) -> int:

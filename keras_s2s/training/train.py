@@ -15,7 +15,6 @@ from keras_s2s import status
 from keras_s2s.atomic import atomic_write
 from keras_s2s.data import Batches, Examples, Task, learn_alignments
 from keras_s2s.data.heads import Head
-from keras_s2s.data.ragged import Ragged
 from keras_s2s.errors import UserError
 from keras_s2s.labels import LabelSource
 from keras_s2s.memory import keep_freed_memory
@@ -151,7 +150,7 @@ def _train(
         try:
             with distribution.lost_workers():
                 model.fit(
-                    distribution.share(made.dataset(done * plan.batches), strategy, made.times),
+                    distribution.share(functools.partial(made.dataset, done * plan.batches), strategy),
                     epochs=plan.intervals,
                     initial_epoch=done,
                     steps_per_epoch=plan.batches,
@@ -265,8 +264,7 @@ def _batches(
 
 def _aligned(examples: Examples) -> Examples:
     assert examples.sources is not None
-    sources, targets = ([row[:-1] for row in rows] for rows in (examples.sources, examples.labels))
-    return dataclasses.replace(examples, alignments=Ragged.of(learn_alignments(sources, targets)))
+    return dataclasses.replace(examples, alignments=learn_alignments(examples.sources, examples.labels))
 
 
 def _first_model(config: ModelConfig, task: Task, training: TrainingConfig, start: WarmStart | None) -> Seq2Seq:

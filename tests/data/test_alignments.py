@@ -8,8 +8,7 @@ import pytest
 
 from keras_s2s import UserError
 from keras_s2s.data import Pairs
-from keras_s2s.data.alignments import learn_alignments, read_alignments
-from keras_s2s.data.lexicon import align
+from keras_s2s.data.alignments import align, learn_alignments, read_alignments
 
 
 def test_shuffled_translations_are_aligned_and_words_from_nowhere_are_not() -> None:
@@ -32,6 +31,12 @@ def test_words_that_occur_twice_are_aligned_along_the_diagonal() -> None:
 def test_empty_sides_have_no_links() -> None:
     found = learn_alignments([[4], [], [4]], [[7], [7], []])
     assert [row.tolist() for row in found] == [[0, 1], [-1, 0], [1]]
+
+
+def test_ids_may_have_eos_behind_them() -> None:
+    sources, targets = [[4, 5, 4], [5], [4], [5, 4]], [[7, 8, 7], [8], [7], [8, 7]]
+    found = learn_alignments([[*row, 2] for row in sources], [[*row, 2] for row in targets])
+    assert [row.tolist() for row in found] == [row.tolist() for row in learn_alignments(sources, targets)]
 
 
 PAIRS = Pairs(["das rote Haus", "ja"], ["the red house", "yes indeed"])

@@ -12,7 +12,10 @@ import pytest
 import tensorflow as tf
 
 from keras_s2s.data import Batches, Examples, Pairs, SubwordSampling, batches, encode, mix
+from keras_s2s.data.alignments import learn_alignments
+from keras_s2s.data.shares import Share
 from keras_s2s.errors import UserError
+from keras_s2s.labels import LabelSource
 from keras_s2s.text import Tokenizer, train
 
 
@@ -274,3 +277,54 @@ def test_padding_and_tokens_are_counted(examples: Examples) -> None:
         assert made.tokens_at(step) == ids
         real, padded = real + ids, padded + inputs["source_ids"].size + labels.size
     assert made.padding() == pytest.approx(1 - real / padded)
+
+
+def split(batches: Batches, step: int, replicas: int) -> None:
+    """Shares are rows of the whole batch, each in one of them; where none are left, the first without a weight."""
+    whole, seen = batches.at(step), set()
+    times = batches.times
+    rows = len(keras.tree.flatten(whole)[0])
+    for place in range(replicas):
+        inputs, labels, weights = batches.at(step, Share(place, replicas))
+        own = [row for row in range(rows) if row // times % replicas == place]
+        seen.update(own)
+        expected = keras.tree.map_structure(lambda values, own=own: values[own or range(times)], whole)
+        assert equal((inputs, labels), expected[:2])
+        assert equal(weights, expected[2]) if own else not any(map(np.any, keras.tree.flatten(weights)))
+    assert seen == set(range(rows))
+
+
+@pytest.mark.parametrize("replicas", [2, 3])
+@pytest.mark.parametrize("case", ["plain", "twice", "features", "attention", "augmented", "labelled"])
+def test_a_share_is_the_rows_of_the_whole_batch(
+    tokenizer: Tokenizer, pairs: Pairs, examples: Examples, replicas: int, case: str
+) -> None:
+    some, options = examples, {}
+    match case:
+        case "twice":
+            options = {"twice": True}
+        case "features":
+            sources = [np.full((len(source) + 1, 2), len(source), "float32") for source in pairs.sources]
+            some = encode(Pairs(sources, pairs.targets), None, tokenizer)
+        case "attention":
+            some = replace(examples, alignments=learn_alignments(examples.sources, examples.labels))
+            options = {"heads": ["logits", "attention"]}
+        case "augmented":
+            words = ["".join(random.Random(i).choices("abcd", k=8)) for i in range(60)]
+            pieces = train(words, 40, kind="bpe")
+            some, options = encode(Pairs(words, words), pieces, pieces), {"augmentations": [SubwordSampling(rate=0.3)]}
+        case "labelled":
+            source = LabelSource((None, None), lambda inputs, ids: ids + inputs["source_ids"].sum())
+            options = {"labels": {"sum": source}}
+    batches = Batches(some, tokens=64, **options)
+    sizes = [len(keras.tree.flatten(batches.at(step))[0]) for step in batches.steps_of(0)]
+    for step in (int(np.argmin(sizes)), int(np.argmax(sizes))):
+        split(batches, step, replicas)
+
+
+def test_only_the_rows_of_a_share_are_read(examples: Examples, monkeypatch: pytest.MonkeyPatch) -> None:
+    read, take = [], Examples.take
+    monkeypatch.setattr(Examples, "take", lambda self, rows: read.extend(rows) or take(self, rows))
+    batches = Batches(examples, tokens=256)
+    batches.at(0, Share(1, 3))
+    assert sorted(read) == sorted(batches._rows(0)[1::3])

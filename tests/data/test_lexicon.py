@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from keras_s2s import UserError
-from keras_s2s.data import Lexicon, learn_lexicon
-from keras_s2s.data.lexicon import _expectation_maximisation, _links
+from keras_s2s.data import Lexicon, learn_lexicon, model_1
+from keras_s2s.data.model_1 import learn, sample, without_eos
 
 DICTIONARY = {source: 100 - source for source in range(4, 24)}
 EMPTY = 0
@@ -80,11 +80,46 @@ def slow_model_1(sources: list[list[int]], targets: list[list[int]], iterations:
 @pytest.mark.parametrize("iterations", [1, 2, 5])
 def test_probabilities_are_those_of_the_definition(iterations: int) -> None:
     sources, targets = [[4, 5, 4], [5], [6, 5], []], [[7, 8], [8, 8], [], [9]]
-    source, target, place = _links(sources, targets)
-    combinations, link = np.unique(source * 10 + target, return_inverse=True)
-    found = _expectation_maximisation(combinations // 10, link, place, iterations)
+    model = learn(*sample(sources, targets), iterations)
+    found = [divmod(key, model.width) for key in model.keys.tolist()]
     expected = slow_model_1(sources, targets, iterations)
-    assert {divmod(int(c), 10): p for c, p in zip(combinations, found, strict=True)} == pytest.approx(expected)
+    assert dict(zip(found, model.probability, strict=True)) == pytest.approx(expected)
+
+
+def test_pairs_in_parts_give_the_same_probabilities_to_the_bit(monkeypatch: pytest.MonkeyPatch) -> None:
+    pairs = sample(*corpus(4, function_word=50))
+    whole = learn(*pairs, 5)
+    monkeypatch.setattr(model_1, "_LINKS", 40)
+    parts = learn(*pairs, 5)
+    assert np.array_equal(whole.keys, parts.keys) and np.array_equal(whole.probability, parts.probability)
+    assert [row.tolist() for row in whole.align(*pairs)] == [row.tolist() for row in parts.align(*pairs)]
+
+
+def test_of_many_pairs_some_are_enough_and_always_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    sources, targets = corpus(5)
+    monkeypatch.setattr(model_1, "_MOST_LINKS", 3000)
+    some, others = (list(map(tuple, side)) for side in sample(sources, targets))
+    pairs = list(zip(map(tuple, sources), map(tuple, targets), strict=True))
+    places = [pairs.index(pair) for pair in zip(some, others, strict=True)]
+    assert 2000 < sum((len(source) + 1) * len(target) for source, target in zip(some, others, strict=True)) < 4000
+    assert places[0] < 10 and places[-1] > 380 and len(set(np.diff(places).tolist())) > 2
+    assert [list(map(tuple, side)) for side in sample(sources, targets)] == [some, others]
+    lexicon = learn_lexicon(sources, targets, 30, size=3)
+    assert {source: lexicon.candidates[source, 0] for source in DICTIONARY} == DICTIONARY
+
+
+def test_an_id_that_the_sample_had_not_is_aligned_to_nothing() -> None:
+    model = learn(*sample([[4, 5], [5]], [[7, 8], [8]]), 5)
+    [places] = model.align(without_eos([[5, 4, 6]]), without_eos([[7, 8, 9, 99]]))
+    assert places.tolist() == [1, 0, -1, -1]
+
+
+def test_eos_is_not_learnt_from() -> None:
+    sources, targets = corpus(6)
+    plain = learn_lexicon(sources, targets, 30)
+    with_eos = learn_lexicon([[*row, 2] for row in sources], [[*row, 2] for row in targets], 30)
+    assert np.array_equal(plain.candidates, with_eos.candidates) and np.array_equal(plain.always, with_eos.always)
+    assert [row.tolist() for row in without_eos([[2], [], [4, 2], [2, 4]])] == [[], [], [4], [2, 4]]
 
 
 def test_mistakes() -> None:

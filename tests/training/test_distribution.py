@@ -14,6 +14,7 @@ import pytest
 import tensorflow as tf
 
 from keras_s2s import UserError
+from keras_s2s.data.shares import Share
 from keras_s2s.training import distribution
 
 WORKER = Path(__file__).with_name("worker.py")
@@ -168,9 +169,7 @@ def test_replicas_draw_numbers_of_their_own() -> None:
 def shares(rows: int, replicas: int, together: int) -> list[Any]:
     ids = np.arange(1, rows + 1, dtype="int32")[:, None] * [[1, 10]]
     batch = ({"source_ids": ids}, {"ctc": ids, "logits": ids}, {"ctc": ids / 2, "logits": ids / 4})
-    with_tensors = keras.tree.map_structure(tf.constant, batch)
-    found = [distribution._rows_of(with_tensors, place, replicas, together) for place in range(replicas)]
-    return keras.tree.map_structure(np.asarray, found)
+    return [Share(place, replicas).of_batch(batch, together) for place in range(replicas)]
 
 
 @pytest.mark.parametrize("together", [1, 2])
@@ -195,7 +194,7 @@ def test_one_device_needs_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TF_CONFIG", "{")
     dataset = tf.data.Dataset.range(2)
     assert distribution.strategy("one") is None
-    assert distribution.share(dataset, None) is dataset
+    assert distribution.share(lambda shares: dataset, None) is dataset
     assert distribution.is_chief(None)
     with distribution.scope(None):
         assert not tf.distribute.has_strategy()

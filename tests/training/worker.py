@@ -7,7 +7,7 @@ import functools
 import itertools
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_s2s.data.shares import WHOLE, Share
 from keras_s2s.errors import UserError
 from keras_s2s.losses import CrossEntropy
 from keras_s2s.models import LSTMDecoderConfig, LSTMEncoderConfig, ModelConfig, build
@@ -67,10 +68,14 @@ def batch_of(step: int, data: int = 0, spoilt: int | None = None) -> Any:
     return inputs, labels.astype("int32"), weights.astype("float32")
 
 
-def batches_from(step: int, batch_at: Callable[[int], Any]) -> tf.data.Dataset:
+def batches_from(step: int, batch_at: Callable[[int], Any], shares: Sequence[Share]) -> tf.data.Dataset:
     ids, weights = tf.TensorSpec((None, None), tf.int32), tf.TensorSpec((None, None), tf.float32)
     spec = ({"source_ids": ids, "target_ids": ids}, ids, weights)
-    return tf.data.Dataset.from_generator(lambda: map(batch_at, itertools.count(step)), output_signature=spec)
+
+    def made() -> Iterator[Any]:
+        return (share.of_batch(batch_at(number)) for number in itertools.count(step) for share in shares)
+
+    return tf.data.Dataset.from_generator(made, output_signature=spec)
 
 
 class Losses(keras.callbacks.Callback):
@@ -118,11 +123,13 @@ def train(strategy: tf.distribute.Strategy | None, run: Run) -> tuple[keras.Mode
     parts = {"encoder": LSTMEncoderConfig(), "decoder": LSTMDecoderConfig()}
     config = ModelConfig(source_vocabulary=12, target_vocabulary=12, width=8, dropout=0.0, **parts)
     batch_at = functools.partial(batch_of, data=run.data, spoilt=run.spoilt)
-    batches = batches_from(run.first, batch_at)
+    batches_of = functools.partial(batches_from, run.first, batch_at)
     with distribution.scope(strategy):
         model = build(config)
         optimizer = keras.optimizers.Adam(0.02, global_clipnorm=0.5)
-    distribution.compile_for(strategy, model, batches.element_spec, optimizer=optimizer, loss=CrossEntropy(0.1))
+    distribution.compile_for(
+        strategy, model, batches_of([WHOLE]).element_spec, optimizer=optimizer, loss=CrossEntropy(0.1)
+    )
     chief = distribution.is_chief(strategy)
     if run.first and chief:
         model.load_weights(run.checkpoint)
@@ -134,7 +141,7 @@ def train(strategy: tf.distribute.Strategy | None, run: Run) -> tuple[keras.Mode
     if run.endless:
         callbacks.append(Aloud(run, losses))
     model.fit(
-        distribution.share(batches, strategy),
+        distribution.share(batches_of, strategy),
         epochs=10**9 if run.endless else (run.last - run.first) // INTERVAL,
         steps_per_epoch=INTERVAL,
         shuffle=False,

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from keras_s2s.data import Pairs
-from keras_s2s.data.lexicon import align
+from keras_s2s.data.alignments import align
 
 # Scripts whose words have no spaces between them.
 UNSPACED = frozenset(("Han", "Hiragana", "Katakana", "Thai", "Lao", "Khmer", "Myanmar", "Tibetan"))

@@ -15,16 +15,21 @@ from keras_s2s.data.augmentations import (
 )
 from keras_s2s.data.augmentations.subword_sampling import SubwordSampling
 from keras_s2s.data.examples import Examples, encode
+from keras_s2s.data.files import stream_lines
 from keras_s2s.data.lexicon import Lexicon, learn_lexicon
 from keras_s2s.data.mixtures import Mixture, mix
-from keras_s2s.data.pairs import Pairs
+from keras_s2s.data.pairs import Block, Pair, Pairs
 from keras_s2s.data.preprocessing import preprocess
 from keras_s2s.data.readers import READERS, Reader, Surroundings
+from keras_s2s.data.readers.arrow import read_arrow
 from keras_s2s.data.readers.libraries import read_dataset
+from keras_s2s.data.readers.moses import read_moses
+from keras_s2s.data.readers.parquet import read_parquet
 from keras_s2s.data.readers.recordings import read_features, read_recordings
 from keras_s2s.data.readers.records import Fields, read_jsonl
 from keras_s2s.data.readers.text import Columns, read_lines, read_pairs, read_tsv, read_weights
 from keras_s2s.data.readers.tfrecords import read_tfrecords
+from keras_s2s.data.readers.tmx import read_tmx
 from keras_s2s.data.tasks import Task, mix_tasks
 from keras_s2s.text import encode_sources
 
@@ -36,6 +41,7 @@ __all__ = [
     "READERS",
     "Augmentation",
     "Batches",
+    "Block",
     "Columns",
     "Examples",
     "Fields",
@@ -43,6 +49,7 @@ __all__ = [
     "Lexicon",
     "Mixture",
     "Noise",
+    "Pair",
     "Pairs",
     "Reader",
     "SubwordSampling",
@@ -58,16 +65,21 @@ __all__ = [
     "mix_tasks",
     "preprocess",
     "read_alignments",
+    "read_arrow",
     "read_dataset",
     "read_features",
     "read_jsonl",
     "read_lines",
+    "read_moses",
     "read_pairs",
+    "read_parquet",
     "read_recordings",
     "read_tfrecords",
+    "read_tmx",
     "read_tsv",
     "read_weights",
     "source_inputs",
+    "stream_lines",
 ]
 
 

@@ -4,13 +4,12 @@ TMX 1.4b: https://www.gala-global.org/tmx-14b. XML is read by defusedxml, which 
 """
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import ClassVar, Literal
-from xml.etree.ElementTree import Element
+from typing import ClassVar, Literal, NamedTuple
 
 from defusedxml import EntitiesForbidden
-from defusedxml.ElementTree import ParseError, iterparse
+from defusedxml.ElementTree import ParseError, XMLParser
 
 from keras_s2s.data.files import Location, matching
 from keras_s2s.data.pairs import Pair, Pairs
@@ -22,7 +21,8 @@ _log = logging.getLogger(__name__)
 
 Tags = Literal["drop", "symbols"]
 
-_LANGUAGE = ("{http://www.w3.org/XML/1998/namespace}lang", "lang")  # `lang` is that of TMX 1.1.
+_LANGUAGE = "{http://www.w3.org/XML/1998/namespace}lang"  # TMX 1.1 has `lang`.
+_BYTES = 1 << 16
 
 
 @READERS.register
@@ -85,21 +85,16 @@ def tmx_pairs(path: Location, languages: tuple[str, str], tags: Tags = "drop") -
 def _pairs(path: Path, languages: tuple[str, str], tags: Tags) -> Iterator[Pair]:
     units = left_out = 0
     there: dict[str, None] = {}
+    of_source, of_target = map(_plain, languages)
     for unit in _units(path):
         units += 1
-        variants = _variants(unit)
-        segments = [_segment(variants, language) for language in languages]
-        if any(segment is None for segment in segments):
+        source, target = _segment(unit, of_source), _segment(unit, of_target)
+        if source is None or target is None:
             left_out += 1
-            there.update(dict.fromkeys(variants))
+            there.update(dict.fromkeys(unit))
             continue
-        numbers = _Numbers()
-        source, target = (
-            _text(segment, _Symbols(numbers) if tags == "symbols" else None)
-            for segment in segments
-            if segment is not None
-        )
-        yield Pair(source, target)
+        numbers = _Numbers() if tags == "symbols" else None
+        yield Pair(_text(source, numbers), _text(target, numbers))
     wanted = " and ".join(map(repr, languages))
     if units == left_out:
         others = f"; their languages are {', '.join(map(repr, list(there)[:8]))}" if there else ""
@@ -108,21 +103,16 @@ def _pairs(path: Path, languages: tuple[str, str], tags: Tags) -> Iterator[Pair]
         _log.warning("%s: %s of %s units are left out, because they lack %s", path, left_out, units, wanted)
 
 
-def _units(path: Path) -> Iterator[Element]:
-    """The elements `tu`, one after the other; each is forgotten when the next one is asked for."""
+def _units(path: Path) -> Iterator["_Unit"]:
+    """The units of a file, one after the other."""
+    handler = _Handler(path)
     try:
         with unpacked(path.open("rb"), str(path)) as file:
-            body = None
-            for number, (event, element) in enumerate(iterparse(file, ("start", "end"))):
-                name = _name(element)
-                if number == 0 and name != "tmx":
-                    raise UserError(f"{path}: begins with the element {name!r}; expected 'tmx'")
-                if event == "start":
-                    body = element if name == "body" else body
-                elif name == "tu":
-                    yield element
-                    # Else all units would stay in memory, in that which holds them.
-                    (element if body is None else body).clear()
+            parser = XMLParser(target=handler)
+            while content := file.read(_BYTES):
+                parser.feed(content)
+                yield from handler.take()
+            parser.close()
     except ParseError as error:
         line, _ = error.position
         what = str(error).rsplit(": line ", 1)[0]
@@ -131,32 +121,91 @@ def _units(path: Path) -> Iterator[Element]:
         raise UserError(
             f"{path}: declares the entity {error.name!r}, and such files are not read; write its text instead"
         ) from None
+    except LookupError as error:
+        raise UserError(f"{path}: {error}; write the file in UTF-8") from None
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {error.strerror or error}; check the name") from None
 
 
-def _name(element: Element) -> str:
-    """Of an element, without its namespace."""
-    return element.tag.rpartition("}")[2]
+class _Tag(NamedTuple):
+    """A tag inside a segment: `bpt`, `ept`, `it`, `ph` or `ut`, and its attributes `i` and `x`."""
+
+    name: str
+    i: str | None
+    x: str | None
 
 
-def _variants(unit: Element) -> dict[str, Element]:
-    """The segments of a unit by language; of one that is there twice, the first."""
-    found: dict[str, Element] = {}
-    for variant in unit:
-        language = next((variant.get(name) for name in _LANGUAGE if variant.get(name) is not None), None)
-        segment = next((child for child in variant if _name(child) == "seg"), None)
-        if _name(variant) == "tuv" and language is not None and segment is not None:
-            found.setdefault(_plain(language), segment)
-    return found
+_Segment = list[str | _Tag]
+"""Texts and tags of a segment."""
+
+_Unit = dict[str, _Segment]
+"""The segments of a unit by language; of one that is there twice, the first."""
 
 
-def _segment(variants: dict[str, Element], language: str) -> Element | None:
-    wanted = _plain(language)
-    if wanted in variants:
-        return variants[wanted]
-    main = wanted.split("-")[0]
-    return next((segment for name, segment in variants.items() if name.split("-")[0] == main), None)
+class _Handler:
+    """Makes units of what the parser says. No tree is built, so that nothing is kept but units not taken yet."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._units: list[_Unit] = []
+        self._unit: _Unit | None = None  # None until the first element.
+        self._language = ""
+        self._segment: _Segment | None = None  # None outside of a segment.
+        self._codes = 0  # How many elements with codes are open.
+
+    def take(self) -> list[_Unit]:
+        """The units that are complete."""
+        units, self._units = self._units, []
+        return units
+
+    def start(self, element: str, attributes: Mapping[str, str]) -> None:
+        """An element begins."""
+        name = element.rpartition("}")[2]
+        if self._segment is not None:
+            if name == "hi":
+                return
+            if not self._codes:
+                self._segment.append(_Tag(name, attributes.get("i"), attributes.get("x")))
+            self._codes += 1
+        elif name == "seg":
+            self._segment = []
+        elif name == "tuv":
+            self._language = _plain(attributes.get(_LANGUAGE) or attributes.get("lang") or "")
+        elif name == "tu":
+            self._unit = {}
+        elif self._unit is None:
+            if name != "tmx":
+                raise UserError(f"{self._path}: begins with the element {name!r}; expected 'tmx'")
+            self._unit = {}
+
+    def data(self, text: str) -> None:
+        """Text, maybe a part of one."""
+        if self._segment is not None and not self._codes:
+            self._segment.append(text)
+
+    def end(self, element: str) -> None:
+        """An element ends."""
+        name = element.rpartition("}")[2]
+        if self._segment is not None:
+            if name == "seg":
+                assert self._unit is not None
+                self._unit.setdefault(self._language, self._segment)
+                self._segment = None
+            elif name != "hi":
+                self._codes -= 1
+        elif name == "tu":
+            assert self._unit is not None
+            self._units.append(self._unit)
+
+    def close(self) -> None:
+        """The file ends."""
+
+
+def _segment(unit: _Unit, language: str) -> _Segment | None:
+    if language in unit:
+        return unit[language]
+    main = language.split("-")[0]
+    return next((segment for name, segment in unit.items() if name.split("-")[0] == main), None)
 
 
 def _plain(language: str) -> str:
@@ -167,42 +216,29 @@ class _Numbers:
     """Numbers of the tags of a unit: tags of source and target that belong together have the same one."""
 
     def __init__(self) -> None:
-        self._numbers: dict[tuple[str, str], int] = {}
+        self._numbers: dict[tuple[str, str | int], int] = {}
 
-    def of(self, kind: str, name: str) -> int:
-        """That of the tag which `kind` and `name` identify in both languages."""
-        return self._numbers.setdefault((kind, name), len(self._numbers) + 1)
-
-
-class _Symbols:
-    """Symbols of the tags of one segment."""
-
-    def __init__(self, numbers: _Numbers) -> None:
-        self._numbers = numbers
-        self._count = 0
-        self._opened: dict[str | None, int] = {}
-
-    def of(self, tag: Element) -> str:
-        """That of the next tag."""
-        name = _name(tag)
-        if name == "ept" and tag.get("i") in self._opened:
-            return f"</{self._opened.pop(tag.get('i'))}>"
-        self._count += 1
-        x = tag.get("x")
-        number = self._numbers.of("place", str(self._count)) if x is None else self._numbers.of("x", x)
-        if name == "bpt":
-            self._opened[tag.get("i")] = number
-            return f"<{number}>"
-        return f"</{number}>" if name == "ept" else f"<{number}/>"
+    def of(self, tag: _Tag, place: int) -> int:
+        """That of a tag, which stands at a place among those of its segment."""
+        name = ("place", place) if tag.x is None else ("x", tag.x)
+        return self._numbers.setdefault(name, len(self._numbers) + 1)
 
 
-def _text(element: Element, symbols: _Symbols | None) -> str:
-    """The text of a segment, or of what `hi` marks in it."""
-    parts = [element.text or ""]
-    for child in element:
-        if _name(child) == "hi":
-            parts.append(_text(child, symbols))
-        elif symbols is not None:
-            parts.append(symbols.of(child))
-        parts.append(child.tail or "")
-    return "".join(parts)
+def _text(segment: _Segment, numbers: _Numbers | None) -> str:
+    """The text of a segment, without tags or, with numbers, with symbols for them."""
+    if numbers is None:
+        return "".join(part for part in segment if isinstance(part, str))
+    texts, count = [], 0
+    opened: dict[str | None, int] = {}
+    for part in segment:
+        if isinstance(part, str):
+            texts.append(part)
+        elif part.name == "ept" and part.i in opened:
+            texts.append(f"</{opened.pop(part.i)}>")
+        else:
+            count += 1
+            number = numbers.of(part, count)
+            if part.name == "bpt":
+                opened[part.i] = number
+            texts.append({"bpt": f"<{number}>", "ept": f"</{number}>"}.get(part.name, f"<{number}/>"))
+    return "".join(texts)

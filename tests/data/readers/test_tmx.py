@@ -39,9 +39,9 @@ def test_the_reader_keeps_its_contract(tmp_path: Path) -> None:
         "none of 1 units has both 'en' and 'de'; their languages are 'en', 'fr'": memory(unit(en="", fr="")),
         "none of 0 units has both 'en' and 'de'": memory(),
         "begins with the element 'html'; expected 'tmx'": "<html/>",
-        "line 10: broken XML, or cut short: mismatched tag": whole.replace("</tu>", "</t>"),
-        "line 11: broken XML, or cut short: no element found": whole.partition("</body>")[0],
-        "line 9: broken XML, or cut short: unclosed token": whole.partition("eg>ä")[0],
+        "line 9: broken XML, or cut short: mismatched tag": whole.replace("</tu>", "</t>"),
+        "line 10: broken XML, or cut short: no element found": whole.partition("</body>")[0],
+        "line 8: broken XML, or cut short: unclosed token": whole.partition("eg>ä")[0],
     }
     check_reader(
         {"tmx": "a.tmx", "languages": ["en", "de"], "tags": "symbols"},
@@ -50,7 +50,7 @@ def test_the_reader_keeps_its_contract(tmp_path: Path) -> None:
         {message: content.encode() for message, content in mistakes.items()},
     )
     (tmp_path / "a.tmx").write_bytes(whole.encode("latin-1"))
-    with pytest.raises(UserError, match=r"a\.tmx: line 9: broken XML, or cut short: not well-formed"):
+    with pytest.raises(UserError, match=r"a\.tmx: line 8: broken XML, or cut short: not well-formed"):
         read_tmx(tmp_path / "a.tmx", ("en", "de"))
 
 

@@ -32,7 +32,7 @@ def compare(
     ],
     reference: Annotated[Path, typer.Option(show_default=False, help="What they should give, one a line.")],
     source: Annotated[
-        Path | None, typer.Option(show_default=False, help="Texts for the bundles, one a line; may end in .gz.")
+        Path | None, typer.Option(show_default=False, help="Texts for the bundles, one a line; may be compressed.")
     ] = None,
     metric: Annotated[
         list[str] | None,

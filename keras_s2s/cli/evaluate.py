@@ -33,7 +33,7 @@ PERPLEXITY = "perplexity"
 def evaluate(
     bundle: BundleFolder,
     search: SearchOptions,
-    source: Annotated[Path, typer.Option(show_default=False, help="Texts, one a line; may end in .gz.")],
+    source: Annotated[Path, typer.Option(show_default=False, help="Texts, one a line; may be compressed.")],
     reference: Annotated[Path, typer.Option(show_default=False, help="What they should give, as many lines.")],
     metric: Annotated[
         list[str] | None,

@@ -71,8 +71,9 @@ def generate(
 ) -> None:
     r"""Generate text with a bundle: a line in, a line out, in order.
 
-    Text is UTF-8; what is read may be compressed by gzip. An empty line gives an empty line. A line is answered when
-    it comes, so this works in a pipe that waits for answers. What is not given of the search is as the bundle has it.
+    Text is UTF-8; what is read may be compressed by gzip, xz or zstd. An empty line gives an empty line. A line is
+    answered when it comes, so this works in a pipe that waits for answers. What is not given of the search is as the
+    bundle has it.
 
     From `--input FILE` to `--output FILE`, the same command goes on where a killed one was. Each core decodes a batch
     of its own. `--ray` takes the cluster of RAY_ADDRESS or one that runs on this machine, or else starts one here.

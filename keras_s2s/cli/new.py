@@ -17,7 +17,7 @@ def new(
     name: Annotated[str, typer.Argument(metavar="NAME", show_default=False, help="The folder to make, and the model.")],
     train: Annotated[
         Path,
-        typer.Option(metavar="FILE", show_default=False, help="The pairs: .tsv, .csv or .jsonl, or one of them .gz."),
+        typer.Option(metavar="FILE", show_default=False, help="The pairs: .tsv, .csv or .jsonl, maybe compressed."),
     ],
     dev: Annotated[
         Path | None,

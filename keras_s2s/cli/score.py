@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 def score(
     bundle: BundleFolder,
-    source: Annotated[Path, typer.Option(show_default=False, help="Texts, one a line; may end in .gz.")],
+    source: Annotated[Path, typer.Option(show_default=False, help="Texts, one a line; may be compressed.")],
     reference: Annotated[Path, typer.Option(show_default=False, help="Outputs to score, as many lines.")],
     as_json: Json = False,
     precision: Precision = "int8",

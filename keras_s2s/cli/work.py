@@ -95,8 +95,8 @@ class Work:
             The part of the output of each line.
 
         Raises:
-            UserError: as `parts`, or a line is not UTF-8, a gzip file is damaged, or there are other numbers of lines
-                and of prefixes; after what comes before it.
+            UserError: as `parts`, or a line is not UTF-8, a compressed file is damaged, or there are other numbers of
+                lines and of prefixes; after what comes before it.
         """
         lines = itertools.islice(_lines(self.input), before, None)
         rest = None if self.prefix is None else itertools.islice(_lines(self.prefix), before, None)

@@ -15,8 +15,10 @@ from keras_s2s.data.augmentations import (
 )
 from keras_s2s.data.augmentations.subword_sampling import SubwordSampling
 from keras_s2s.data.examples import Examples, encode
+from keras_s2s.data.files import stream_lines
 from keras_s2s.data.lexicon import Lexicon, learn_lexicon
 from keras_s2s.data.mixtures import Mixture, mix
+<<<<<<< HEAD
 from keras_s2s.data.pairs import Pairs
 from keras_s2s.data.preprocessing import PIECES, Finding, PairFilter, Piece, WholeCorpusPiece, merged, preprocess
 from keras_s2s.data.preprocessing.duplicates import Duplicates
@@ -26,12 +28,20 @@ from keras_s2s.data.preprocessing.lengths import Length, LengthRatio
 from keras_s2s.data.preprocessing.near_duplicates import NearDuplicates
 from keras_s2s.data.preprocessing.normalize import Normalize
 from keras_s2s.data.preprocessing.script import Script
+=======
+from keras_s2s.data.pairs import Block, Pair, Pairs
+from keras_s2s.data.preprocessing import preprocess
+>>>>>>> readers
 from keras_s2s.data.readers import READERS, Reader, Surroundings
+from keras_s2s.data.readers.arrow import read_arrow
 from keras_s2s.data.readers.libraries import read_dataset
+from keras_s2s.data.readers.moses import read_moses
+from keras_s2s.data.readers.parquet import read_parquet
 from keras_s2s.data.readers.recordings import read_features, read_recordings
 from keras_s2s.data.readers.records import Fields, read_jsonl
 from keras_s2s.data.readers.text import Columns, read_lines, read_pairs, read_tsv, read_weights
 from keras_s2s.data.readers.tfrecords import read_tfrecords
+from keras_s2s.data.readers.tmx import read_tmx
 from keras_s2s.data.tasks import Task, mix_tasks
 from keras_s2s.text import encode_sources
 
@@ -44,6 +54,7 @@ __all__ = [
     "READERS",
     "Augmentation",
     "Batches",
+    "Block",
     "Columns",
     "Duplicates",
     "Examples",
@@ -58,8 +69,12 @@ __all__ = [
     "Mixture",
     "NearDuplicates",
     "Noise",
+<<<<<<< HEAD
     "Normalize",
     "PairFilter",
+=======
+    "Pair",
+>>>>>>> readers
     "Pairs",
     "Piece",
     "Reader",
@@ -79,16 +94,21 @@ __all__ = [
     "mix_tasks",
     "preprocess",
     "read_alignments",
+    "read_arrow",
     "read_dataset",
     "read_features",
     "read_jsonl",
     "read_lines",
+    "read_moses",
     "read_pairs",
+    "read_parquet",
     "read_recordings",
     "read_tfrecords",
+    "read_tmx",
     "read_tsv",
     "read_weights",
     "source_inputs",
+    "stream_lines",
 ]
 
 

@@ -31,8 +31,8 @@ SPLITS: tuple[Split, ...] = ("train", "dev", "test")
 class Files(Config):
     """A corpus: the keys of the reader that it names, and those of every corpus beside them.
 
-    The readers are those of `data.READERS`. Unless a reader says otherwise, names of files may be patterns, and gzip
-    files end in `.gz`.
+    The readers are those of `data.READERS`. Unless a reader says otherwise, names of files may be patterns, and files
+    of text may be compressed by gzip, xz or zstd.
 
     Args:
         reader: made of the keys beside it; a recipe has no key of this name.

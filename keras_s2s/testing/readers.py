@@ -1,6 +1,7 @@
 """Checks of a reader."""
 
-from collections.abc import Callable, Mapping
+import pickle
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,8 @@ import numpy as np
 
 from keras_s2s.audio import LogMel
 from keras_s2s.config import parse
-from keras_s2s.data import READERS, Pairs, Surroundings
+from keras_s2s.data import READERS, Pair, Pairs, Reader, Surroundings
+from keras_s2s.data.pairs import join
 from keras_s2s.errors import UserError
 from keras_s2s.recipe.data_schema import Files
 
@@ -39,19 +41,46 @@ def check_reader(
     again = parse(Files, files.model_dump(mode="json"), "corpus")
     assert again == files, f"{reader.key}: written as JSON and read again, the keys are {again}, not {files}"
     around = Surroundings(lambda name: folder / name, features or LogMel())
-    pairs = reader.read(around)
+    pairs = _read(reader, around)
     _check_pairs(pairs, reader.key, reader.is_speech)
-    assert _equal(pairs, reader.read(around)), f"{reader.key}: read twice, the pairs differ"
+    assert _equal(pairs, _read(reader, around)), f"{reader.key}: read twice, the pairs differ"
+    for size in (1, len(pairs) + 1):
+        _check_blocks(reader, around, size, pairs)
+    _check_files(reader, around)
     if expected is not None:
         assert _equal(pairs, expected), f"{reader.key}: read {pairs}, expected {expected}"
     for message, content in (mistakes or {}).items():
-        _check_mistake(lambda: reader.read(around), folder / getattr(reader, reader.key), content, message)
-    _check_absent(lambda: reader.read(Surroundings(lambda name: folder / "absent" / name, around.features)), reader.key)
+        _check_mistake(lambda: _read(reader, around), folder / getattr(reader, reader.key), content, message)
+    absent = Surroundings(lambda name: folder / "absent" / name, around.features)
+    _check_absent(lambda: _read(reader, absent), reader.key)
     return pairs
 
 
+def _read(reader: Reader, around: Surroundings) -> Pairs:
+    read = reader.read(around)
+    if isinstance(read, Pairs):
+        return read
+    assert isinstance(read, Iterable), f"{reader.key}: read() returned {type(read).__name__}; expected pairs"
+    pairs = list(read)
+    for number, pair in enumerate(pairs, start=1):
+        assert isinstance(pair, Pair), f"{reader.key}: read() gave a {type(pair).__name__} as pair {number}, not a Pair"
+    return Pairs.of(pairs)
+
+
+def _check_blocks(reader: Reader, around: Surroundings, size: int, pairs: Pairs) -> None:
+    what = f"{reader.key}: in blocks of {size}"
+    # As a process gets them that decodes them.
+    blocks = [pickle.loads(pickle.dumps(block)).pairs() for block in reader.blocks(around, size)]
+    assert all(0 < len(block) <= size for block in blocks), f"{what}, one has more pairs, or none"
+    assert _equal(join(blocks), pairs), f"{what}, the pairs are not those of read()"
+
+
+def _check_files(reader: Reader, around: Surroundings) -> None:
+    for file in reader.files(around) or ():
+        assert Path(file).is_file(), f"{reader.key}: files() names {file}, which is no file"
+
+
 def _check_pairs(pairs: Pairs, key: str, is_speech: bool) -> None:
-    assert isinstance(pairs, Pairs), f"{key}: read() returned {type(pairs).__name__}; expected Pairs"
     assert len(pairs), f"{key}: no pairs, which must be a UserError"
     for number, (source, target) in enumerate(zip(pairs.sources, pairs.targets, strict=True), start=1):
         assert isinstance(target, str), f"{key}: pair {number}: the target is {type(target).__name__}, not a text"

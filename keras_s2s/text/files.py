@@ -42,7 +42,7 @@ def _xz(file: BufferedReader) -> tuple[IO[bytes], tuple[type[Exception], ...]]:
 def _zstd(file: BufferedReader) -> tuple[IO[bytes], tuple[type[Exception], ...]]:
     from backports import zstd
 
-    return zstd.ZstdFile(file), (EOFError, zstd.ZstdError)
+    return zstd.ZstdFile(file), (EOFError, zstd.ZstdError)  # type: ignore[return-value]
 
 
 _PACKINGS = (

@@ -26,7 +26,7 @@ RECIPE: dict[str, Any] = {
     "metrics": ["exact_match"],
 }
 SAID = {
-    "Readers": "('open', 'öffnen')\n('save as', 'sichern als')\n",
+    "Readers": "Pair(source='open', target='öffnen', weight=None)\nPair(source='save as', ",
     "Preprocessing": "['1999', 'um 4 oder 3']\n",
     "Augmentations and objectives": "['w1 w2 w4 w5 w3 w6 w7'] ['w1 w2 w3 w4 w5 w6 w7']",
     "Losses": "1.51\n",

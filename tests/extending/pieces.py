@@ -78,21 +78,21 @@ def read_tmx(path: Path, languages: Sequence[str]) -> s2s.data.Pairs:
 
 
 @s2s.data.READERS.register
-class TMXReader(s2s.data.Reader):
+class MemoryReader(s2s.data.Reader):
     """A translation memory.
 
     Args:
-        tmx: the file, in UTF-8.
+        memory: the file, in UTF-8.
         languages: those of source and target, as in `[de, en]`.
     """
 
-    key: ClassVar[str] = "tmx"
-    tmx: str
+    key: ClassVar[str] = "memory"
+    memory: str
     languages: tuple[str, str]
 
     def read(self, around: s2s.data.Surroundings) -> s2s.data.Pairs:
         """Reads the file."""
-        return read_tmx(around.place(self.tmx), self.languages)
+        return read_tmx(around.place(self.memory), self.languages)
 
 
 @s2s.data.AUGMENTATIONS.register

@@ -25,7 +25,7 @@ WORDS = {"eins": "one", "zwei": "two", "drei": "three", "vier": "four", "elf": "
 RECIPE: dict[str, Any] = {
     "name": "numbers",
     "task": "translation",
-    "data": {split: {"tmx": f"{split}.tmx", "languages": ["de", "en"]} for split in ("train", "dev", "test")},
+    "data": {split: {"memory": f"{split}.tmx", "languages": ["de", "en"]} for split in ("train", "dev", "test")},
     "tokenizer": {"kind": "word", "vocabulary_size": 20},
     "model": {"width": 32, "encoder": {"kind": "mgu"}, "decoder": {"kind": "mgu"}},
     "training": {
@@ -95,7 +95,7 @@ def test_the_reader_keeps_its_contract(pieces: Any, tmp_path: Path) -> None:
     content = content.replace(b"<seg>one<", b"<seg>one <ph>{b}</ph><hi>or</hi>\r\n a few<")
     (tmp_path / "a.tmx").write_bytes(content)
     check_reader(
-        {"tmx": "a.tmx", "languages": ["de", "en"]},
+        {"memory": "a.tmx", "languages": ["de", "en"]},
         tmp_path,
         expected=Pairs(["eins", "R&D <x>"], ["one or a few", "research"]),
         mistakes={
@@ -117,7 +117,7 @@ def test_languages_are_those_of_the_recipe(pieces: Any, tmp_path: Path) -> None:
 
 
 def test_a_recipe_without_languages_is_one_line(pieces: Any, tmp_path: Path) -> None:
-    data = {**RECIPE["data"], "dev": {"tmx": "dev.tmx"}}
+    data = {**RECIPE["data"], "dev": {"memory": "dev.tmx"}}
     (tmp_path / "recipe.yaml").write_text(yaml.safe_dump({**RECIPE, "data": data}))
     with pytest.raises(UserError, match=r"languages") as error:
         recipe.load(tmp_path)

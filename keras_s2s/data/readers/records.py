@@ -115,8 +115,9 @@ def pairs_of(records: Iterable[Any], fields: Fields, where: str, what: str, firs
     """
     for count, record in enumerate(at_least_one(records, where, what), start=first):
         place = f"{where}: {what} {count}"
+        source, target = (_text(record, field, place) for field in (fields.source, fields.target))
         weight = None if fields.weight is None else number(str(_value(record, fields.weight, place)), place)
-        yield Pair(_text(record, fields.source, place), _text(record, fields.target, place), weight)
+        yield Pair(source, target, weight)
 
 
 def _parse(line: str) -> Any:

@@ -65,8 +65,9 @@ def test_a_data_set(tmp_path: Path) -> None:
     (tmp_path / "set").mkdir()
     (tmp_path / "set" / "train.tsv").write_text("source\ttarget\nab\tba\nc\tc\n")
     reader = parse(Files, {"dataset": f"hf://{tmp_path / 'set'}?split=train"}, "corpus").reader
-    pairs = reader.read(Surroundings(Path, lambda samples, rate: samples))
-    assert (list(pairs.sources), list(pairs.targets)) == (PAIRS.sources, PAIRS.targets)
+    around = Surroundings(Path, lambda samples, rate: samples)
+    assert Pairs.of(reader.read(around)) == PAIRS
+    assert [block.pairs() for block in reader.blocks(around, 1)] == [PAIRS.take([0]), PAIRS.take([1])]
 
 
 def test_speech(tmp_path: Path) -> None:
@@ -134,7 +135,7 @@ def no_pairs(path: Path) -> Pairs:
 
 BROKEN: dict[str, tuple[Callable[[Path], Any], dict[str, Any], str]] = {
     "no pairs": (no_pairs, {}, "no pairs, which must be a UserError"),
-    "lines": (lambda path: read_lines(path), {}, r"read\(\) returned list; expected Pairs"),
+    "lines": (lambda path: read_lines(path), {}, r"read\(\) gave a str as pair 1, not a Pair"),
     "numbers": (lambda path: Pairs([1], ["a"]), {}, "pair 1: the source is int, not a text"),
     "texts as speech": (lambda path: PAIRS, {"is_speech": True}, r"pair 1: the source must be an array \(S, F\)"),
     "another each time": (numbered, {}, "read twice, the pairs differ"),

@@ -1,12 +1,15 @@
 """Parallel text from real files, good and bad."""
 
 import gzip
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from keras_s2s.data import Columns, Pairs, read_lines, read_pairs, read_tsv, read_weights
+from keras_s2s.data import Columns, Pairs, Surroundings, read_lines, read_pairs, read_tsv, read_weights
 from keras_s2s.data.pairs import join
+from keras_s2s.data.readers import reader_of
+from keras_s2s.data.readers.text import parallel_blocks, tsv_blocks
 from keras_s2s.errors import UserError
 
 
@@ -142,3 +145,68 @@ def test_joined_corpora_without_weights_count_1() -> None:
     assert join([Pairs(["a"], ["b"])] * 2).weights is None
     with pytest.raises(UserError, match="corpora of text and of speech do not go together"):
         join([Pairs(["a"], ["b"]), Pairs([np.zeros((1, 1), "float32")], ["b"])])
+
+
+def write(folder: Path, **files: str) -> None:
+    for name, content in files.items():
+        (folder / name).write_text(content)
+
+
+def test_blocks_have_so_many_lines_of_one_file(tmp_path) -> None:
+    write(tmp_path, a="1\tA\n2\tB\n3\tC\n", b="4\tD\r\n5\tE")
+    blocks = [block.pairs() for block in tsv_blocks(tmp_path / "[ab]", size=2)]
+    assert [block.sources for block in blocks] == [["1", "2"], ["3"], ["4", "5"]]
+    assert join(blocks) == read_tsv(tmp_path / "[ab]")
+
+
+def test_a_block_finds_its_mistakes_itself(tmp_path) -> None:
+    write(tmp_path, a="1\tA\n2\tB\n3\tC\n4\n5\tE\tF\n")
+    blocks = list(tsv_blocks(tmp_path / "a", size=3))
+    assert blocks[0].pairs() == Pairs(["1", "2", "3"], ["A", "B", "C"])
+    with pytest.raises(UserError, match=r"a: line 4: 0 TABs"):
+        blocks[1].pairs()
+    (block,) = tsv_blocks(tmp_path / "a", Columns(1, 2), size=9)
+    with pytest.raises(UserError, match=r"a: line 4: 1 columns; expected 2 or more"):
+        block.pairs()
+
+
+def test_a_bad_line_of_one_of_many_compressed_files_is_named(tmp_path) -> None:
+    for number in range(10):
+        bad = b"x\t\xff\n" if number == 7 else b""
+        (tmp_path / f"part-{number}.tsv.gz").write_bytes(gzip.compress(b"a\tb\nc\td\n" + bad))
+    with pytest.raises(UserError, match=r"part-7\.tsv\.gz: line 3: not UTF-8; convert the file to UTF-8$"):
+        read_tsv(tmp_path / "part-*.tsv.gz")
+
+
+def test_a_file_of_many_that_is_cut_short_is_named(tmp_path) -> None:
+    for number in range(3):
+        content = gzip.compress(b"a\tb\n" * 99)
+        (tmp_path / f"part-{number}.tsv.gz").write_bytes(content[:-9] if number == 1 else content)
+    with pytest.raises(UserError, match=r"part-1\.tsv\.gz: not a gzip file, or cut short; compress it again$"):
+        read_tsv(tmp_path / "part-*.tsv.gz")
+
+
+@pytest.mark.parametrize(("one", "other"), [(1, 7), (7, 1), (4, 5), (4, 0), (0, 4), (6, 5)])
+def test_unequal_numbers_of_lines_are_counted_to_the_end(tmp_path, one: int, other: int) -> None:
+    write(tmp_path, a="a\n" * one, b="b\n" * other)
+    with pytest.raises(UserError, match=rf"a has {one} lines and .*b has {other}; line N of one must be"):
+        list(parallel_blocks(tmp_path / "a", tmp_path / "b", size=2))
+
+
+def test_weights_lie_in_other_files_than_their_pairs(tmp_path) -> None:
+    write(tmp_path, a1="1\n2\n3\n", a2="4\n5\n", b1="A\nB\nC\n", b2="D\nE\n", w1="1\n", w2="2\n3\n4\n5")
+    corpus = {"source": "a*", "target": "b*", "weights": "w*"}
+    expected = Pairs([*"12345"], [*"ABCDE"], [1.0, 2.0, 3.0, 4.0, 5.0])
+    around = Surroundings(lambda name: tmp_path / name, lambda samples, rate: samples)
+    for size in (1, 2, 3, 9):
+        assert join([block.pairs() for block in reader_of(corpus).blocks(around, size)]) == expected
+    write(tmp_path, w2="2\n3\n4\n0\n")
+    with pytest.raises(UserError, match=r"w2: line 4: weight '0'"):
+        Pairs.of(reader_of(corpus).read(around))
+    write(tmp_path, w2="2\n3\n4\n")
+    with pytest.raises(UserError, match=r"w\* has 4 lines and .*b\* has 5; give each pair one weight"):
+        list(reader_of(corpus).blocks(around, 1))
+    write(tmp_path, w2="2\n3\n4\n5\n6\n7\n")
+    with pytest.raises(UserError, match=r"w\* has 7 lines and .*b\* has 5; give each pair one weight"):
+        list(reader_of(corpus).blocks(around, 2))
+    assert [file.name for file in reader_of(corpus).files(around) or ()] == ["a1", "a2", "b1", "b2", "w1", "w2"]

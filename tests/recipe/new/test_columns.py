@@ -65,7 +65,12 @@ def test_several_files(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "named", "message"),
     [
-        ("a.txt", "one\tuno\n", {}, r"a\.txt: expected a file \.tsv, \.csv or \.jsonl, or one of these with \.gz$"),
+        (
+            "a.txt",
+            "one\tuno\n",
+            {},
+            r"a\.txt: expected a file \.tsv, \.csv or \.jsonl, or one of these with \.gz, \.xz, \.zst$",
+        ),
         ("a.tsv", "", {}, "no lines; give a file with at least one"),
         ("a.tsv", "source\ttarget\n", {}, "no lines but the first, which names the columns"),
         ("a.tsv", "1\ta\tb\n", {}, r"line 1: 3 columns \('1', 'a', 'b'\); say which two with --source and --target"),

@@ -18,8 +18,7 @@ from keras_s2s.data.examples import Examples, encode
 from keras_s2s.data.files import stream_lines
 from keras_s2s.data.lexicon import Lexicon, learn_lexicon
 from keras_s2s.data.mixtures import Mixture, mix
-<<<<<<< HEAD
-from keras_s2s.data.pairs import Pairs
+from keras_s2s.data.pairs import Block, Pair, Pairs
 from keras_s2s.data.preprocessing import PIECES, Finding, PairFilter, Piece, WholeCorpusPiece, merged, preprocess
 from keras_s2s.data.preprocessing.duplicates import Duplicates
 from keras_s2s.data.preprocessing.identical import Identical
@@ -28,10 +27,6 @@ from keras_s2s.data.preprocessing.lengths import Length, LengthRatio
 from keras_s2s.data.preprocessing.near_duplicates import NearDuplicates
 from keras_s2s.data.preprocessing.normalize import Normalize
 from keras_s2s.data.preprocessing.script import Script
-=======
-from keras_s2s.data.pairs import Block, Pair, Pairs
-from keras_s2s.data.preprocessing import preprocess
->>>>>>> readers
 from keras_s2s.data.readers import READERS, Reader, Surroundings
 from keras_s2s.data.readers.arrow import read_arrow
 from keras_s2s.data.readers.libraries import read_dataset
@@ -69,12 +64,9 @@ __all__ = [
     "Mixture",
     "NearDuplicates",
     "Noise",
-<<<<<<< HEAD
     "Normalize",
-    "PairFilter",
-=======
     "Pair",
->>>>>>> readers
+    "PairFilter",
     "Pairs",
     "Piece",
     "Reader",

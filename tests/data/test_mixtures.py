@@ -105,7 +105,7 @@ def test_corpora_are_joined_and_tagged() -> None:
     corpora = {"de": Pairs(["a", "b"], ["x", "y"]), "fr": Pairs(["c"], ["z"], [2.0])}
     pairs, mixture = mix(corpora, {"fr": 2, "de": 1}, tags={"de": "<2de>"})
     assert pairs == Pairs(["<2de> a", "<2de> b", "c"], ["x", "y", "z"], [1.0, 1.0, 2.0])
-    assert {name: rows.tolist() for name, rows in mixture.parts.items()} == {"de": [0, 1], "fr": [2]}
+    assert {name: list(rows) for name, rows in mixture.parts.items()} == {"de": [0, 1], "fr": [2]}
     assert mixture.counts.tolist() == [1, 2]
 
 

@@ -16,6 +16,7 @@ from keras_s2s.cli import (
     align,
     bench,
     compare,
+    data,
     evaluate,
     export,
     generate,
@@ -44,6 +45,7 @@ app = typer.Typer(
 )
 VERBS = (
     new,
+    data,
     run,
     train,
     tune,

@@ -1,8 +1,22 @@
 """Recipes: data and names in YAML, run in stages to a verified bundle."""
 
+from keras_s2s.recipe.data_report import DataReport, prepare_data
 from keras_s2s.recipe.read import load
 from keras_s2s.recipe.run import export, run, train
 from keras_s2s.recipe.schema import CombinedConfig, Recipe, RecipeConfig
 from keras_s2s.recipe.tune import Tried, Tuned, tune
 
-__all__ = ["CombinedConfig", "Recipe", "RecipeConfig", "Tried", "Tuned", "export", "load", "run", "train", "tune"]
+__all__ = [
+    "CombinedConfig",
+    "DataReport",
+    "Recipe",
+    "RecipeConfig",
+    "Tried",
+    "Tuned",
+    "export",
+    "load",
+    "prepare_data",
+    "run",
+    "train",
+    "tune",
+]

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from rich.console import Console
 
 from keras_s2s import status, text
@@ -34,6 +35,7 @@ from keras_s2s.text.unwritable import unwritable
 
 BUNDLES = Path("saved_models")
 _SIDES = ("source", "target")
+_LINES = 500_000  # of a side, that its tokenizer learns from
 _NORMALIZATION: Mapping[str, Normalization] = {"source": "nmt_nfkc", "target": "identity"}  # where a recipe says none
 
 
@@ -132,7 +134,8 @@ def _tokenizers(recipe: Recipe, config: RecipeConfig, train: Prepared, on_cores:
 def train_tokenizers(config: RecipeConfig, train: Pairs, folder: Path) -> None:
     """Writes `source.model` and `target.model` to a folder.
 
-    Those of a language model are one, of its targets. Speech has none of its sources.
+    Those of a language model are one, of its targets. Speech has none of its sources. Of more than 500,000 pairs a
+    sample is enough.
     """
     how, tags = config.tokenizer, config.data.tags
     options = how.model_dump(include=set(PieceConfig.model_fields))
@@ -153,15 +156,23 @@ def train_tokenizers(config: RecipeConfig, train: Pairs, folder: Path) -> None:
 
 def _of_side(side: str, lines: Sequence[str], options: Mapping[str, Any]) -> text.Tokenizer:
     normalization = options["normalization"] or _NORMALIZATION[side]
-    return text.train([line for line in lines if line], **{**options, "normalization": normalization})
+    return text.train(_some(lines), **{**options, "normalization": normalization})
 
 
 def _of_both_sides(train: Pairs, options: Mapping[str, Any]) -> tuple[text.Tokenizer, text.Tokenizer]:
     others = dict(options)
     said = others.pop("normalization")
     rules: dict[str, Any] = {f"{side}_normalization": said or _NORMALIZATION[side] for side in _SIDES}
-    sources, targets = ([line for line in lines if line] for lines in (train.sources, train.targets))
-    return text.train_joint(sources, targets, **others, **rules)
+    return text.train_joint(_some(train.sources), _some(train.targets), **others, **rules)
+
+
+def _some(lines: Sequence[str]) -> list[str]:
+    """Lines to learn from: all of them that are not empty, or a sample of very many, evenly spread by a fixed seed."""
+    rows: Sequence[int] | np.ndarray = range(len(lines))
+    if len(lines) > _LINES:
+        places = np.arange(_LINES) + np.random.default_rng(1).random(_LINES)
+        rows = (places * len(lines) / _LINES).astype(np.int64)
+    return [line for row in rows if (line := lines[row])]
 
 
 def load_tokenizers(folder: Path) -> tuple[text.Tokenizer | None, text.Tokenizer]:

@@ -40,7 +40,7 @@ def run(recipe: Recipe, fresh: bool = False) -> Path:
         The bundle's folder, `saved_models/NAME` below the current one.
     """
     start = time.monotonic()
-    with _running(recipe):
+    with running(recipe):
         if fresh and folder_of(recipe).exists():
             forget(folder_of(recipe))
         path = export(recipe)
@@ -60,7 +60,7 @@ def train(recipe: Recipe) -> Path:
     """
     if isinstance(recipe.config, CombinedConfig):
         raise UserError(f"{recipe.path}: combines models of other recipes; train those, or run this one")
-    with _running(recipe):
+    with running(recipe):
         return train_model(recipe, recipe.config, *prepare(recipe, recipe.config))[0]
 
 
@@ -70,12 +70,12 @@ def export(recipe: Recipe) -> Path:
     Raises:
         UserError: the recipe is a language model's.
     """
-    with _running(recipe):
+    with running(recipe):
         return _train_and_export(recipe)
 
 
 @contextlib.contextmanager
-def _running(recipe: Recipe) -> Iterator[None]:
+def running(recipe: Recipe) -> Iterator[None]:
     """Keeps other runs of a recipe away, and says once a minute what is being done.
 
     Raises:
@@ -177,9 +177,6 @@ def _contents(export: ExportConfig, task: Task) -> dict[str, Any]:
 
 
 def _lexicon(task: Task) -> Lexicon:
-    assert task.source_tokenizer is not None
-    return learn_lexicon(
-        task.source_tokenizer.encode(task.train.sources),
-        task.target_tokenizer.encode(task.train.targets),
-        task.source_tokenizer.vocabulary_size,
-    )
+    examples = task.encoded()
+    assert task.source_tokenizer is not None and examples.sources is not None
+    return learn_lexicon(examples.sources, examples.labels, task.source_tokenizer.vocabulary_size)

@@ -107,9 +107,18 @@ def training_pairs(
     corpus = open_map(below / "train")
     with status.doing("checking the training pairs"):
         check(corpus)
-    content = json.loads((below / REPORT).read_text(encoding="utf-8"))
+    content = _report(folder)
     sizes = {each["corpus"]: each["left"] for each in content["corpora"]}
     return Prepared(mapped_pairs(corpus), sizes, content["fingerprint"], content["corpora"])
+
+
+def report_of(folder: Path) -> Sequence[Mapping[str, Any]]:
+    """The report of a recipe whose stages are in a folder, see `Prepared`."""
+    return _report(folder)["corpora"]
+
+
+def _report(folder: Path) -> Mapping[str, Any]:
+    return json.loads((folder / "pairs" / REPORT).read_text(encoding="utf-8"))
 
 
 def report_table(report: Sequence[Mapping[str, Any]]) -> str:

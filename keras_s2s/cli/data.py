@@ -1,0 +1,98 @@
+"""`keras-s2s data`: a recipe's data, prepared and looked at."""
+
+import contextlib
+import json
+import sys
+from typing import Any
+
+import typer
+from rich.console import Console
+from rich.filesize import decimal
+from rich.table import Table
+
+from keras_s2s.cli.options import Debug, Json, Recipe
+from keras_s2s.cli.packages import import_tensorflow, training_packages
+from keras_s2s.cli.tables import print_whole
+
+PICTURE = "lengths.png"
+_BARS, _WIDTH = 12, 30
+
+
+def data(recipe: Recipe, as_json: Json = False, debug: Debug = False) -> None:
+    """Prepare the data of a recipe, and report what they are.
+
+    The training pairs are read, preprocessed, encoded, and written to files that training maps into memory, so a corpus
+    may be larger than memory. It uses all cores, and shows how many pairs are done and how many a second. It can be
+    stopped at any time: the next one continues. `run` and `train` do the same first, and do not repeat it.
+
+    The report says how many pairs there are, what preprocessing left out and why, and how long sources and targets are.
+
+    ```
+    keras-s2s data pipelines/dates
+    ```
+    """
+    # Stages write to the standard output what is of no interest to who reads the JSON.
+    aside = contextlib.redirect_stdout(sys.stderr) if as_json else contextlib.nullcontext()
+    with training_packages("data"), aside:
+        import_tensorflow()
+        from keras_s2s import recipe as recipes
+
+        report = recipes.prepare_data(recipes.load(recipe))
+    if as_json:
+        typer.echo(json.dumps(_result(report)))
+    else:
+        _show(report)
+
+
+def _result(report: Any) -> dict[str, Any]:
+    """A `keras_s2s.recipe.DataReport` as JSON has it."""
+    return {
+        "folder": str(report.folder),
+        "bytes": report.bytes,
+        "pairs": report.pairs,
+        "corpora": report.corpora,
+        "too_long": report.too_long,
+        "lengths": {
+            side: {
+                "unit": lengths.unit,
+                "total": lengths.total,
+                **{f"p{percent}": lengths.quantile(percent / 100) for percent in (50, 95, 99, 100)},
+                "counts": lengths.counts.tolist(),
+            }
+            for side, lengths in report.sides.items()
+        },
+    }
+
+
+def _show(report: Any) -> None:
+    console = Console(highlight=False, soft_wrap=True)
+    held_out = "".join(f", {count:,} {name}" for name, count in report.pairs.items() if name != "train")
+    console.print(f"\npairs: {report.pairs['train']:,} train{held_out}")
+    if report.too_long:
+        console.print(f"{report.too_long:,} are longer than training.maximum_length, and training leaves them out")
+    for side, lengths in report.sides.items():
+        half, most, nearly, longest = (lengths.quantile(share) for share in (0.5, 0.95, 0.99, 1))
+        console.print(
+            f"\n{side} {lengths.unit}: {lengths.total:,}; "
+            f"50 % of the pairs have at most {half}, 95 % {most}, 99 % {nearly}, all {longest}"
+        )
+        print_whole(console, _bars(lengths), spare=_WIDTH)
+    console.print(f"\n{report.folder}: {PICTURE}, and {decimal(report.bytes)} of pairs and ids", markup=False)
+
+
+def _bars(lengths: Any) -> Table:
+    """How many pairs are in each of some ranges of length, as bars. The last one goes to the longest."""
+    end = max(lengths.quantile(0.99) + 1, 2)
+    width = -(-end // _BARS)
+    begins = range(0, end, width)
+    counts = [int(lengths.counts[begin : begin + width].sum()) for begin in begins]
+    counts[-1] += int(lengths.counts[begins[-1] + width :].sum())
+    table = Table.grid(padding=(0, 2))
+    table.add_column(justify="right", no_wrap=True)
+    table.add_column(no_wrap=True, width=_WIDTH)
+    table.add_column(justify="right", no_wrap=True)
+    for begin, count in zip(begins, counts, strict=True):
+        last = lengths.quantile(1) if begin == begins[-1] else begin + width - 1
+        bar = "█" * round(_WIDTH * count / max(counts))
+        table.add_row(f"{begin}-{last}" if last > begin else f"{begin}", bar, f"{count:,}")
+    return table

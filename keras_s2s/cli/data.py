@@ -82,17 +82,16 @@ def _show(report: Any) -> None:
 
 def _bars(lengths: Any) -> Table:
     """How many pairs are in each of some ranges of length, as bars. The last one goes to the longest."""
-    end = max(lengths.quantile(0.99) + 1, 2)
-    width = -(-end // _BARS)
-    begins = range(0, end, width)
-    counts = [int(lengths.counts[begin : begin + width].sum()) for begin in begins]
-    counts[-1] += int(lengths.counts[begins[-1] + width :].sum())
+    shortest, end = lengths.quantile(0), lengths.quantile(0.99) + 1
+    width = max(-(-(end - shortest) // _BARS), 1)
+    begins = range(shortest, end, width)
+    ends = [*begins[1:], lengths.quantile(1) + 1]
+    counts = [int(lengths.counts[begin:end].sum()) for begin, end in zip(begins, ends, strict=True)]
     table = Table.grid(padding=(0, 2))
     table.add_column(justify="right", no_wrap=True)
     table.add_column(no_wrap=True, width=_WIDTH)
     table.add_column(justify="right", no_wrap=True)
-    for begin, count in zip(begins, counts, strict=True):
-        last = lengths.quantile(1) if begin == begins[-1] else begin + width - 1
+    for begin, end, count in zip(begins, ends, counts, strict=True):
         bar = "█" * round(_WIDTH * count / max(counts))
-        table.add_row(f"{begin}-{last}" if last > begin else f"{begin}", bar, f"{count:,}")
+        table.add_row(f"{begin}-{end - 1}" if end > begin + 1 else f"{begin}", bar, f"{count:,}")
     return table

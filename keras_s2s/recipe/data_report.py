@@ -35,8 +35,8 @@ class Lengths:
     total: int
 
     def quantile(self, share: float) -> int:
-        """The length that this share of the rows does not exceed."""
-        return int(np.searchsorted(np.cumsum(self.counts), share * self.counts.sum()))
+        """The length that this share of the rows does not exceed; of 0 the shortest one."""
+        return int(np.searchsorted(np.cumsum(self.counts), max(share * self.counts.sum(), 1)))
 
 
 @dataclass(frozen=True)

@@ -97,7 +97,7 @@ def test_an_empty_corpus_and_weights_of_0(folder: Folder) -> None:
     with pytest.raises(UserError, match=r"^mixture: all weights are 0, so there is nothing to learn from"):
         folder.prepare(data={"train": [{**one, "weight": 0}, {**two, "weight": 0}]})
     (folder.path / "two.tsv").write_text("")
-    with pytest.raises(UserError, match=r"two\.tsv: no lines; give a file with at least one"):
+    with pytest.raises(UserError, match=r"two\.tsv: no lines; give at least one"):
         folder.prepare(data={"train": [one, two]})
 
 
@@ -269,12 +269,12 @@ def test_metrics_of_words_without_words_are_told_before_training(
     [
         ({"train": []}, "data.train: "),
         ({"train": [{"tvs": "x"}]}, "data.train.0.tvs: unknown key; did you mean 'tsv'?"),
-        ({"train": {"tsv": "x", "jsonl": "y"}}, "data.train: expected one of 'dataset', or 'features', or 'jsonl', or"),
+        ({"train": {"tsv": "x", "jsonl": "y"}}, "data.train: expected one of 'arrow', or 'dataset', or 'features', or"),
         ({"train": {"tsv": "x", "reader": "y"}}, "data.train.reader: unknown key; "),
         ({"train": {"jsonl": "y", "columns": {}}}, "data.train: 'columns' goes with 'tsv', not 'jsonl'"),
         (
             {"train": {"tsv": "y", "fields": {}}},
-            "data.train: 'fields' goes with 'dataset' or 'jsonl' or 'tfrecord', not 'tsv'",
+            "data.train: 'fields' goes with 'arrow' or 'dataset' or 'jsonl' or 'parquet' or 'tfrecord', not 'tsv'",
         ),
         ({"train": {"tsv": "y", "columns": {"source": 0}}}, "data.train.columns.source: "),
         (

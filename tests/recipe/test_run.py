@@ -659,7 +659,7 @@ def test_tokenizers_see_the_training_data_alone(kitchen: Kitchen, work: Work, jo
     ("name", "content", "message"),
     [
         ("train.tsv", None, "train.tsv: cannot be read: No such file or directory; check the name"),
-        ("dev.tsv", b"", "dev.tsv: no lines; give a file with at least one"),
+        ("dev.tsv", b"", "dev.tsv: no lines; give at least one"),
         ("test.tsv", b"a\tb\na b\n", "test.tsv: line 2: 0 TABs; expected source TAB target"),
         ("dev.tsv", b"a\tb\n\xff\tb\n", "dev.tsv: line 2: not UTF-8; convert the file to UTF-8"),
     ],

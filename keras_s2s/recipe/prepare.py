@@ -28,7 +28,7 @@ from keras_s2s.recipe.overlaps import overlaps
 from keras_s2s.recipe.read import load, resolve
 from keras_s2s.recipe.schema import CombinedConfig, Recipe, RecipeConfig
 from keras_s2s.recipe.stages import Rules, stage
-from keras_s2s.recipe.training_examples import training_examples
+from keras_s2s.recipe.training_examples import training_alignments, training_examples
 from keras_s2s.recipe.training_pairs import Corpus, Prepared, report_table, training_pairs
 from keras_s2s.text.training import Normalization
 from keras_s2s.text.unwritable import unwritable
@@ -73,6 +73,8 @@ def prepare(recipe: Recipe, config: RecipeConfig, on_cores: OrderedMap = on_all_
     _warn_of_unwritable(held_out["dev"].targets, target)
     of_train, stages = (train.pairs, train.fingerprint), folder_of(recipe)
     examples = training_examples(*of_train, source, target, stages, say, on_cores)
+    if config.model.guided_alignment:
+        examples = training_alignments(examples, fingerprint, stages, say, on_cores)
     for line in overlaps(*of_train, held_out, stages, say, on_cores):
         say(line)
     warn_of_missing_spaces(config.metrics, held_out["dev"].targets)

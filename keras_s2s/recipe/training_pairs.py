@@ -10,7 +10,6 @@ import hashlib
 import itertools
 import json
 import shutil
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -33,6 +32,7 @@ from keras_s2s.evaluation.tables import markdown_table
 from keras_s2s.recipe.fingerprints import of_file, of_pairs
 from keras_s2s.recipe.made_from import MadeFrom, Value
 from keras_s2s.recipe.stages import stage
+from keras_s2s.recipe.training_map import MAP, Progress
 
 REPORT = "report.json"
 _BLOCK = 20_000  # pairs
@@ -104,7 +104,7 @@ def training_pairs(
             _Stage(below, around, has_sources, pieces, on_cores, tell).all(corpora)
 
     stage(below, MadeFrom(keys, inputs), work, say)
-    corpus = open_map(below / "train")
+    corpus = open_map(below / MAP)
     with status.doing("checking the training pairs"):
         check(corpus)
     content = _report(folder)
@@ -164,8 +164,8 @@ class _Stage(NamedTuple):
     tell: status.Tell
 
     def all(self, corpora: Sequence[Corpus]) -> None:
-        """Makes the map `train` and the report."""
-        path, report = self.folder / "train", self.folder / REPORT
+        """Makes the map and the report."""
+        path, report = self.folder / MAP, self.folder / REPORT
         if not is_complete(path):
             writer = MapWriter(path)
             for number, corpus in enumerate(corpora):
@@ -201,12 +201,10 @@ class _Stage(NamedTuple):
     def _write(self, corpus: Corpus, writer: MapWriter, work: Preparing, items: Iterator[Item]) -> None:
         """Does the work on all items that were not done before, and writes down what comes of it."""
         done = [part.about["read"] for part in writer.parts if part.about["corpus"] == work.corpus]
-        read, began = 0, time.monotonic()
+        progress = Progress(self.tell, sum(done), " pairs read", f"{corpus.name}: ")
         for part in self.on_cores(work, itertools.islice(items, len(done), None)):
             writer.append(part)
-            read += part.about["read"]
-            rate = read / max(time.monotonic() - began, 1e-9)
-            self.tell(f"{corpus.name}: {sum(done) + read:,} pairs read, {rate:,.0f} a second")
+            progress.add(part.about["read"])
 
     def _before(self, number: int, place: int) -> Path:
         """The map of a corpus before a piece that sees the whole corpus."""

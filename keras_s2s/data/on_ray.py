@@ -61,7 +61,7 @@ def _loaded(work: Any, folder: Path) -> Callable[[Any], Any]:
     """The work, which is loaded once in each process; what it opens is looked for in a folder."""
     import ray
 
-    with contextlib.suppress(FileNotFoundError):  # Most work opens nothing.
+    with contextlib.suppress(OSError):  # Most work opens nothing.
         os.chdir(folder)
     return ray.get(work)
 
@@ -82,7 +82,7 @@ def _result(reference: Any) -> Any:
     try:
         return ray.get(reference)
     except ray.exceptions.RayTaskError as error:
-        raise error.cause from None
+        raise error.cause from error
     except ray.exceptions.RayError as error:
         why = str(error).partition("\n")[0].rstrip(".")
         raise UserError(f"--ray: preparing data: {why}; start again: what is finished is kept") from error

@@ -21,7 +21,7 @@ from rich.console import Console
 from keras_s2s import status
 from keras_s2s.atomic import atomic_write
 from keras_s2s.cores import available_cores
-from keras_s2s.data import Pairs, Reader, Surroundings
+from keras_s2s.data import Block, Pairs, Reader, Surroundings
 from keras_s2s.data.columns import WEIGHTS, mapped_pairs, slices
 from keras_s2s.data.corpus_map import CorpusMap, MapWriter, check, is_complete, open_map
 from keras_s2s.data.preparing import Item, Preparing
@@ -35,7 +35,7 @@ from keras_s2s.recipe.stages import stage
 from keras_s2s.recipe.training_map import MAP, Progress
 
 REPORT = "report.json"
-_BLOCK = 20_000  # pairs
+_BLOCK, _BLOCK_OF_SPEECH = 20_000, 100  # pairs: a few megabytes of text, some tens of features
 _EXAMPLE = 40  # characters of a text in the table
 
 
@@ -150,7 +150,11 @@ def _of_corpora(corpora: Sequence[Corpus], around: Surroundings, has_sources: bo
 
 
 def _of_blocks(reader: Reader, around: Surroundings) -> list[str]:
-    return [of_pairs(block.pairs()) for block in reader.blocks(around, _BLOCK)]
+    return [of_pairs(block.pairs()) for block in _blocks(reader, around)]
+
+
+def _blocks(reader: Reader, around: Surroundings) -> Iterator[Block]:
+    return reader.blocks(around, _BLOCK_OF_SPEECH if reader.is_speech else _BLOCK)
 
 
 class _Stage(NamedTuple):
@@ -183,7 +187,7 @@ class _Stage(NamedTuple):
 
     def _corpus(self, number: int, corpus: Corpus, writer: MapWriter) -> None:
         """Writes a corpus behind the ones before it."""
-        items: Iterator[Item] = ((block, None) for block in corpus.reader.blocks(self.around, _BLOCK))
+        items: Iterator[Item] = ((block, None) for block in _blocks(corpus.reader, self.around))
         sift: WholeCorpusPiece | None = None
         divided, last = _divided(self.pieces)
         for place, (pieces, whole) in enumerate(divided):

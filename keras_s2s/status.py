@@ -22,7 +22,8 @@ class _Doing:
     def line(self, now: float) -> str:
         if not isinstance(self.what, str):
             return self.what()
-        return f"{self.what}, for {duration(now - self.since)}"
+        # What says how far it is, is said anew every moment.
+        return self.what if now - self.since < 1 else f"{self.what}, for {duration(now - self.since)}"
 
 
 @dataclass

@@ -7,11 +7,12 @@ what a corpus has besides sources, targets and weights is a column more.
 
 A map is written part by part. A part is whole when its line stands in `parts.jsonl`; what a process that was killed
 wrote behind the last whole part is cut off by the next one. `manifest.json` takes the place of `parts.jsonl` when the
-map is complete, and has the SHA-256 of each part of each column.
+map is complete, and has the SHA-256 of each part of each column, and of itself.
 """
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -125,6 +126,9 @@ class MapWriter:
 
     Attributes:
         parts: those that are whole.
+
+    Raises:
+        UserError: what an earlier process wrote cannot be read, or there is less of it than it noted.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -172,12 +176,12 @@ class MapWriter:
         kinds = {name: kind for name, kind in self._kinds.items() if name not in without}
         parts = [part.without(without) for part in self.parts]
         content = {
-            "format": _FORMAT,
             "columns": {name: vars(kind) for name, kind in kinds.items()},
             "about": about,
             "parts": [part._asdict() for part in parts],
         }
-        atomic_write(self._folder / MANIFEST, lambda path: path.write_text(json.dumps(content), encoding="utf-8"))
+        manifest = json.dumps({"format": _FORMAT, "sha256": _hash_of_manifest(content), "content": content})
+        atomic_write(self._folder / MANIFEST, lambda path: path.write_text(manifest, encoding="utf-8"))
         (self._folder / _PARTS).unlink(missing_ok=True)
         for name in without:
             for what in ("values", "ends"):
@@ -192,9 +196,11 @@ class MapWriter:
         for name, kind in self._kinds.items():
             sizes = {"values": self._totals[name] * kind.size, "ends": 8 * self._rows if kind.is_ragged else 0}
             for what, size in sizes.items():
-                if (file := _file(self._folder, name, what)).exists():
-                    with file.open("r+b") as opened:
-                        opened.truncate(size)
+                file = _file(self._folder, name, what)
+                if _size(file) < size:
+                    raise _damaged(file, size)
+                if file.exists():
+                    os.truncate(file, size)
 
 
 def is_complete(folder: Path) -> bool:
@@ -231,10 +237,9 @@ def check(corpus: CorpusMap) -> None:
     with ThreadPoolExecutor(available_cores()) as pool:
         for (begin, end), name in zip(spans, pool.map(lambda *of: _wrong(corpus, *of), spans, parts), strict=True):
             if name is not None:
-                file = _file(corpus.folder, name, "values")
                 raise UserError(
-                    f"{file}: rows {begin + 1:,} to {end:,} were changed since they were written; "
-                    f"delete {corpus.folder}, and it is made again"
+                    f"{corpus.folder}: {name}: rows {begin + 1:,} to {end:,} were changed since they were written; "
+                    f"{_advice(corpus.folder)}"
                 )
 
 
@@ -275,36 +280,52 @@ def _append(path: Path, array: np.ndarray) -> None:
 
 def _mapped(path: Path, dtype: str, shape: tuple[int, ...]) -> np.ndarray:
     size = int(np.dtype(dtype).itemsize * np.prod(shape, dtype=np.int64))
-    there = path.stat().st_size if path.exists() else 0
-    if there != size:
-        raise UserError(
-            f"{path}: {there:,} bytes, but it was written with {size:,}; delete {path.parent}, and it is made again"
-        )
+    if _size(path) != size:
+        raise _damaged(path, size)
     # Nothing can be mapped of an empty file.
     return np.memmap(path, dtype, "r", shape=shape) if size else np.zeros(shape, dtype)
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
+
+
+def _damaged(path: Path, size: int) -> UserError:
+    return UserError(f"{path}: {_size(path):,} bytes, but it was written with {size:,}; {_advice(path.parent)}")
+
+
+def _advice(folder: Path) -> str:
+    return f"delete {folder}, and it is made again"
 
 
 def _journal(path: Path) -> tuple[dict[str, _Kind], list[_Written]]:
     """The columns and parts of a map that is not complete."""
     lines = path.read_text(encoding="utf-8").splitlines(keepends=True) if path.exists() else []
-    whole = [json.loads(line) for line in lines if line.endswith("\n")]
+    whole = [line for line in lines if line.endswith("\n")]
     if len(whole) < len(lines):  # The last line was being written.
-        atomic_write(path, lambda new: new.write_text("".join(lines[: len(whole)]), encoding="utf-8"))
-    return (_kinds(whole[0]) if whole else {}), [_Written(**part) for part in whole[1:]]
+        atomic_write(path, lambda new: new.write_text("".join(whole), encoding="utf-8"))
+    try:
+        first, *others = map(json.loads, whole or ["{}"])
+        return _kinds(first), [_Written(**part) for part in others]
+    except (ValueError, TypeError, KeyError, AttributeError):
+        raise UserError(f"{path}: not what was written; {_advice(path.parent)}") from None
 
 
 def _manifest(path: Path) -> tuple[dict[str, _Kind], list[_Written], dict[str, Any]]:
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        if content["format"] == _FORMAT:
+        known = json.loads(path.read_text(encoding="utf-8"))
+        content = known["content"]
+        if known["format"] == _FORMAT and known["sha256"] == _hash_of_manifest(content):
             return _kinds(content["columns"]), [_Written(**part) for part in content["parts"]], content["about"]
     except OSError as error:
-        raise UserError(f"{path}: cannot be read: {error.strerror}") from None
+        raise UserError(f"{path}: cannot be read: {error.strerror}; {_advice(path.parent)}") from None
     except (ValueError, TypeError, KeyError):
         pass
-    raise UserError(
-        f"{path}: no manifest of a corpus that this version knows; delete {path.parent}, and it is made again"
-    )
+    raise UserError(f"{path}: no manifest of a corpus that this version knows; {_advice(path.parent)}")
+
+
+def _hash_of_manifest(content: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
 
 def _kinds(columns: Mapping[str, Mapping[str, Any]]) -> dict[str, _Kind]:

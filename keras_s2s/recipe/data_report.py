@@ -104,7 +104,7 @@ def _count(examples: Examples) -> np.ndarray:
     counts = np.zeros((most[0] + 1, most[1] + 1), np.int64)
     for block in blocks(len(examples.labels)):
         source, target = (np.minimum(lengths, _LONGEST) for lengths in examples.lengths_at(block))
-        counts += np.bincount(source * counts.shape[1] + target, minlength=counts.size).reshape(counts.shape)
+        np.add.at(counts, (source, target), 1)
     return counts
 
 

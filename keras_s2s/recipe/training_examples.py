@@ -51,7 +51,7 @@ def training_examples(
         with status.shown(Console(), "examples") as tell:
             _write(pairs, work, below, on_cores, tell)
 
-    stage(below, MadeFrom(inputs=inputs), make, say)
+    stage(below, MadeFrom(inputs=inputs), make, say, is_there=lambda below: is_complete(below / "train"))
     corpus = open_map(below / "train")
     with status.doing("checking the training examples"):
         check(corpus)

@@ -25,6 +25,7 @@ from keras_s2s.cores import available_cores
 from keras_s2s.data import Pairs, Reader, Surroundings
 from keras_s2s.data.columns import WEIGHTS, mapped_pairs, slices
 from keras_s2s.data.corpus_map import CorpusMap, MapWriter, check, is_complete, open_map
+from keras_s2s.data.files import at_least_one
 from keras_s2s.data.preparing import Item, Preparing
 from keras_s2s.data.preprocessing import Finding, Piece, WholeCorpusPiece, merged
 from keras_s2s.data.workers import OrderedMap
@@ -103,7 +104,7 @@ def training_pairs(
         with status.shown(Console(), "pairs") as tell:
             _Stage(below, around, has_sources, pieces, on_cores, tell).all(corpora)
 
-    stage(below, MadeFrom(keys, inputs), work, say)
+    stage(below, MadeFrom(keys, inputs), work, say, is_there=_is_there)
     corpus = open_map(below / "train")
     with status.doing("checking the training pairs"):
         check(corpus)
@@ -118,7 +119,16 @@ def report_of(folder: Path) -> Sequence[Mapping[str, Any]]:
 
 
 def _report(folder: Path) -> Mapping[str, Any]:
-    return json.loads((folder / "pairs" / REPORT).read_text(encoding="utf-8"))
+    path = folder / "pairs" / REPORT
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError:
+        raise UserError(f"{path}: not what was written; delete it, and the pairs are made again") from None
+
+
+def _is_there(below: Path) -> bool:
+    """Whether nobody has deleted what the stage made."""
+    return is_complete(below / "train") and (below / REPORT).exists()
 
 
 def report_table(report: Sequence[Mapping[str, Any]]) -> str:
@@ -183,7 +193,8 @@ class _Stage(NamedTuple):
 
     def _corpus(self, number: int, corpus: Corpus, writer: MapWriter) -> None:
         """Writes a corpus behind the ones before it."""
-        items: Iterator[Item] = ((block, None) for block in corpus.reader.blocks(self.around, _BLOCK))
+        blocks = at_least_one(corpus.reader.blocks(self.around, _BLOCK), corpus.name, "pair")
+        items: Iterator[Item] = ((block, None) for block in blocks)
         sift: WholeCorpusPiece | None = None
         divided, last = _divided(self.pieces)
         for place, (pieces, whole) in enumerate(divided):
@@ -192,8 +203,10 @@ class _Stage(NamedTuple):
                 between = MapWriter(below)
                 self._write(corpus, between, Preparing(number, sift, pieces, whole), items)
                 between.finish()
-            self.tell(f"{corpus.name}: {whole.kind}")
+            else:
+                check(open_map(below))
             found = open_map(below)
+            self.tell(f"{corpus.name}: {whole.kind}")
             items, sift = _kept_of(found, whole), whole
         work = Preparing(number, sift, last, None, corpus.tag, self.has_sources)
         self._write(corpus, writer, work, items)

@@ -188,8 +188,7 @@ class MapWriter:
                 _file(self._folder, name, what).unlink(missing_ok=True)
 
     def _note(self, content: Mapping[str, Any]) -> None:
-        with (self._folder / _PARTS).open("a", encoding="utf-8") as file:
-            file.write(json.dumps(content) + "\n")
+        _append(self._folder / _PARTS, f"{json.dumps(content)}\n".encode())
 
     def _cut_off(self) -> None:
         """Cuts off what stands behind the last whole part."""
@@ -273,9 +272,13 @@ def _file(folder: Path, name: str, what: str) -> Path:
     return folder / f"{name}.{what}"
 
 
-def _append(path: Path, array: np.ndarray) -> None:
-    with path.open("ab") as file:
-        file.write(np.ascontiguousarray(array).data)
+def _append(path: Path, content: np.ndarray | bytes) -> None:
+    try:
+        with path.open("ab") as file:
+            file.write(content if isinstance(content, bytes) else np.ascontiguousarray(content).data)
+    except OSError as error:
+        error.filename = str(path)  # Python names the files that it cannot open, and not those that it cannot write.
+        raise
 
 
 def _mapped(path: Path, dtype: str, shape: tuple[int, ...]) -> np.ndarray:

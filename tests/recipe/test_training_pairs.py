@@ -139,7 +139,7 @@ def test_bytes_do_not_depend_on_who_does_the_work(kitchen: Kitchen, monkeypatch:
     kitchen.prepare()
     expected = files()
     kitchen.clear()
-    monkeypatch.setattr(working, "available_cores", lambda: 3)
+    monkeypatch.setattr(working, "available_cores", lambda: 2)
     kitchen.prepare(on_all_cores)
     assert files() == expected
 
@@ -287,11 +287,11 @@ def test_a_disk_that_is_full_leaves_what_is_finished(
         kitchen.clear()
         noted.clear()
 
-        def full(path: Path, array: np.ndarray, last: int = last) -> None:
+        def full(path: Path, content: Any, last: int = last) -> None:
             if len(noted) < last or not path.name.startswith("target"):
-                append(path, array)
+                append(path, content)
                 return
-            append(path, array[: len(array) // 2])
+            append(path, content[: len(content) // 2])
             raise OSError(errno.ENOSPC, "No space left on device", str(path))
 
         with monkeypatch.context() as patch, pytest.raises(OSError, match="No space left"):

@@ -6,10 +6,10 @@ import random
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import pytest
@@ -17,7 +17,20 @@ import soundfile
 import yaml
 
 from keras_s2s import UserError, recipe
-from keras_s2s.data import Examples, Pair, Pairs, Reader, Task, corpus_map, encode, preprocess
+from keras_s2s.data import (
+    Augmentation,
+    Batches,
+    Examples,
+    Pair,
+    Pairs,
+    Reader,
+    SubwordSampling,
+    Task,
+    TextAugmentation,
+    corpus_map,
+    encode,
+    preprocess,
+)
 from keras_s2s.data import workers as working
 from keras_s2s.data.corpus_map import MapWriter
 from keras_s2s.data.mixtures import tagged
@@ -442,3 +455,47 @@ def test_weights_are_written_only_where_some_pair_counts_other_than_1(kitchen: K
         kitchen.prepare()
         assert rows(kitchen.prepare().encoded().weights) == expected
         assert len(list(RUN.rglob("*/train/weight.values"))) == 2 * (expected is not None)
+
+
+class Cut(TextAugmentation):
+    """Takes some letters off."""
+
+    kind: Literal["cut"] = "cut"
+
+    def pair(self, source: Any, target: str, random: np.random.Generator) -> tuple[Any, str]:
+        end = random.integers(1, 9)
+        return source[:end], target[:end]
+
+
+@pytest.mark.parametrize(
+    ("changes", "augmentation"),
+    [(plain, SubwordSampling(rate=0.3)), (plain, Cut()), (language_model, Cut()), (speech, Cut())],
+    ids=["sub-words", "texts", "language model", "features"],
+)
+def test_what_changes_texts_reads_them_from_the_map(
+    kitchen: Kitchen, changes: Callable[[Kitchen], dict[str, Any]], augmentation: Augmentation
+) -> None:
+    kitchen.content |= changes(kitchen)
+    task, pairs = kitchen.prepare(), in_memory(kitchen)
+    found, expected = (
+        Batches(examples, tokens=40, augmentations=[augmentation])
+        for examples in (task.encoded(), encode(pairs, task.source_tokenizer, task.target_tokenizer))
+    )
+    assert len(found) == len(expected) > 2
+    differs = False
+    for step in range(2 * len(found)):
+        one, other = (
+            [None if part is None else part.tolist() for part in leaves(made.at(step))] for made in (found, expected)
+        )
+        assert one == other
+        differs |= step >= len(found) and one != [part.tolist() for part in leaves(found.at(step - len(found)))]
+    assert differs
+
+
+def leaves(value: Any) -> list[np.ndarray]:
+    """The arrays of a batch."""
+    if isinstance(value, Mapping):
+        return [leaf for name in sorted(value) for leaf in leaves(value[name])]
+    if isinstance(value, tuple):
+        return [leaf for part in value for leaf in leaves(part)]
+    return [value]

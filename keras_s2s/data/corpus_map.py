@@ -104,14 +104,12 @@ class CorpusMap:
     Attributes:
         folder: where it is.
         columns: by name.
-        parts: what was said about each part, and its number of rows.
-        about: what was said about the whole.
+        parts: of each the number of rows, and what was said about it.
     """
 
     folder: Path
     columns: Mapping[str, Column]
     parts: Sequence[tuple[int, Mapping[str, Any]]]
-    about: Mapping[str, Any]
 
     def __len__(self) -> int:
         """The number of rows."""
@@ -166,18 +164,16 @@ class MapWriter:
         for name, count in values.items():
             self._totals[name] += count
 
-    def finish(self, without: Sequence[str] = (), **about: Any) -> None:
+    def finish(self, without: Sequence[str] = ()) -> None:
         """Completes the map.
 
         Args:
             without: columns that are not needed.
-            about: plain data to be kept.
         """
         kinds = {name: kind for name, kind in self._kinds.items() if name not in without}
         parts = [part.without(without) for part in self.parts]
         content = {
             "columns": {name: vars(kind) for name, kind in kinds.items()},
-            "about": about,
             "parts": [part._asdict() for part in parts],
         }
         manifest = json.dumps({"format": _FORMAT, "sha256": _hash_of_manifest(content), "content": content})
@@ -213,7 +209,7 @@ def open_map(folder: Path) -> CorpusMap:
     Raises:
         UserError: the manifest cannot be read, or a file has not the size that it says.
     """
-    kinds, parts, about = _manifest(folder / MANIFEST)
+    kinds, parts = _manifest(folder / MANIFEST)
     rows = sum(part.rows for part in parts)
     columns: dict[str, Column] = {}
     for name, kind in kinds.items():
@@ -222,7 +218,7 @@ def open_map(folder: Path) -> CorpusMap:
         columns[name] = values
         if kind.is_ragged:
             columns[name] = Ragged(values, _mapped(_file(folder, name, "ends"), "<i8", (rows,)))
-    return CorpusMap(folder, columns, [(part.rows, part.about) for part in parts], about)
+    return CorpusMap(folder, columns, [(part.rows, part.about) for part in parts])
 
 
 def check(corpus: CorpusMap) -> None:
@@ -231,7 +227,7 @@ def check(corpus: CorpusMap) -> None:
     Raises:
         UserError: names the first column and rows that are not what was written.
     """
-    _, parts, _ = _manifest(corpus.folder / MANIFEST)
+    _, parts = _manifest(corpus.folder / MANIFEST)
     spans = _spans(parts)
     with ThreadPoolExecutor(available_cores()) as pool:
         for (begin, end), name in zip(spans, pool.map(lambda *of: _wrong(corpus, *of), spans, parts), strict=True):
@@ -314,12 +310,12 @@ def _journal(path: Path) -> tuple[dict[str, _Kind], list[_Written]]:
         raise UserError(f"{path}: not what was written; {_advice(path.parent)}") from None
 
 
-def _manifest(path: Path) -> tuple[dict[str, _Kind], list[_Written], dict[str, Any]]:
+def _manifest(path: Path) -> tuple[dict[str, _Kind], list[_Written]]:
     try:
         known = json.loads(path.read_text(encoding="utf-8"))
         content = known["content"]
         if known["format"] == _FORMAT and known["sha256"] == _hash_of_manifest(content):
-            return _kinds(content["columns"]), [_Written(**part) for part in content["parts"]], content["about"]
+            return _kinds(content["columns"]), [_Written(**part) for part in content["parts"]]
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {error.strerror}; {_advice(path.parent)}") from None
     except (ValueError, TypeError, KeyError):

@@ -42,7 +42,7 @@ def written(folder: Path, parts: int = PARTS) -> MapWriter:
 def folder(tmp_path: Path) -> Path:
     """A complete map."""
     folder = tmp_path / "map"
-    written(folder).finish(seed=1)
+    written(folder).finish()
     return folder
 
 
@@ -60,7 +60,7 @@ def test_what_is_read_is_what_was_written(folder: Path) -> None:
     parts = [part(number) for number in range(PARTS)]
     expected = {name: [row for each in parts for row in rows(each.columns)[name]] for name in parts[0].columns}
     assert rows(corpus.columns) == expected
-    assert (len(corpus), corpus.about) == (sum(map(len, parts)), {"seed": 1})
+    assert len(corpus) == sum(map(len, parts))
     assert corpus.parts == [(len(each), each.about) for each in parts]
     ids, frames = corpus.columns["ids"], corpus.columns["frames"]
     assert isinstance(ids, Ragged) and isinstance(frames, Ragged)
@@ -95,7 +95,7 @@ def test_a_writer_goes_on_wherever_it_was_killed(tmp_path: Path, folder: Path) -
         for name, content in state.items():
             (killed / name).write_bytes(content)
         assert len(MapWriter(killed).parts) == (4 if state is states[-1] else 3)
-        written(killed).finish(seed=1)
+        written(killed).finish()
         assert files(killed) == expected
         shutil.rmtree(killed)
 

@@ -484,9 +484,7 @@ def test_what_changes_texts_reads_them_from_the_map(
     assert len(found) == len(expected) > 2
     differs = False
     for step in range(2 * len(found)):
-        one, other = (
-            [None if part is None else part.tolist() for part in leaves(made.at(step))] for made in (found, expected)
-        )
+        one, other = ([part.tolist() for part in leaves(made.at(step))] for made in (found, expected))
         assert one == other
         differs |= step >= len(found) and one != [part.tolist() for part in leaves(found.at(step - len(found)))]
     assert differs

@@ -147,7 +147,7 @@ class MapWriter:
         if not self._kinds:
             self._kinds = kinds
             self._totals = dict.fromkeys(kinds, 0)
-            self._note({name: vars(kind) for name, kind in kinds.items()})
+            self._note(_head(kinds))
         if kinds != self._kinds:
             raise ValueError(f"a part has the columns {kinds}; those before had {self._kinds}")
         for name, column in part.columns.items():
@@ -172,16 +172,16 @@ class MapWriter:
         """
         kinds = {name: kind for name, kind in self._kinds.items() if name not in without}
         parts = [part.without(without) for part in self.parts]
-        content = {
-            "columns": {name: vars(kind) for name, kind in kinds.items()},
-            "parts": [part._asdict() for part in parts],
-        }
-        manifest = json.dumps({"format": _FORMAT, "sha256": _hash_of_manifest(content), "content": content})
-        atomic_write(self._folder / MANIFEST, lambda path: path.write_text(manifest, encoding="utf-8"))
-        (self._folder / _PARTS).unlink(missing_ok=True)
+        content = {**_head(kinds), "parts": [part._asdict() for part in parts]}
+        manifest = json.dumps({"sha256": _hash_of_manifest(content), "content": content})
+        # Whenever it is killed, another process comes to the same end.
+        journal = "".join(f"{json.dumps(line)}\n" for line in (_head(kinds), *content["parts"]))
+        atomic_write(self._folder / _PARTS, lambda path: path.write_text(journal, encoding="utf-8"))
         for name in without:
             for what in ("values", "ends"):
                 _file(self._folder, name, what).unlink(missing_ok=True)
+        atomic_write(self._folder / MANIFEST, lambda path: path.write_text(manifest, encoding="utf-8"))
+        (self._folder / _PARTS).unlink()
 
     def _note(self, content: Mapping[str, Any]) -> None:
         _append(self._folder / _PARTS, f"{json.dumps(content)}\n".encode())
@@ -200,7 +200,7 @@ class MapWriter:
 
 def is_complete(folder: Path) -> bool:
     """Whether a folder has a map that was finished."""
-    return (folder / MANIFEST).exists()
+    return (folder / MANIFEST).exists() and not (folder / _PARTS).exists()
 
 
 def open_map(folder: Path) -> CorpusMap:
@@ -303,19 +303,21 @@ def _journal(path: Path) -> tuple[dict[str, _Kind], list[_Written]]:
     whole = [line for line in lines if line.endswith("\n")]
     if len(whole) < len(lines):  # The last line was being written.
         atomic_write(path, lambda new: new.write_text("".join(whole), encoding="utf-8"))
+    if not whole:
+        return {}, []
     try:
-        first, *others = map(json.loads, whole or ["{}"])
+        first, *others = map(json.loads, whole)
         return _kinds(first), [_Written(**part) for part in others]
     except (ValueError, TypeError, KeyError, AttributeError):
-        raise UserError(f"{path}: not what was written; {_advice(path.parent)}") from None
+        raise UserError(f"{path}: no parts of a corpus that this version knows; {_advice(path.parent)}") from None
 
 
 def _manifest(path: Path) -> tuple[dict[str, _Kind], list[_Written]]:
     try:
         known = json.loads(path.read_text(encoding="utf-8"))
         content = known["content"]
-        if known["format"] == _FORMAT and known["sha256"] == _hash_of_manifest(content):
-            return _kinds(content["columns"]), [_Written(**part) for part in content["parts"]]
+        if known["sha256"] == _hash_of_manifest(content):
+            return _kinds(content), [_Written(**part) for part in content["parts"]]
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {error.strerror}; {_advice(path.parent)}") from None
     except (ValueError, TypeError, KeyError):
@@ -327,5 +329,14 @@ def _hash_of_manifest(content: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
 
-def _kinds(columns: Mapping[str, Mapping[str, Any]]) -> dict[str, _Kind]:
-    return {name: _Kind(kind["dtype"], tuple(kind["shape"]), kind["is_ragged"]) for name, kind in columns.items()}
+def _head(kinds: Mapping[str, _Kind]) -> dict[str, Any]:
+    return {"format": _FORMAT, "columns": {name: vars(kind) for name, kind in kinds.items()}}
+
+
+def _kinds(head: Mapping[str, Any]) -> dict[str, _Kind]:
+    """The columns that `_head` has; a `ValueError` if another version wrote it."""
+    if head["format"] != _FORMAT:
+        raise ValueError(head["format"])
+    return {
+        name: _Kind(kind["dtype"], tuple(kind["shape"]), kind["is_ragged"]) for name, kind in head["columns"].items()
+    }

@@ -36,7 +36,7 @@ from keras_s2s.recipe.made_from import MadeFrom, Value
 from keras_s2s.recipe.stages import stage
 
 REPORT = "report.json"
-_BLOCK = 20_000  # pairs
+_BLOCK = 20_000  # pairs; a change needs another `corpus_map._FORMAT`: half a map goes on at the next block
 _EXAMPLE = 40  # characters of a text in the table
 
 

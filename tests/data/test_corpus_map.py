@@ -1,5 +1,7 @@
 """Maps: what is written is what is read, whenever the writer is killed; and what is not is named."""
 
+import contextlib
+import itertools
 import json
 import os
 import shutil
@@ -111,6 +113,33 @@ def test_a_map_is_complete_when_it_is_finished(tmp_path: Path) -> None:
     check(open_map(folder))
 
 
+def test_a_map_is_finished_wherever_its_writer_was_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before each file that is renamed or taken away."""
+    written(tmp_path / "whole").finish(without=("weight",))
+    expected, counts = files(tmp_path / "whole"), set()
+    for last in itertools.count():
+        folder, left = tmp_path / str(last), iter(range(last))
+        writer = written(folder)
+        with monkeypatch.context() as patch, contextlib.suppress(StopIteration):
+            for name in ("unlink", "replace"):
+                change = getattr(Path, name)
+
+                def changed(path: Path, *to: Path, change: Any = change, left: Any = left, **how: bool) -> None:
+                    next(left)
+                    change(path, *to, **how)
+
+                patch.setattr(Path, name, changed)
+            writer.finish(without=("weight",))
+        counts.add(len(files(folder)))
+        if is_complete(folder):
+            break
+        written(folder).finish(without=("weight",))
+        assert files(folder) == expected
+        check(open_map(folder))
+    assert last == 5
+    assert counts == {5, 6, 7}
+
+
 def test_parts_of_other_columns_are_refused(tmp_path: Path) -> None:
     writer = written(tmp_path / "map", 1)
     with pytest.raises(ValueError, match="a part has the columns"):
@@ -182,9 +211,13 @@ def test_less_than_was_noted_is_named_before_more_is_written(tmp_path: Path) -> 
     with pytest.raises(UserError) as error:
         MapWriter(folder)
     assert str(error.value) == message
-    (folder / "parts.jsonl").write_text('{"ids": 1}\n')
-    with pytest.raises(UserError, match=r"parts\.jsonl: not what was written; delete .*map, and it is made again"):
-        MapWriter(folder)
+    journal = (folder / "parts.jsonl").read_text()
+    for content in ('{"ids": 1}\n', "[]\n", "{\n", journal.replace('"format": 1', '"format": 2')):
+        (folder / "parts.jsonl").write_text(content)
+        with pytest.raises(
+            UserError, match=r"parts\.jsonl: no parts of a corpus that this version knows; delete .*map, "
+        ):
+            MapWriter(folder)
 
 
 def test_an_empty_map(tmp_path: Path) -> None:

@@ -55,6 +55,23 @@ def seed_all() -> None:
         state.set_global_attribute("global_seed_generator", None)
 
 
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[str]:
+    """The address of a Ray cluster of two nodes with a core each."""
+    import ray  # noqa: F401
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        from ray.cluster_utils import Cluster
+
+        nodes = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
+        try:
+            nodes.add_node(num_cpus=1)
+            yield nodes.address
+        finally:
+            nodes.shutdown()
+
+
 # Each graph gives the source back, cut to the maximum length; its scores tell what the graph was fed.
 HEADER = '<ir_version: 10, opset_import: ["" : 18]>\n'
 ECHO = """

@@ -3,13 +3,14 @@
 import contextlib
 import json
 import sys
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.filesize import decimal
 from rich.table import Table
 
+from keras_s2s.cli import ray_cluster
 from keras_s2s.cli.options import Debug, Json, Recipe
 from keras_s2s.cli.packages import import_tensorflow, training_packages
 from keras_s2s.cli.tables import print_whole
@@ -18,12 +19,22 @@ PICTURE = "lengths.png"
 _BARS, _WIDTH = 12, 30
 
 
-def data(recipe: Recipe, as_json: Json = False, debug: Debug = False) -> None:
+def data(
+    recipe: Recipe,
+    as_json: Json = False,
+    ray: Annotated[
+        bool, typer.Option("--ray", help="Use the cores of a Ray cluster. Its nodes need not have the data.")
+    ] = False,
+    debug: Debug = False,
+) -> None:
     """Prepare the data of a recipe, and report what they are.
 
     The training pairs are read, preprocessed, encoded, and written to files that training maps into memory, so a corpus
     may be larger than memory. It uses all cores, and shows how many pairs are done and how many a second. It can be
     stopped at any time: the next one continues. `run` and `train` do the same first, and do not repeat it.
+
+    `--ray` takes the cluster of RAY_ADDRESS or one that runs on this machine, or else starts one here. The files are
+    written on this machine, and are those that are written without it.
 
     The report says how many pairs there are, what preprocessing left out and why, and how long sources and targets are.
 
@@ -36,8 +47,13 @@ def data(recipe: Recipe, as_json: Json = False, debug: Debug = False) -> None:
     with training_packages("data"), aside:
         import_tensorflow()
         from keras_s2s import recipe as recipes
+        from keras_s2s.data.on_ray import on_ray
+        from keras_s2s.data.workers import on_all_cores
 
-        report = recipes.prepare_data(recipes.load(recipe))
+        loaded = recipes.load(recipe)
+        if ray:
+            ray_cluster.connect("data")
+        report = recipes.prepare_data(loaded, on_ray if ray else on_all_cores)
     if as_json:
         typer.echo(json.dumps(_result(report)))
     else:

@@ -4,19 +4,17 @@ import contextlib
 import io
 import itertools
 import logging
-import os
 import pickle
 import shutil
-import socket
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from keras_s2s.cli import ray_cluster
 from keras_s2s.cli.files import content, open_to_read, utf8_lines
 from keras_s2s.cli.output_form import Part
-from keras_s2s.cli.packages import needed_packages
 from keras_s2s.cli.work import Work, more_prefixes
 from keras_s2s.errors import UserError
 from keras_s2s.text.files import unpacked
@@ -28,30 +26,11 @@ def connect(work: Work) -> None:
     """Takes the cluster that there is, or starts one on this machine.
 
     Raises:
-        UserError: the input is no file, Ray is missing, or nobody answers where a cluster shall be.
+        UserError: the input is no file; or as `ray_cluster.connect`.
     """
     if not work.can_be_repeated:
         raise UserError("--ray: reads its input in parts; give files with --input and --prefix")
-    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # Of what Ray says only what it raises.
-    with needed_packages("generate --ray", "ray"):
-        import ray.data
-    for name in ("ray", "ray.data"):
-        logging.getLogger(name).setLevel(logging.ERROR)
-    _check_address(os.environ.get("RAY_ADDRESS", ""))
-    ray.init(log_to_driver=False, logging_level=logging.ERROR)
-
-
-def _check_address(address: str) -> None:
-    """Looks whether somebody answers; Ray would ask for minutes."""
-    if address in ("", "auto", "local"):
-        return
-    host, _, port = address.rpartition(":")
-    try:
-        socket.create_connection((host, int(port)), timeout=10).close()
-    except (OSError, ValueError):
-        raise UserError(
-            f"--ray: nobody answers at RAY_ADDRESS, '{address}'; expected HOST:PORT of a cluster that has this machine"
-        ) from None
+    ray_cluster.connect("generate", "ray.data")
 
 
 def done(work: Work, before: int, cores: int | None) -> Iterator[Part]:

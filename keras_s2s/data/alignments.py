@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from keras_s2s.data.blocks import blocks
-from keras_s2s.data.model_1 import Rows, learn, sample, without_eos
+from keras_s2s.data.model_1 import Model1, Rows, learn, sample, without_eos
 from keras_s2s.data.pairs import Pairs
 from keras_s2s.data.ragged import Ragged
 from keras_s2s.data.readers.text import read_lines
@@ -51,9 +51,20 @@ def learn_alignments(sources: Rows, targets: Rows) -> Ragged:
     Returns:
         Of each pair the place of each label in the source, (T,) int32, EOS the last; -1 where none is known.
     """
-    model = learn(*sample(sources, targets), iterations=_ITERATIONS)
-    parts = [_with_eos(some, model.align(some, others)) for some, others in _blocks(sources, targets)]
-    return Ragged.join(parts)
+    model = learn_model(sources, targets)
+    one, other = Ragged.of(sources), Ragged.of(targets)
+    return Ragged.join([aligned(model, one[block], other[block]) for block in blocks(len(one), _PAIRS)])
+
+
+def learn_model(sources: Rows, targets: Rows) -> Model1:
+    """The model of `learn_alignments`, which takes the same pairs."""
+    return learn(*sample(sources, targets), iterations=_ITERATIONS)
+
+
+def aligned(model: Model1, sources: Ragged, targets: Ragged) -> Ragged:
+    """Some of the rows of `learn_alignments`, whose model was learnt before."""
+    sources, targets = without_eos(sources), without_eos(targets)
+    return _with_eos(sources, model.align(sources, targets))
 
 
 def read_alignments(path: str | os.PathLike[str], pairs: Pairs, sources: Rows, targets: Rows) -> Ragged:

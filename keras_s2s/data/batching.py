@@ -177,7 +177,7 @@ class Batches:
         if self.augmentations or self.labels:
             return share.of_batch(self._changed(step), self.times)
         rows = self._rows(step)
-        least = tuple(int(side.max()) for side in self.examples.lengths_at(rows))
+        least = (0, 0) if share == WHOLE else tuple(int(side.max()) for side in self.examples.lengths_at(rows))
         examples = self.examples.take(rows[share.rows(len(rows))])
         inputs, labels, weights = _padded(self._repeated(examples), self.heads, least)
         return inputs, labels, weightless(weights) if share.is_empty(len(rows)) else weights

@@ -32,7 +32,7 @@ def mapped_pairs(corpus: CorpusMap) -> Pairs:
 
 
 def slices(pairs: Pairs, size: int) -> Iterator[tuple[Pairs, slice]]:
-    """Pairs of a map in blocks of `size`, with copies of their rows, and where each block stands."""
+    """Pairs of a map in blocks of `size`, and where each block stands."""
     for begin in range(0, len(pairs), size):
         span = slice(begin, begin + size)
         weights = None if pairs.weights is None else np.array(pairs.weights[span])

@@ -28,9 +28,30 @@ class Texts:
     target_tokenizer: Tokenizer
 
     def take(self, rows: Sequence[int] | np.ndarray) -> "Texts":
-        """The texts at `rows`, in that order."""
-        sources, targets = ([side[row] for row in rows] for side in (self.sources, self.targets))
+        """The texts at `rows`, in that order. They are looked up when they are asked for: few batches need texts."""
+        sources, targets = (_Chosen.of(side, rows) for side in (self.sources, self.targets))
         return Texts(sources, targets, self.source_tokenizer, self.target_tokenizer)
+
+
+@dataclass(frozen=True)
+class _Chosen(Sequence[Any]):
+    """Some rows of a column, in some order."""
+
+    column: Sequence[Any]
+    rows: np.ndarray
+
+    @classmethod
+    def of(cls, column: Sequence[Any], rows: Sequence[int] | np.ndarray) -> "_Chosen":
+        rows = np.asarray(rows)
+        return cls(column.column, column.rows[rows]) if isinstance(column, cls) else cls(column, rows)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, place: Any) -> Any:
+        if isinstance(place, slice):
+            return _Chosen(self.column, self.rows[place])
+        return self.column[int(self.rows[place])]
 
 
 @dataclass(frozen=True)

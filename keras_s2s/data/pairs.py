@@ -130,7 +130,9 @@ def join(corpora: Sequence[Pairs]) -> Pairs:
         raise UserError("corpora of text and of speech do not go together; train on one kind")
     weights = None
     if any(pairs.weights is not None for pairs in corpora):
-        weights = [w for pairs in corpora for w in (pairs.weights or [1.0] * len(pairs))]
+        weights = [
+            w for pairs in corpora for w in (repeat(1.0, len(pairs)) if pairs.weights is None else pairs.weights)
+        ]
     return Pairs(
         [source for pairs in corpora for source in pairs.sources],
         [target for pairs in corpora for target in pairs.targets],

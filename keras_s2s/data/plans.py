@@ -84,16 +84,18 @@ def cut(runs: Iterable[tuple[int, int]], tokens: int, sentences: int | None = No
         rows = tokens // max(cost, 1)
         return max(min(rows, sentences) if sentences else rows, 1)
 
-    starts, begin, end, largest = array("q", [0]), 0, 0, 0
+    starts, begin, end = array("q", [0]), 0, 0
+    start, largest, full = 0, -1, 0  # Of the batch: its first row, its largest cost, the first row with no room in it.
     for cost, end in runs:
         if begin == end:
             continue
-        largest = max(largest, cost)
-        # The first row of the run that has no room in the batch; from there on all rows of a batch cost the same.
-        first = max(begin, starts[-1] + most(largest))
-        if first < end:
-            starts.extend(range(first, end, most(cost)))
-            largest = cost
+        if cost > largest:
+            largest, full = cost, start + most(cost)
+        if end > full:
+            # From here on all rows of a batch cost the same.
+            starts.extend(range(max(begin, full), end, most(cost)))
+            start, largest = starts[-1], cost
+            full = start + most(cost)
         begin = end
     starts.append(end)
     return np.array(starts[1:], np.int64)

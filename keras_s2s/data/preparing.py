@@ -12,13 +12,16 @@ from typing import Any
 
 import numpy as np
 
+from keras_s2s.data.alignments import aligned
 from keras_s2s.data.columns import example_columns, pair_columns
 from keras_s2s.data.corpus_map import Part
 from keras_s2s.data.examples import encode
 from keras_s2s.data.mixtures import tagged
+from keras_s2s.data.model_1 import Model1
 from keras_s2s.data.overlap import HeldOut, Seen
 from keras_s2s.data.pairs import Block, Pairs
 from keras_s2s.data.preprocessing import Finding, Piece, WholeCorpusPiece
+from keras_s2s.data.ragged import Ragged
 from keras_s2s.text import Tokenizer
 
 Item = tuple[Block, np.ndarray | None]
@@ -93,6 +96,21 @@ class Encoding:
     def __call__(self, pairs: Pairs) -> Part:
         """Does the work."""
         return Part.of(example_columns(encode(pairs, *self._tokenizers)))
+
+
+@dataclass(frozen=True)
+class Aligning:
+    """Makes a part of a map of a block of sources and labels.
+
+    Attributes:
+        model: aligns them.
+    """
+
+    model: Model1
+
+    def __call__(self, block: tuple[Ragged, Ragged]) -> Part:
+        """Does the work."""
+        return Part.of({"alignment": aligned(self.model, *block)})
 
 
 @dataclass(frozen=True)

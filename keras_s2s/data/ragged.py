@@ -35,13 +35,16 @@ class Ragged(Sequence[np.ndarray]):
     @functools.cached_property
     def lengths(self) -> np.ndarray:
         """(N,) int64, of each row. It is computed once and held; of very many rows ask `lengths_at` for some."""
-        return np.diff(self.ends, prepend=0)
+        return self.lengths_at(slice(None))
 
     def lengths_at(self, rows: np.ndarray | slice) -> np.ndarray:
         """(M,) int64, the lengths of some rows: those of a slice without a step, or those of the numbers (M,) >= 0."""
         if isinstance(rows, slice):
-            start, stop, _ = rows.indices(len(self))
-            return np.diff(self.ends[start:stop], prepend=self._begin(start))
+            ends, start = self.ends[rows], rows.indices(len(self))[0]
+            lengths = ends.copy()
+            lengths[1:] -= ends[:-1]
+            lengths[:1] -= self._begin(start)
+            return lengths
         rows = rows.astype(np.int64)
         begins = self.ends[rows - 1]
         begins[rows == 0] = 0

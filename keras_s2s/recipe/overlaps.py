@@ -18,7 +18,7 @@ from keras_s2s.recipe.fingerprints import of_pairs
 from keras_s2s.recipe.made_from import MadeFrom
 from keras_s2s.recipe.stages import stage
 
-_BLOCK = 20_000  # pairs
+_BLOCK, _BLOCK_OF_SPEECH = 20_000, 100  # pairs
 _FOUND = "overlap.json"
 
 
@@ -68,11 +68,11 @@ def _found(
 ) -> dict[Split, Overlap | None]:
     splits = {name: HeldOut(pairs) for name, pairs in held_out.items()}
     seen: dict[Split, dict[Any, set[str]]] = {name: {} for name in splits}
-    done = 0
-    for of_block in on_cores(Looking(splits), (block for block, _ in slices(train, _BLOCK))):
+    done, size = 0, _BLOCK_OF_SPEECH if train.has_features else _BLOCK
+    for of_block in on_cores(Looking(splits), (block for block, _ in slices(train, size))):
         for name, found in of_block.items():
             for key, targets in found.items():
                 seen[name].setdefault(key, set()).update(targets)
-        done = min(done + _BLOCK, len(train))
+        done = min(done + size, len(train))
         tell(f"{done:,} of {len(train):,} training pairs")
     return {name: split.overlap(seen[name]) for name, split in splits.items()}

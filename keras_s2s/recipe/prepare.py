@@ -28,7 +28,7 @@ from keras_s2s.recipe.overlaps import overlaps
 from keras_s2s.recipe.read import load, resolve
 from keras_s2s.recipe.schema import CombinedConfig, Recipe, RecipeConfig
 from keras_s2s.recipe.stages import Rules, stage
-from keras_s2s.recipe.training_examples import training_examples
+from keras_s2s.recipe.training_examples import training_alignments, training_examples
 from keras_s2s.recipe.training_pairs import Corpus, Prepared, report_table, training_pairs
 from keras_s2s.text.training import Normalization
 from keras_s2s.text.unwritable import unwritable
@@ -64,7 +64,8 @@ def prepare(recipe: Recipe, config: RecipeConfig, on_cores: OrderedMap = on_all_
         config: its config.
         on_cores: does what is done to each part of the training data.
     """
-    held_out, train = _held_out(recipe, config), _train(recipe, config, on_cores)
+    around = _surroundings(recipe, config)
+    held_out, train = _held_out(config, around), _train(recipe, config, around, on_cores)
     mixture = _mixture(config.data, train.sizes)
     folder, fingerprint = _tokenizers(recipe, config, train, on_cores)
     source, target = load_tokenizers(folder)
@@ -73,6 +74,8 @@ def prepare(recipe: Recipe, config: RecipeConfig, on_cores: OrderedMap = on_all_
     _warn_of_unwritable(held_out["dev"].targets, target)
     of_train, stages = (train.pairs, train.fingerprint), folder_of(recipe)
     examples = training_examples(*of_train, source, target, stages, say, on_cores)
+    if config.model.guided_alignment:
+        examples = training_alignments(examples, fingerprint, stages, say, on_cores)
     for line in overlaps(*of_train, held_out, stages, say, on_cores):
         say(line)
     warn_of_missing_spaces(config.metrics, held_out["dev"].targets)
@@ -120,7 +123,9 @@ def _tokenizers(recipe: Recipe, config: RecipeConfig, train: Prepared, on_cores:
             f"{recipe.path}: tokenizer.same_as: {config.tokenizer.same_as} takes those of "
             f"{other_config.tokenizer.same_as}; name that recipe"
         )
-    taken, fingerprint = _tokenizers(other, other_config, _train(other, other_config, on_cores), on_cores)
+    taken, fingerprint = _tokenizers(
+        other, other_config, _train(other, other_config, _surroundings(other, other_config), on_cores), on_cores
+    )
 
     def take(folder: Path) -> None:
         for side in _SIDES:
@@ -181,12 +186,11 @@ def load_tokenizers(folder: Path) -> tuple[text.Tokenizer | None, text.Tokenizer
     return text.Tokenizer.load(source) if source.exists() else None, text.Tokenizer.load(folder / "target.model")
 
 
-def _train(recipe: Recipe, config: RecipeConfig, on_cores: OrderedMap) -> Prepared:
+def _train(recipe: Recipe, config: RecipeConfig, around: Surroundings, on_cores: OrderedMap) -> Prepared:
     """The training pairs."""
     data = config.data
     corpora = [Corpus(name, files.reader, files.tag) for name, files in _named(data, "train")]
     keys = keys_of(config, "data.preprocessing", *(["data.log_mel"] if data.is_speech else []))
-    around = _surroundings(recipe, config)
     has_sources = not config.is_language_model
     found = training_pairs(corpora, around, has_sources, data.preprocessing, keys, folder_of(recipe), say, on_cores)
     if data.preprocessing:
@@ -194,9 +198,9 @@ def _train(recipe: Recipe, config: RecipeConfig, on_cores: OrderedMap) -> Prepar
     return found
 
 
-def _held_out(recipe: Recipe, config: RecipeConfig) -> dict[Split, Pairs]:
+def _held_out(config: RecipeConfig, around: Surroundings) -> dict[Split, Pairs]:
     """The data of dev and test, in memory."""
-    around, data = _surroundings(recipe, config), config.data
+    data = config.data
 
     def read(files: Files) -> Pairs:
         return tagged(Pairs.of(files.reader.read(around)), files.tag)

@@ -10,7 +10,6 @@ import hashlib
 import itertools
 import json
 import shutil
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -22,7 +21,7 @@ from rich.console import Console
 from keras_s2s import status
 from keras_s2s.atomic import atomic_write
 from keras_s2s.cores import available_cores
-from keras_s2s.data import Pairs, Reader, Surroundings
+from keras_s2s.data import Block, Pairs, Reader, Surroundings
 from keras_s2s.data.columns import WEIGHTS, mapped_pairs, slices
 from keras_s2s.data.corpus_map import CorpusMap, MapWriter, check, is_complete, open_map
 from keras_s2s.data.files import at_least_one
@@ -34,9 +33,11 @@ from keras_s2s.evaluation.tables import markdown_table
 from keras_s2s.recipe.fingerprints import of_file, of_pairs
 from keras_s2s.recipe.made_from import MadeFrom, Value
 from keras_s2s.recipe.stages import stage
+from keras_s2s.recipe.training_map import MAP, Progress
 
 REPORT = "report.json"
-_BLOCK = 20_000  # pairs; a change needs another `corpus_map._FORMAT`: half a map goes on at the next block
+# Pairs: a few megabytes of text, some tens of features. A change needs another `corpus_map._FORMAT`.
+_BLOCK, _BLOCK_OF_SPEECH = 20_000, 100
 _EXAMPLE = 40  # characters of a text in the table
 
 
@@ -105,7 +106,7 @@ def training_pairs(
             _Stage(below, around, has_sources, pieces, on_cores, tell).all(corpora)
 
     stage(below, MadeFrom(keys, inputs), work, say, is_there=_is_there)
-    corpus = open_map(below / "train")
+    corpus = open_map(below / MAP)
     with status.doing("checking the training pairs"):
         check(corpus)
     content = _report(folder)
@@ -128,7 +129,7 @@ def _report(folder: Path) -> Mapping[str, Any]:
 
 def _is_there(below: Path) -> bool:
     """Whether nobody has deleted what the stage made."""
-    return is_complete(below / "train") and (below / REPORT).exists()
+    return is_complete(below / MAP) and (below / REPORT).exists()
 
 
 def report_table(report: Sequence[Mapping[str, Any]]) -> str:
@@ -160,7 +161,11 @@ def _of_corpora(corpora: Sequence[Corpus], around: Surroundings, has_sources: bo
 
 
 def _of_blocks(reader: Reader, around: Surroundings) -> list[str]:
-    return [of_pairs(block.pairs()) for block in reader.blocks(around, _BLOCK)]
+    return [of_pairs(block.pairs()) for block in _blocks(reader, around)]
+
+
+def _blocks(reader: Reader, around: Surroundings) -> Iterator[Block]:
+    return reader.blocks(around, _BLOCK_OF_SPEECH if reader.is_speech else _BLOCK)
 
 
 class _Stage(NamedTuple):
@@ -174,8 +179,8 @@ class _Stage(NamedTuple):
     tell: status.Tell
 
     def all(self, corpora: Sequence[Corpus]) -> None:
-        """Makes the map `train` and the report."""
-        path, report = self.folder / "train", self.folder / REPORT
+        """Makes the map and the report."""
+        path, report = self.folder / MAP, self.folder / REPORT
         if not is_complete(path):
             writer = MapWriter(path)
             for number, corpus in enumerate(corpora):
@@ -193,7 +198,7 @@ class _Stage(NamedTuple):
 
     def _corpus(self, number: int, corpus: Corpus, writer: MapWriter) -> None:
         """Writes a corpus behind the ones before it."""
-        blocks = at_least_one(corpus.reader.blocks(self.around, _BLOCK), corpus.name, "pair")
+        blocks = at_least_one(_blocks(corpus.reader, self.around), corpus.name, "pair")
         items: Iterator[Item] = ((block, None) for block in blocks)
         sift: WholeCorpusPiece | None = None
         divided, last = _divided(self.pieces)
@@ -214,12 +219,10 @@ class _Stage(NamedTuple):
     def _write(self, corpus: Corpus, writer: MapWriter, work: Preparing, items: Iterator[Item]) -> None:
         """Does the work on all items that were not done before, and writes down what comes of it."""
         done = [part.about["read"] for part in writer.parts if part.about["corpus"] == work.corpus]
-        read, began = 0, time.monotonic()
+        progress = Progress(self.tell, sum(done), " pairs read", f"{corpus.name}: ")
         for part in self.on_cores(work, itertools.islice(items, len(done), None)):
             writer.append(part)
-            read += part.about["read"]
-            rate = read / max(time.monotonic() - began, 1e-9)
-            self.tell(f"{corpus.name}: {sum(done) + read:,} pairs read, {rate:,.0f} a second")
+            progress.add(part.about["read"])
 
     def _before(self, number: int, place: int) -> Path:
         """The map of a corpus before a piece that sees the whole corpus."""

@@ -43,7 +43,7 @@ def check_piece(options: Mapping[str, Any], pairs: Pairs, expected: Pairs | None
 
 
 def _rows(pairs: Pairs) -> list[tuple[str, str, float]]:
-    return list(zip(pairs.sources, pairs.targets, pairs.weights or [1.0] * len(pairs), strict=True))
+    return [(source, target, weight or 1.0) for source, target, weight in pairs]
 
 
 def _check_findings(findings: Sequence[Finding], pairs: Pairs, left: Pairs, kind: str) -> None:

@@ -124,5 +124,5 @@ def _equal(one: Pairs, other: Pairs) -> bool:
     return (
         same
         and (one.weights is None) == (other.weights is None)
-        and list(one.weights or ()) == list(other.weights or ())
+        and [pair.weight for pair in one] == [pair.weight for pair in other]
     )

@@ -236,7 +236,10 @@ def _maker_of_batches(
 
 def _examples(task: Task, heads: Sequence[Head]) -> Examples:
     examples = task.encoded()
-    return _aligned(examples) if "attention" in heads else examples
+    if "attention" not in heads or examples.alignments is not None:
+        return examples
+    assert examples.sources is not None
+    return dataclasses.replace(examples, alignments=learn_alignments(examples.sources, examples.labels))
 
 
 def _batches(
@@ -260,11 +263,6 @@ def _batches(
         labels=labels,
         twice=objective.passes_of(training, heads) > 1,
     )
-
-
-def _aligned(examples: Examples) -> Examples:
-    assert examples.sources is not None
-    return dataclasses.replace(examples, alignments=learn_alignments(examples.sources, examples.labels))
 
 
 def _first_model(config: ModelConfig, task: Task, training: TrainingConfig, start: WarmStart | None) -> Seq2Seq:

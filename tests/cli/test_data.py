@@ -8,7 +8,6 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ import pytest
 import yaml
 from backports import zstd
 
-from keras_s2s import recipe
+from keras_s2s.data import workers
 from keras_s2s.recipe import training_examples, training_pairs
 
 RECIPE: dict[str, Any] = {
@@ -112,7 +111,7 @@ def test_bad_input_is_named_and_a_finished_result_stays(
     command: Command, folder: Path, case: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if case != "no UTF-8":  # It is found by another process; all others in this one.
-        monkeypatch.setattr(recipe, "prepare_data", partial(recipe.prepare_data, on_cores=map))
+        monkeypatch.setattr(workers, "on_all_cores", map)
     name, bad, message = BAD[case]
     good = (folder / name).read_bytes()
     (folder / name).write_bytes(bad)

@@ -12,7 +12,8 @@ import pytest
 from onnx import helper
 from sentencepiece.sentencepiece_model_pb2 import ModelProto
 
-from keras_s2s import bundle
+from keras_s2s import UserError, bundle
+from keras_s2s.cli.files import check_plain
 from keras_s2s.cli.unfinished import journal_of
 from keras_s2s.cli.work import Work
 
@@ -203,6 +204,12 @@ def test_verbs_that_measure_read_compressed_files(command: Callable, many_graphs
     outputs = write(tmp_path / "out.gz", b"abc\nde\n")
     code, out, _ = command("compare", outputs, many_graphs_bundle, *FP32, *files, "--metric", "exact_match", "--json")
     assert (code, [one["score"] for one in json.loads(out)["metrics"]["exact_match"]]) == (0, [50.0, 50.0])
+
+
+@pytest.mark.parametrize("suffix", [".gz", ".xz", ".zst"])
+def test_an_output_has_no_name_of_a_compressed_file(tmp_path: Path, suffix: str) -> None:
+    with pytest.raises(UserError, match=rf"choose a name without \{suffix}, and compress it afterwards$"):
+        check_plain(tmp_path / f"out{suffix}")
 
 
 def test_outputs_are_plain_text(command: Callable, echo_bundle: Path, tmp_path: Path) -> None:

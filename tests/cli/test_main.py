@@ -10,6 +10,7 @@ from keras_s2s import bundle
 
 VERBS = (
     "new",
+    "data",
     "run",
     "train",
     "tune",

@@ -4,7 +4,7 @@ import gzip
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,23 +14,6 @@ from keras_s2s.cli.unfinished import journal_of
 COMMAND = [sys.executable, "-m", "keras_s2s.cli", "generate"]
 # What Ray's own code says of the level at which it writes.
 OF_RAY = b"Set ray log level"
-
-
-@pytest.fixture(scope="module")
-def cluster() -> Iterator[str]:
-    """Its address."""
-    import ray  # noqa: F401
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
-        from ray.cluster_utils import Cluster
-
-        nodes = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
-        try:
-            nodes.add_node(num_cpus=1)
-            yield nodes.address
-        finally:
-            nodes.shutdown()
 
 
 @pytest.fixture

@@ -18,7 +18,17 @@ def test_rows_are_those_that_were_given() -> None:
     assert ragged.lengths.tolist() == [3, 0, 1, 4, 0]
     assert ragged[-2].tolist() == ROWS[-2]
     assert as_lists(ragged[1:4]) == ROWS[1:4]
+    assert as_lists(ragged[::-2]) == ROWS[::-2] and as_lists(ragged[3:3]) == []
     assert Ragged.of(ragged) is ragged
+
+
+def test_lengths_of_some_rows() -> None:
+    ragged = Ragged.of(ROWS)
+    for span in (slice(None), slice(1, 4), slice(2, 2), slice(3, 99)):
+        assert ragged.lengths_at(span).tolist() == [len(row) for row in ROWS[span]]
+        assert ragged[span].lengths.tolist() == [len(row) for row in ROWS[span]]
+    for dtype in (np.int64, np.uint32, np.uint64):
+        assert ragged.lengths_at(np.array([3, 0, 0, 4], dtype)).tolist() == [4, 3, 3, 0]
 
 
 @pytest.mark.parametrize("rows", [[3, 0, 0, 1], [], [4, 1], [-1, -2]], ids=str)
@@ -35,6 +45,8 @@ def test_joined() -> None:
 def test_padding() -> None:
     assert Ragged.of(ROWS).padded().tolist() == [[4, 5, 2, 0], [0] * 4, [2, 0, 0, 0], [7, 7, 7, 2], [0] * 4]
     assert Ragged.of([[1], [2, 3]]).padded(-1).tolist() == [[1, -1], [2, 3]]
+    assert Ragged.of([[1], [2, 3]]).padded(least=3).tolist() == [[1, 0, 0], [2, 3, 0]]
+    assert Ragged.of([[1], [2, 3]]).padded(least=1).tolist() == [[1, 0], [2, 3]]
     frames = Ragged.of([np.ones((2, 3), "float32"), np.full((1, 3), 2, "float32")])
     assert frames.padded().tolist() == [[[1] * 3, [1] * 3], [[2] * 3, [0] * 3]]
     assert frames.padded().dtype == np.float32 and Ragged.of(ROWS).padded().dtype == np.int32

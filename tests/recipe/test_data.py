@@ -286,10 +286,7 @@ def test_metrics_of_words_without_words_are_told_before_training(
     [
         ({"train": []}, "data.train: "),
         ({"train": [{"tvs": "x"}]}, "data.train.0.tvs: unknown key; did you mean 'tsv'?"),
-        (
-            {"train": {"tsv": "x", "jsonl": "y"}},
-            "data.train: expected one of 'arrow', or 'dataset', or 'features', or 'jsonl', or",
-        ),
+        ({"train": {"tsv": "x", "jsonl": "y"}}, "data.train: expected one of 'arrow', or 'dataset', or 'features', or"),
         ({"train": {"tsv": "x", "reader": "y"}}, "data.train.reader: unknown key; "),
         ({"train": {"jsonl": "y", "columns": {}}}, "data.train: 'columns' goes with 'tsv', not 'jsonl'"),
         (

@@ -200,7 +200,7 @@ def _manifest(path: Path) -> list[tuple[Path, str]]:
     """Files and their transcripts."""
     lines = read_lines(path)
     if not lines:
-        raise UserError(f"{path}: no lines; give a file with at least one")
+        raise UserError(f"{path}: no lines; give at least one")
     rows = [line.split("\t") for line in lines]
     for number, row in enumerate(rows, start=1):
         if len(row) < 2:

@@ -113,11 +113,15 @@ def pairs_of(records: Iterable[Any], fields: Fields, where: str, what: str, firs
     Raises:
         UserError: a record (named by number) lacks a field, or a field is of another kind; there are none.
     """
+    source, target = _path(fields.source), _path(fields.target)
+    weight = None if fields.weight is None else _path(fields.weight)
     for count, record in enumerate(at_least_one(records, where, what), start=first):
-        place = f"{where}: {what} {count}"
-        source, target = (_text(record, field, place) for field in (fields.source, fields.target))
-        weight = None if fields.weight is None else number(str(_value(record, fields.weight, place)), place)
-        yield Pair(source, target, weight)
+        try:
+            texts = _text(record, source), _text(record, target)
+            written = None if weight is None else str(_value(record, weight))
+        except UserError as error:
+            raise UserError(f"{where}: {what} {count}: {error}") from None
+        yield Pair(*texts, None if written is None else number(written, f"{where}: {what} {count}"))
 
 
 def _parse(line: str) -> Any:
@@ -127,24 +131,29 @@ def _parse(line: str) -> Any:
         return None
 
 
-def _value(record: Any, field: str, place: str) -> Any:
+def _path(field: str) -> tuple[str, ...]:
+    return tuple(field.split("."))
+
+
+def _value(record: Any, path: tuple[str, ...]) -> Any:
     value = record
-    for name in field.split("."):
-        if not isinstance(value, Mapping):
-            raise UserError(f"{place}: expected an object with the field {field!r}")
+    for name in path:
+        # Nearly all are dicts, and that is quicker to tell.
+        if not isinstance(value, (dict, Mapping)):
+            raise UserError(f"expected an object with the field {'.'.join(path)!r}")
         if name not in value:
-            raise UserError(f"{place}: no field {field!r}; there are {', '.join(map(repr, value))}")
+            raise UserError(f"no field {'.'.join(path)!r}; there are {', '.join(map(repr, value))}")
         value = value[name]
     return value
 
 
-def _text(record: Any, field: str, place: str) -> str:
-    value = _value(record, field, place)
+def _text(record: Any, path: tuple[str, ...]) -> str:
+    value = _value(record, path)
     if isinstance(value, bytes):
         try:
             return value.decode("utf-8")
         except UnicodeDecodeError:
-            raise UserError(f"{place}: field {field!r} is not UTF-8") from None
+            raise UserError(f"field {'.'.join(path)!r} is not UTF-8") from None
     if not isinstance(value, str):
-        raise UserError(f"{place}: field {field!r}: expected a text, got {type(value).__name__}")
+        raise UserError(f"field {'.'.join(path)!r}: expected a text, got {type(value).__name__}")
     return value

@@ -78,7 +78,7 @@ def _table(path: Path, separator: str, source: str | None, target: str | None) -
     rows = table_rows((lines.text() for lines in pieces(path, LINES)), str(path), separator)
     number, first = next(rows, (0, []))
     if not first:
-        raise UserError(f"{path}: no lines; give a file with at least one")
+        raise UserError(f"{path}: no lines; give at least one")
     columns = _columns(first, source, target, path)
     sources, targets = [], []
     if not columns.has_header:

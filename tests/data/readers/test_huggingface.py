@@ -11,6 +11,7 @@ from pathlib import Path
 
 import datasets
 import pytest
+from backports import zstd
 
 from keras_s2s.data import Fields, Pairs, read_dataset
 from keras_s2s.errors import UserError
@@ -130,7 +131,7 @@ def test_a_column_of_one_kind_is_text(folder: Path, kind: str, texts: list[str])
     assert read(folder).sources == texts
 
 
-@pytest.mark.parametrize("suffix", ["gz", "bz2", "xz", "zip"])
+@pytest.mark.parametrize("suffix", ["gz", "bz2", "xz", "zst", "zip"])
 @pytest.mark.parametrize("name", ["train.tsv", "train.csv", "train.jsonl"])
 def test_compressed_files(folder: Path, name: str, suffix: str) -> None:
     content = FILES[name].encode()
@@ -139,7 +140,8 @@ def test_compressed_files(folder: Path, name: str, suffix: str) -> None:
         with zipfile.ZipFile(path, "w") as archive:
             archive.writestr(name, content)
     else:
-        path.write_bytes({"gz": gzip.compress, "bz2": bz2.compress, "xz": lzma.compress}[suffix](content))
+        pack = {"gz": gzip.compress, "bz2": bz2.compress, "xz": lzma.compress, "zst": zstd.compress}[suffix]
+        path.write_bytes(pack(content))
     assert read(folder) == PAIRS
 
 
@@ -256,6 +258,7 @@ def test_what_a_card_says_and_is_not_done(folder: Path, options: str, message: s
         ("a.jsonl", "[" * 200_000, "line 1: not JSON: too deeply nested"),
         ("a.tsv", b"source\ttarget\n\xff\tb\n", "line 2: not UTF-8; convert the file to UTF-8"),
         ("a.tsv.gz", b"\x1f\x8bno", "not a gzip file, or cut short; compress it again"),
+        ("a.tsv.xz", lzma.compress(b"source\ttarget\n")[:-9], "not an xz file, or cut short; compress it again"),
     ],
 )
 def test_a_bad_file_is_named(folder: Path, name: str, content: str | bytes, message: str) -> None:

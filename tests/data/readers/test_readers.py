@@ -139,6 +139,21 @@ BROKEN: dict[str, tuple[Callable[[Path], Any], dict[str, Any], str]] = {
     "numbers": (lambda path: Pairs([1], ["a"]), {}, "pair 1: the source is int, not a text"),
     "texts as speech": (lambda path: PAIRS, {"is_speech": True}, r"pair 1: the source must be an array \(S, F\)"),
     "another each time": (numbered, {}, "read twice, the pairs differ"),
+    "other pairs in blocks": (
+        lambda path: PAIRS,
+        {"blocks": lambda self, around, size: iter([PAIRS.take([0])])},
+        r"in blocks of 1, the pairs are not those of read\(\)",
+    ),
+    "large blocks": (
+        lambda path: PAIRS,
+        {"blocks": lambda self, around, size: iter([PAIRS])},
+        "in blocks of 1, one has more pairs, or none",
+    ),
+    "files that are not there": (
+        lambda path: PAIRS,
+        {"files": lambda self, around: [around.place("b.txt")]},
+        "which is no file",
+    ),
     "a file that is not there": (lambda path: PAIRS, {}, "a file that is not there: was read without an error"),
     "Python's own errors": (
         lambda path: Pairs(path.read_text().split(), path.read_text().split()),

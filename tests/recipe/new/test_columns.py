@@ -71,7 +71,7 @@ def test_several_files(tmp_path: Path) -> None:
             {},
             r"a\.txt: expected a file \.tsv, \.csv or \.jsonl, or one of these with \.gz, \.xz, \.zst$",
         ),
-        ("a.tsv", "", {}, "no lines; give a file with at least one"),
+        ("a.tsv", "", {}, "no lines; give at least one"),
         ("a.tsv", "source\ttarget\n", {}, "no lines but the first, which names the columns"),
         ("a.tsv", "1\ta\tb\n", {}, r"line 1: 3 columns \('1', 'a', 'b'\); say which two with --source and --target"),
         ("a.tsv", "a\tb\nc\n", {}, r"line 2: 1 column; line 1 has 2"),

@@ -8,6 +8,7 @@ _ADVICE = {
     errno.EACCES: "check its permissions, or choose another folder",
     errno.EPERM: "check its permissions, or choose another folder",
     errno.ENOSPC: "make room, or choose another folder",
+    errno.EFBIG: "choose a folder whose files may be larger",
     errno.ENAMETOOLONG: "choose a shorter name",
     errno.EDQUOT: "make room, or choose another folder",
 }

@@ -7,11 +7,12 @@ what a corpus has besides sources, targets and weights is a column more.
 
 A map is written part by part. A part is whole when its line stands in `parts.jsonl`; what a process that was killed
 wrote behind the last whole part is cut off by the next one. `manifest.json` takes the place of `parts.jsonl` when the
-map is complete, and has the SHA-256 of each part of each column.
+map is complete, and has the SHA-256 of each part of each column, and of itself.
 """
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -103,14 +104,12 @@ class CorpusMap:
     Attributes:
         folder: where it is.
         columns: by name.
-        parts: what was said about each part, and its number of rows.
-        about: what was said about the whole.
+        parts: of each the number of rows, and what was said about it.
     """
 
     folder: Path
     columns: Mapping[str, Column]
     parts: Sequence[tuple[int, Mapping[str, Any]]]
-    about: Mapping[str, Any]
 
     def __len__(self) -> int:
         """The number of rows."""
@@ -125,6 +124,9 @@ class MapWriter:
 
     Attributes:
         parts: those that are whole.
+
+    Raises:
+        UserError: what an earlier process wrote cannot be read, or there is less of it than it noted.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -145,7 +147,7 @@ class MapWriter:
         if not self._kinds:
             self._kinds = kinds
             self._totals = dict.fromkeys(kinds, 0)
-            self._note({name: vars(kind) for name, kind in kinds.items()})
+            self._note(_head(kinds))
         if kinds != self._kinds:
             raise ValueError(f"a part has the columns {kinds}; those before had {self._kinds}")
         for name, column in part.columns.items():
@@ -162,44 +164,43 @@ class MapWriter:
         for name, count in values.items():
             self._totals[name] += count
 
-    def finish(self, without: Sequence[str] = (), **about: Any) -> None:
+    def finish(self, without: Sequence[str] = ()) -> None:
         """Completes the map.
 
         Args:
             without: columns that are not needed.
-            about: plain data to be kept.
         """
         kinds = {name: kind for name, kind in self._kinds.items() if name not in without}
         parts = [part.without(without) for part in self.parts]
-        content = {
-            "format": _FORMAT,
-            "columns": {name: vars(kind) for name, kind in kinds.items()},
-            "about": about,
-            "parts": [part._asdict() for part in parts],
-        }
-        atomic_write(self._folder / MANIFEST, lambda path: path.write_text(json.dumps(content), encoding="utf-8"))
-        (self._folder / _PARTS).unlink(missing_ok=True)
+        content = {**_head(kinds), "parts": [part._asdict() for part in parts]}
+        manifest = json.dumps({"sha256": _hash_of_manifest(content), "content": content})
+        # Whenever it is killed, another process comes to the same end.
+        journal = "".join(f"{json.dumps(line)}\n" for line in (_head(kinds), *content["parts"]))
+        atomic_write(self._folder / _PARTS, lambda path: path.write_text(journal, encoding="utf-8"))
         for name in without:
             for what in ("values", "ends"):
                 _file(self._folder, name, what).unlink(missing_ok=True)
+        atomic_write(self._folder / MANIFEST, lambda path: path.write_text(manifest, encoding="utf-8"))
+        (self._folder / _PARTS).unlink()
 
     def _note(self, content: Mapping[str, Any]) -> None:
-        with (self._folder / _PARTS).open("a", encoding="utf-8") as file:
-            file.write(json.dumps(content) + "\n")
+        _append(self._folder / _PARTS, f"{json.dumps(content)}\n".encode())
 
     def _cut_off(self) -> None:
         """Cuts off what stands behind the last whole part."""
         for name, kind in self._kinds.items():
             sizes = {"values": self._totals[name] * kind.size, "ends": 8 * self._rows if kind.is_ragged else 0}
             for what, size in sizes.items():
-                if (file := _file(self._folder, name, what)).exists():
-                    with file.open("r+b") as opened:
-                        opened.truncate(size)
+                file = _file(self._folder, name, what)
+                if _size(file) < size:
+                    raise _damaged(file, size)
+                if file.exists():
+                    os.truncate(file, size)
 
 
 def is_complete(folder: Path) -> bool:
     """Whether a folder has a map that was finished."""
-    return (folder / MANIFEST).exists()
+    return (folder / MANIFEST).exists() and not (folder / _PARTS).exists()
 
 
 def open_map(folder: Path) -> CorpusMap:
@@ -208,7 +209,7 @@ def open_map(folder: Path) -> CorpusMap:
     Raises:
         UserError: the manifest cannot be read, or a file has not the size that it says.
     """
-    kinds, parts, about = _manifest(folder / MANIFEST)
+    kinds, parts = _manifest(folder / MANIFEST)
     rows = sum(part.rows for part in parts)
     columns: dict[str, Column] = {}
     for name, kind in kinds.items():
@@ -217,7 +218,7 @@ def open_map(folder: Path) -> CorpusMap:
         columns[name] = values
         if kind.is_ragged:
             columns[name] = Ragged(values, _mapped(_file(folder, name, "ends"), "<i8", (rows,)))
-    return CorpusMap(folder, columns, [(part.rows, part.about) for part in parts], about)
+    return CorpusMap(folder, columns, [(part.rows, part.about) for part in parts])
 
 
 def check(corpus: CorpusMap) -> None:
@@ -226,15 +227,14 @@ def check(corpus: CorpusMap) -> None:
     Raises:
         UserError: names the first column and rows that are not what was written.
     """
-    _, parts, _ = _manifest(corpus.folder / MANIFEST)
+    _, parts = _manifest(corpus.folder / MANIFEST)
     spans = _spans(parts)
     with ThreadPoolExecutor(available_cores()) as pool:
         for (begin, end), name in zip(spans, pool.map(lambda *of: _wrong(corpus, *of), spans, parts), strict=True):
             if name is not None:
-                file = _file(corpus.folder, name, "values")
                 raise UserError(
-                    f"{file}: rows {begin + 1:,} to {end:,} were changed since they were written; "
-                    f"delete {corpus.folder}, and it is made again"
+                    f"{corpus.folder}: {name}: rows {begin + 1:,} to {end:,} were changed since they were written; "
+                    f"{_advice(corpus.folder)}"
                 )
 
 
@@ -268,44 +268,75 @@ def _file(folder: Path, name: str, what: str) -> Path:
     return folder / f"{name}.{what}"
 
 
-def _append(path: Path, array: np.ndarray) -> None:
-    with path.open("ab") as file:
-        file.write(np.ascontiguousarray(array).data)
+def _append(path: Path, content: np.ndarray | bytes) -> None:
+    try:
+        with path.open("ab") as file:
+            file.write(content if isinstance(content, bytes) else np.ascontiguousarray(content).data)
+    except OSError as error:
+        error.filename = str(path)  # Python names the files that it cannot open, and not those that it cannot write.
+        raise
 
 
 def _mapped(path: Path, dtype: str, shape: tuple[int, ...]) -> np.ndarray:
     size = int(np.dtype(dtype).itemsize * np.prod(shape, dtype=np.int64))
-    there = path.stat().st_size if path.exists() else 0
-    if there != size:
-        raise UserError(
-            f"{path}: {there:,} bytes, but it was written with {size:,}; delete {path.parent}, and it is made again"
-        )
+    if _size(path) != size:
+        raise _damaged(path, size)
     # Nothing can be mapped of an empty file.
     return np.memmap(path, dtype, "r", shape=shape) if size else np.zeros(shape, dtype)
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
+
+
+def _damaged(path: Path, size: int) -> UserError:
+    return UserError(f"{path}: {_size(path):,} bytes, but it was written with {size:,}; {_advice(path.parent)}")
+
+
+def _advice(folder: Path) -> str:
+    return f"delete {folder}, and it is made again"
 
 
 def _journal(path: Path) -> tuple[dict[str, _Kind], list[_Written]]:
     """The columns and parts of a map that is not complete."""
     lines = path.read_text(encoding="utf-8").splitlines(keepends=True) if path.exists() else []
-    whole = [json.loads(line) for line in lines if line.endswith("\n")]
+    whole = [line for line in lines if line.endswith("\n")]
     if len(whole) < len(lines):  # The last line was being written.
-        atomic_write(path, lambda new: new.write_text("".join(lines[: len(whole)]), encoding="utf-8"))
-    return (_kinds(whole[0]) if whole else {}), [_Written(**part) for part in whole[1:]]
-
-
-def _manifest(path: Path) -> tuple[dict[str, _Kind], list[_Written], dict[str, Any]]:
+        atomic_write(path, lambda new: new.write_text("".join(whole), encoding="utf-8"))
+    if not whole:
+        return {}, []
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        if content["format"] == _FORMAT:
-            return _kinds(content["columns"]), [_Written(**part) for part in content["parts"]], content["about"]
+        first, *others = map(json.loads, whole)
+        return _kinds(first), [_Written(**part) for part in others]
+    except (ValueError, TypeError, KeyError, AttributeError):
+        raise UserError(f"{path}: no parts of a corpus that this version knows; {_advice(path.parent)}") from None
+
+
+def _manifest(path: Path) -> tuple[dict[str, _Kind], list[_Written]]:
+    try:
+        known = json.loads(path.read_text(encoding="utf-8"))
+        content = known["content"]
+        if known["sha256"] == _hash_of_manifest(content):
+            return _kinds(content), [_Written(**part) for part in content["parts"]]
     except OSError as error:
-        raise UserError(f"{path}: cannot be read: {error.strerror}") from None
+        raise UserError(f"{path}: cannot be read: {error.strerror}; {_advice(path.parent)}") from None
     except (ValueError, TypeError, KeyError):
         pass
-    raise UserError(
-        f"{path}: no manifest of a corpus that this version knows; delete {path.parent}, and it is made again"
-    )
+    raise UserError(f"{path}: no manifest of a corpus that this version knows; {_advice(path.parent)}")
 
 
-def _kinds(columns: Mapping[str, Mapping[str, Any]]) -> dict[str, _Kind]:
-    return {name: _Kind(kind["dtype"], tuple(kind["shape"]), kind["is_ragged"]) for name, kind in columns.items()}
+def _hash_of_manifest(content: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(content).encode()).hexdigest()
+
+
+def _head(kinds: Mapping[str, _Kind]) -> dict[str, Any]:
+    return {"format": _FORMAT, "columns": {name: vars(kind) for name, kind in kinds.items()}}
+
+
+def _kinds(head: Mapping[str, Any]) -> dict[str, _Kind]:
+    """The columns that `_head` has; a `ValueError` if another version wrote it."""
+    if head["format"] != _FORMAT:
+        raise ValueError(head["format"])
+    return {
+        name: _Kind(kind["dtype"], tuple(kind["shape"]), kind["is_ragged"]) for name, kind in head["columns"].items()
+    }

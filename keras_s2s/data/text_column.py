@@ -1,5 +1,6 @@
 """Texts in one array of UTF-8, which may be a map of a file."""
 
+import operator
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -50,7 +51,9 @@ class TextColumn(Sequence[str]):
 
     def __eq__(self, other: object) -> bool:
         """Whether the other has the same texts."""
-        return isinstance(other, Sequence) and len(self) == len(other) and all(map(str.__eq__, self, other))
+        if not isinstance(other, Sequence) or isinstance(other, str):
+            return False
+        return len(self) == len(other) and all(map(operator.eq, self, other))
 
     def utf8(self) -> Iterator[bytes]:
         """All texts, in order, as they stand in the array."""

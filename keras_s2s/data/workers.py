@@ -7,10 +7,11 @@ is left behind by a killed run.
 
 import contextlib
 import itertools
+import os
 import pickle
-import signal
 import subprocess
 import sys
+import traceback
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -21,8 +22,7 @@ from keras_s2s.cores import available_cores
 from keras_s2s.errors import UserError
 
 _FEW = 4  # items, for which no process is worth its start
-_START = "from keras_s2s.data.workers import serve; serve()"
-
+_START = "import sys; sys.path[:] = {path!r}; from keras_s2s.data.workers import serve; serve()"
 
 OrderedMap = Callable[[Callable[[Any], Any], Iterable[Any]], Iterator[Any]]
 """Does work on items, and gives the results in their order. It asks for an item only when it needs it."""
@@ -40,7 +40,7 @@ def on_all_cores(work: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[A
 
     Raises:
         UserError: a process ended by itself.
-        Exception: as `work`.
+        Exception: as `work`; a note says where it happened.
     """
     items = iter(items)
     first = list(itertools.islice(items, _FEW))
@@ -50,10 +50,11 @@ def on_all_cores(work: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[A
         return
     cores = available_cores()
     with contextlib.ExitStack() as held:
+        # At an end before the time, processes end first: the threads wait for them, however long their work takes.
+        threads = held.enter_context(ThreadPoolExecutor(cores))
         idle: SimpleQueue[_Process] = SimpleQueue()
         for _ in range(cores):
             idle.put(held.enter_context(_Process(content)))
-        threads = held.enter_context(ThreadPoolExecutor(cores))
         waiting: deque[Future[Any]] = deque()
         held.callback(lambda: [future.cancel() for future in waiting])
         for item in itertools.chain(first, items):
@@ -66,34 +67,48 @@ def on_all_cores(work: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[A
 
 def serve() -> None:
     """The entry point of a process: does the work that it reads, one item after the other, until there are no more."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Who started it handles the interruption.
-    given, results = sys.stdin.buffer, sys.stdout.buffer
-    sys.stdout = sys.stderr  # Results alone go out.
+    given, results = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
+    # Whatever else the work reads or writes, in any library, does not come between.
+    with open(os.devnull, "rb") as nothing:
+        os.dup2(nothing.fileno(), 0)
+    os.dup2(2, 1)
     # The pipes end when nobody waits for results any more.
     with contextlib.suppress(EOFError, BrokenPipeError):
-        sys.path[:] = pickle.load(given)
-        work = pickle.loads(pickle.load(given))
+        content = pickle.load(given)
+        work: Callable[[Any], Any] | None = None
         while True:
             item = pickle.load(given)
             try:
-                result: tuple[Any, Exception | None] = (work(item), None)
+                if work is None:
+                    work = pickle.loads(content)
+                answer = pickle.dumps((work(pickle.loads(item)), None), pickle.HIGHEST_PROTOCOL)
             except Exception as error:
-                result = (None, error)
-            _send(results, result)
+                error.add_note(traceback.format_exc())
+                answer = pickle.dumps((None, error), pickle.HIGHEST_PROTOCOL)
+            results.write(answer)
+            results.flush()
 
 
 class _Process(contextlib.AbstractContextManager["_Process"]):
     """A process that does some work."""
 
     def __init__(self, work: bytes) -> None:
-        self._process = subprocess.Popen([sys.executable, "-c", _START], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-        self._send(sys.path)
-        self._send(work)
+        # In a group of its own, so that an interruption reaches only who started it.
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", _START.format(path=sys.path)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            process_group=0,
+        )
+        self._work: bytes | None = work
 
     def __call__(self, item: Any) -> Any:
         assert self._process.stdout is not None
         try:
-            self._send(item)
+            if self._work is not None:
+                self._send(self._work)
+                self._work = None
+            self._send(pickle.dumps(item, pickle.HIGHEST_PROTOCOL))
             result, error = pickle.load(self._process.stdout)
         except (EOFError, BrokenPipeError, pickle.UnpicklingError):
             code = self._process.wait()
@@ -113,14 +128,10 @@ class _Process(contextlib.AbstractContextManager["_Process"]):
         self._process.stdout.close()
         self._process.wait()
 
-    def _send(self, item: Any) -> None:
+    def _send(self, content: bytes) -> None:
         assert self._process.stdin is not None
-        _send(self._process.stdin, item)
-
-
-def _send(stream: Any, item: Any) -> None:
-    pickle.dump(item, stream, pickle.HIGHEST_PROTOCOL)
-    stream.flush()
+        pickle.dump(content, self._process.stdin, pickle.HIGHEST_PROTOCOL)
+        self._process.stdin.flush()
 
 
 def _do(idle: "SimpleQueue[_Process]", item: Any) -> Any:

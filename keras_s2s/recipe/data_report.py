@@ -87,9 +87,7 @@ def prepare_data(recipe: Recipe, on_cores: OrderedMap = on_all_cores) -> DataRep
         corpora=report_of(folder),
         pairs={name: len(pairs) for name, pairs in splits.items() if pairs is not None},
         sides=sides,
-        too_long=int(
-            both.sum() - both[: config.training.maximum_length + 1, : config.training.maximum_length + 1].sum()
-        ),
+        too_long=_too_long(examples, config.training.maximum_length),
         folder=folder,
         bytes=sum(file.stat().st_size for file in folder.glob("*/train/*")),
     )
@@ -101,11 +99,17 @@ def _count(examples: Examples) -> np.ndarray:
     for block in blocks(len(examples.labels)):
         found = [int(lengths.max(initial=0)) for lengths in examples.lengths_at(block)]
         most = [min(max(one, other), _LONGEST) for one, other in zip(most, found, strict=True)]
-    counts = np.zeros((most[0] + 1, most[1] + 1), np.int64)
+    counts = np.zeros((most[0] + 1, most[1] + 1), np.int32)
     for block in blocks(len(examples.labels)):
         source, target = (np.minimum(lengths, _LONGEST) for lengths in examples.lengths_at(block))
-        counts += np.bincount(source * counts.shape[1] + target, minlength=counts.size).reshape(counts.shape)
+        np.add.at(counts, (source, target), 1)
     return counts
+
+
+def _too_long(examples: Examples, maximum: int) -> int:
+    """Pairs of which one side is longer."""
+    costs = (np.maximum(*examples.lengths_at(block)) for block in blocks(len(examples.labels)))
+    return sum(int((of_block > maximum).sum()) for of_block in costs)
 
 
 def _total(side: str, examples: Examples) -> int:

@@ -51,7 +51,8 @@ def overlaps(
         (below / _FOUND).write_text(json.dumps(found))
 
     inputs = {f"the {name} data": of_pairs(pairs) for name, pairs in held_out.items()}
-    stage(below, MadeFrom(inputs={"the training pairs": fingerprint, **inputs}), work, say)
+    made_from = MadeFrom(inputs={"the training pairs": fingerprint, **inputs})
+    stage(below, made_from, work, say, is_there=lambda below: (below / _FOUND).exists())
     known = json.loads((below / _FOUND).read_text())
     both = {name: Overlap(*found) for name, found in known.items() if found is not None}
     return [

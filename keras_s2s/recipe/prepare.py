@@ -236,7 +236,8 @@ def _generated(recipe: Recipe, config: RecipeConfig) -> Path:
         raise UserError(f"{recipe.path}: data.generate: {script}: no such file; expected a Python script")
 
     def work(folder: Path) -> None:
-        done = subprocess.run([sys.executable, str(script), str(folder), "--seed", str(data.seed)], check=False)
+        command = [sys.executable, str(script), str(folder), "--seed", str(data.seed)]
+        done = subprocess.run(command, stdout=2, check=False)  # On the standard output may be what another one reads.
         if done.returncode:
             raise UserError(f"{script}: ended with exit code {done.returncode}")
 

@@ -15,7 +15,7 @@ from keras_s2s.data.workers import OrderedMap
 from keras_s2s.recipe.training_map import training_map
 from keras_s2s.text import Tokenizer
 
-_BLOCK = 20_000  # pairs
+_BLOCK = 20_000  # pairs; a change needs another `corpus_map._FORMAT`, see `training_map`
 
 
 def training_examples(

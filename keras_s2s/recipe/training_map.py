@@ -32,7 +32,7 @@ def training_map(
         folder: of the stage.
         inputs: what the map depends on, see `MadeFrom`.
         work: makes what makes a part of a block.
-        blocks: each gives a part.
+        blocks: each gives a part. Those of a map that was begun are not asked for again, so they must be the same.
         count: rows of all blocks.
         say: is told what happens.
         on_cores: does the work.
@@ -52,7 +52,7 @@ def training_map(
                 report.add(len(part))
         writer.finish()
 
-    stage(folder, MadeFrom(inputs=inputs), make, say)
+    stage(folder, MadeFrom(inputs=inputs), make, say, is_there=lambda below: is_complete(below / MAP))
     corpus = open_map(folder / MAP)
     with status.doing(f"checking {folder.name}"):
         check(corpus)

@@ -24,6 +24,7 @@ from keras_s2s.cores import available_cores
 from keras_s2s.data import Block, Pairs, Reader, Surroundings
 from keras_s2s.data.columns import WEIGHTS, mapped_pairs, slices
 from keras_s2s.data.corpus_map import CorpusMap, MapWriter, check, is_complete, open_map
+from keras_s2s.data.files import at_least_one
 from keras_s2s.data.preparing import Item, Preparing
 from keras_s2s.data.preprocessing import Finding, Piece, WholeCorpusPiece, merged
 from keras_s2s.data.workers import OrderedMap
@@ -35,7 +36,8 @@ from keras_s2s.recipe.stages import stage
 from keras_s2s.recipe.training_map import MAP, Progress
 
 REPORT = "report.json"
-_BLOCK, _BLOCK_OF_SPEECH = 20_000, 100  # pairs: a few megabytes of text, some tens of features
+# Pairs: a few megabytes of text, some tens of features. A change needs another `corpus_map._FORMAT`.
+_BLOCK, _BLOCK_OF_SPEECH = 20_000, 100
 _EXAMPLE = 40  # characters of a text in the table
 
 
@@ -103,7 +105,7 @@ def training_pairs(
         with status.shown(Console(), "pairs") as tell:
             _Stage(below, around, has_sources, pieces, on_cores, tell).all(corpora)
 
-    stage(below, MadeFrom(keys, inputs), work, say)
+    stage(below, MadeFrom(keys, inputs), work, say, is_there=_is_there)
     corpus = open_map(below / MAP)
     with status.doing("checking the training pairs"):
         check(corpus)
@@ -118,7 +120,16 @@ def report_of(folder: Path) -> Sequence[Mapping[str, Any]]:
 
 
 def _report(folder: Path) -> Mapping[str, Any]:
-    return json.loads((folder / "pairs" / REPORT).read_text(encoding="utf-8"))
+    path = folder / "pairs" / REPORT
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError:
+        raise UserError(f"{path}: not what was written; delete it, and the pairs are made again") from None
+
+
+def _is_there(below: Path) -> bool:
+    """Whether nobody has deleted what the stage made."""
+    return is_complete(below / MAP) and (below / REPORT).exists()
 
 
 def report_table(report: Sequence[Mapping[str, Any]]) -> str:
@@ -187,7 +198,8 @@ class _Stage(NamedTuple):
 
     def _corpus(self, number: int, corpus: Corpus, writer: MapWriter) -> None:
         """Writes a corpus behind the ones before it."""
-        items: Iterator[Item] = ((block, None) for block in _blocks(corpus.reader, self.around))
+        blocks = at_least_one(_blocks(corpus.reader, self.around), corpus.name, "pair")
+        items: Iterator[Item] = ((block, None) for block in blocks)
         sift: WholeCorpusPiece | None = None
         divided, last = _divided(self.pieces)
         for place, (pieces, whole) in enumerate(divided):
@@ -196,8 +208,10 @@ class _Stage(NamedTuple):
                 between = MapWriter(below)
                 self._write(corpus, between, Preparing(number, sift, pieces, whole), items)
                 between.finish()
-            self.tell(f"{corpus.name}: {whole.kind}")
+            else:
+                check(open_map(below))
             found = open_map(below)
+            self.tell(f"{corpus.name}: {whole.kind}")
             items, sift = _kept_of(found, whole), whole
         work = Preparing(number, sift, last, None, corpus.tag, self.has_sources)
         self._write(corpus, writer, work, items)

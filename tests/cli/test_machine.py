@@ -32,6 +32,7 @@ def error(number: int, *names: str) -> OSError:
         (error(errno.EROFS, "out"), "out: Read-only file system; choose a folder that can be written"),
         (error(errno.ENOSPC, "out"), "out: No space left on device; make room, or choose another folder"),
         (error(errno.ENOSPC, "in", "out"), "out: No space left on device; make room, or choose another folder"),
+        (error(errno.EFBIG, "out"), "out: File too large; choose a folder whose files may be larger"),
         (error(errno.ENOSPC), "No space left on device; make room, or choose another folder"),
         (error(errno.EDQUOT, "out"), "out: Disk quota exceeded; make room, or choose another folder"),
         (error(errno.EACCES, "out"), "out: Permission denied; check its permissions, or choose another folder"),

@@ -31,7 +31,7 @@ def data(
 
     The training pairs are read, preprocessed, encoded, and written to files that training maps into memory, so a corpus
     may be larger than memory. It uses all cores, and shows how many pairs are done and how many a second. It can be
-    stopped at any time: the next one continues. `run` and `train` do the same first, and do not repeat it.
+    stopped at any time: the next run continues. `run` and `train` do the same first, and do not repeat it.
 
     `--ray` takes the cluster of RAY_ADDRESS or one that runs on this machine, or else starts one here. The files are
     written on this machine, and are those that are written without it.

@@ -67,9 +67,14 @@ class Preparing:
             columns,
             corpus=self.corpus,
             read=read,
-            is_weighted=pairs.weights is not None and bool((np.asarray(pairs.weights) != 1).any()),
+            is_weighted=self._is_weighted(pairs),
             findings=[dataclasses.asdict(finding) for finding in findings],
         )
+
+    def _is_weighted(self, pairs: Pairs) -> bool:
+        # Weights of 1 are none once pairs are preprocessed. Fingerprints of finished runs are made so.
+        is_preprocessed = bool(self.pieces) or self.sift is not None or self.whole is not None
+        return pairs.weights is not None and (not is_preprocessed or bool((np.asarray(pairs.weights) != 1).any()))
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """The stage of a recipe that looks for its dev and test data in its training data."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from keras_s2s.recipe.data_schema import Split
 from keras_s2s.recipe.fingerprints import of_pairs
 from keras_s2s.recipe.made_from import MadeFrom
 from keras_s2s.recipe.stages import stage
+from keras_s2s.recipe.training_map import Context
 
 _BLOCK, _BLOCK_OF_SPEECH = 20_000, 100  # pairs
 _FOUND = "overlap.json"
@@ -26,9 +27,7 @@ def overlaps(
     train: Pairs,
     fingerprint: str,
     held_out: Mapping[Split, Pairs],
-    folder: Path,
-    say: Callable[[str], None],
-    on_cores: OrderedMap,
+    context: Context,
 ) -> list[str]:
     """Looks for held-out pairs in training pairs, unless that was done before.
 
@@ -36,23 +35,21 @@ def overlaps(
         train: of a map.
         fingerprint: of them.
         held_out: by the name of the split.
-        folder: of the recipe's stages.
-        say: is told what happens.
-        on_cores: does the work.
+        context: of the recipe.
 
     Returns:
         A line for each split that was found.
     """
-    below = folder / "overlap"
+    below = context.folder / "overlap"
 
     def work(below: Path) -> None:
         with status.shown(Console(), "overlap") as tell:
-            found = _found(train, held_out, on_cores, tell)
+            found = _found(train, held_out, context.on_cores, tell)
         (below / _FOUND).write_text(json.dumps(found))
 
     inputs = {f"the {name} data": of_pairs(pairs) for name, pairs in held_out.items()}
     made_from = MadeFrom(inputs={"the training pairs": fingerprint, **inputs})
-    stage(below, made_from, work, say, is_there=lambda below: (below / _FOUND).exists())
+    stage(below, made_from, work, context.say, is_there=lambda below: (below / _FOUND).exists())
     known = json.loads((below / _FOUND).read_text())
     both = {name: Overlap(*found) for name, found in known.items() if found is not None}
     return [

@@ -1,6 +1,5 @@
 """The first stages of a recipe: its data and its tokenizers."""
 
-import dataclasses
 import hashlib
 import json
 import shutil
@@ -10,7 +9,6 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from rich.console import Console
 
 from keras_s2s import status, text
@@ -21,22 +19,20 @@ from keras_s2s.data.readers import Surroundings
 from keras_s2s.data.workers import OrderedMap, on_all_cores
 from keras_s2s.errors import UserError
 from keras_s2s.evaluation import warn_of_missing_spaces
-from keras_s2s.recipe.data_schema import DataConfig, Files, PieceConfig, Split
+from keras_s2s.recipe.data_schema import DataConfig, Files, Split
 from keras_s2s.recipe.fingerprints import of_pairs
 from keras_s2s.recipe.made_from import MadeFrom, keys_of
 from keras_s2s.recipe.overlaps import overlaps
 from keras_s2s.recipe.read import load, resolve
 from keras_s2s.recipe.schema import CombinedConfig, Recipe, RecipeConfig
 from keras_s2s.recipe.stages import Rules, stage
+from keras_s2s.recipe.tokenizers import SIDES, load_tokenizers, train_tokenizers
 from keras_s2s.recipe.training_examples import training_alignments, training_examples
+from keras_s2s.recipe.training_map import Context
 from keras_s2s.recipe.training_pairs import Corpus, Prepared, report_table, training_pairs
-from keras_s2s.text.training import Normalization
 from keras_s2s.text.unwritable import unwritable
 
 BUNDLES = Path("saved_models")
-_SIDES = ("source", "target")
-_LINES = 500_000  # of a side, that its tokenizer learns from
-_NORMALIZATION: Mapping[str, Normalization] = {"source": "nmt_nfkc", "target": "identity"}  # where a recipe says none
 
 
 def folder_of(recipe: Recipe) -> Path:
@@ -64,19 +60,18 @@ def prepare(recipe: Recipe, config: RecipeConfig, on_cores: OrderedMap = on_all_
         config: its config.
         on_cores: does what is done to each part of the training data.
     """
-    around = _surroundings(recipe, config)
-    held_out, train = _held_out(config, around), _train(recipe, config, around, on_cores)
+    around, context = _surroundings(recipe, config), Context(folder_of(recipe), say, on_cores)
+    held_out, train = _held_out(config, around), _train(config, around, context)
     mixture = _mixture(config.data, train.sizes)
-    folder, fingerprint = _tokenizers(recipe, config, train, on_cores)
+    folder, fingerprint = _tokenizers(recipe, config, train, context)
     source, target = load_tokenizers(folder)
     if config.is_language_model:
         source = None
     _warn_of_unwritable(held_out["dev"].targets, target)
-    of_train, stages = (train.pairs, train.fingerprint), folder_of(recipe)
-    examples = training_examples(*of_train, source, target, stages, say, on_cores)
+    examples = training_examples(train.pairs, train.fingerprint, source, target, context)
     if config.model.guided_alignment:
-        examples = training_alignments(examples, fingerprint, stages, say, on_cores)
-    for line in overlaps(*of_train, held_out, stages, say, on_cores):
+        examples = training_alignments(examples, fingerprint, context)
+    for line in overlaps(train.pairs, train.fingerprint, held_out, context):
         say(line)
     warn_of_missing_spaces(config.metrics, held_out["dev"].targets)
     task = Task(
@@ -89,16 +84,22 @@ def prepare(recipe: Recipe, config: RecipeConfig, on_cores: OrderedMap = on_all_
         metrics=config.metrics,
         mixture=mixture,
         examples=examples,
+        **_limits(config),
     )
-    rates = {}
-    if mixture is not None:
-        rates = {name: int(count) for name, count in zip(mixture.parts, mixture.counts, strict=True)}
-    content = json.dumps([fingerprint, of_pairs(held_out["dev"]), rates])
-    fingerprint = hashlib.sha256(content.encode()).hexdigest()
+    return task, _fingerprint(fingerprint, task)
+
+
+def _limits(config: RecipeConfig) -> dict[str, Any]:
     if config.decoding is None:
-        return task, fingerprint
-    limits = {name: getattr(config.decoding, name) for name in ("max_length_factor", "max_length_extra")}
-    return dataclasses.replace(task, **limits), fingerprint
+        return {}
+    return {name: getattr(config.decoding, name) for name in ("max_length_factor", "max_length_extra")}
+
+
+def _fingerprint(of_tokenizers: str, task: Task) -> str:
+    rates = {}
+    if task.mixture is not None:
+        rates = {name: int(count) for name, count in zip(task.mixture.parts, task.mixture.counts, strict=True)}
+    return hashlib.sha256(json.dumps([of_tokenizers, of_pairs(task.dev), rates]).encode()).hexdigest()
 
 
 def _warn_of_unwritable(dev: Sequence[str], tokenizer: text.Tokenizer) -> None:
@@ -109,9 +110,9 @@ def _warn_of_unwritable(dev: Sequence[str], tokenizer: text.Tokenizer) -> None:
         )
 
 
-def _tokenizers(recipe: Recipe, config: RecipeConfig, train: Prepared, on_cores: OrderedMap) -> tuple[Path, str]:
+def _tokenizers(recipe: Recipe, config: RecipeConfig, train: Prepared, context: Context) -> tuple[Path, str]:
     """The folder with `source.model` and `target.model`, and a fingerprint of them and the training data."""
-    folder = folder_of(recipe) / "tokenizer"
+    folder = context.folder / "tokenizer"
     keys = keys_of(config, "tokenizer")
     inputs = {"the train data": train.fingerprint, "the tags of the data": " ".join(config.data.tags)}
     if config.tokenizer.same_as is None:
@@ -123,12 +124,12 @@ def _tokenizers(recipe: Recipe, config: RecipeConfig, train: Prepared, on_cores:
             f"{recipe.path}: tokenizer.same_as: {config.tokenizer.same_as} takes those of "
             f"{other_config.tokenizer.same_as}; name that recipe"
         )
-    taken, fingerprint = _tokenizers(
-        other, other_config, _train(other, other_config, _surroundings(other, other_config), on_cores), on_cores
-    )
+    context = context._replace(folder=folder_of(other))
+    of_other = _train(other_config, _surroundings(other, other_config), context)
+    taken, fingerprint = _tokenizers(other, other_config, of_other, context)
 
     def take(folder: Path) -> None:
-        for side in _SIDES:
+        for side in SIDES:
             if (taken / f"{side}.model").exists():
                 shutil.copyfile(taken / f"{side}.model", folder / f"{side}.model")
 
@@ -136,63 +137,13 @@ def _tokenizers(recipe: Recipe, config: RecipeConfig, train: Prepared, on_cores:
     return folder, _stage(folder, MadeFrom(keys, inputs), take)
 
 
-def train_tokenizers(config: RecipeConfig, train: Pairs, folder: Path) -> None:
-    """Writes `source.model` and `target.model` to a folder.
-
-    Those of a language model are one, of its targets. Speech has none of its sources. Of more than 500,000 pairs a
-    sample is enough.
-    """
-    how, tags = config.tokenizer, config.data.tags
-    options = how.model_dump(include=set(PieceConfig.model_fields))
-    of_target = options if how.target is None else how.target.model_dump()
-    of_source = {**options, "symbols": list(dict.fromkeys((*options["symbols"], *tags)))}
-    if config.data.is_speech:
-        source, target = None, _of_side("target", train.targets, of_target)
-    elif config.is_language_model:
-        source = target = _of_side("target", train.targets, of_source)
-    elif how.joint:
-        source, target = _of_both_sides(train, of_source)
-    else:
-        source, target = _of_side("source", train.sources, of_source), _of_side("target", train.targets, of_target)
-    for side, tokenizer in zip(_SIDES, (source, target), strict=True):
-        if tokenizer is not None:
-            tokenizer.save(folder / f"{side}.model")
-
-
-def _of_side(side: str, lines: Sequence[str], options: Mapping[str, Any]) -> text.Tokenizer:
-    normalization = options["normalization"] or _NORMALIZATION[side]
-    return text.train(_some(lines), **{**options, "normalization": normalization})
-
-
-def _of_both_sides(train: Pairs, options: Mapping[str, Any]) -> tuple[text.Tokenizer, text.Tokenizer]:
-    others = dict(options)
-    said = others.pop("normalization")
-    rules: dict[str, Any] = {f"{side}_normalization": said or _NORMALIZATION[side] for side in _SIDES}
-    return text.train_joint(_some(train.sources), _some(train.targets), **others, **rules)
-
-
-def _some(lines: Sequence[str]) -> list[str]:
-    """Lines to learn from: all of them that are not empty, or a sample of very many, evenly spread by a fixed seed."""
-    rows: Sequence[int] | np.ndarray = range(len(lines))
-    if len(lines) > _LINES:
-        places = np.arange(_LINES) + np.random.default_rng(1).random(_LINES)
-        rows = (places * len(lines) / _LINES).astype(np.int64)
-    return [line for row in rows if (line := lines[row])]
-
-
-def load_tokenizers(folder: Path) -> tuple[text.Tokenizer | None, text.Tokenizer]:
-    """Those of source and target that `train_tokenizers` wrote; None of a side without one."""
-    source = folder / "source.model"
-    return text.Tokenizer.load(source) if source.exists() else None, text.Tokenizer.load(folder / "target.model")
-
-
-def _train(recipe: Recipe, config: RecipeConfig, around: Surroundings, on_cores: OrderedMap) -> Prepared:
+def _train(config: RecipeConfig, around: Surroundings, context: Context) -> Prepared:
     """The training pairs."""
     data = config.data
     corpora = [Corpus(name, files.reader, files.tag) for name, files in _named(data, "train")]
     keys = keys_of(config, "data.preprocessing", *(["data.log_mel"] if data.is_speech else []))
     has_sources = not config.is_language_model
-    found = training_pairs(corpora, around, has_sources, data.preprocessing, keys, folder_of(recipe), say, on_cores)
+    found = training_pairs(corpora, around, has_sources, data.preprocessing, keys, context)
     if data.preprocessing:
         say(report_table(found.report))
     return found

@@ -1,8 +1,6 @@
 """The stages of a recipe that encode its training pairs, and align them, and write down what they have made."""
 
 import dataclasses
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from keras_s2s.data import Examples, Pairs
@@ -11,8 +9,7 @@ from keras_s2s.data.blocks import blocks as blocks_of
 from keras_s2s.data.columns import mapped_examples, slices
 from keras_s2s.data.examples import Texts
 from keras_s2s.data.preparing import Aligning, Encoding
-from keras_s2s.data.workers import OrderedMap
-from keras_s2s.recipe.training_map import training_map
+from keras_s2s.recipe.training_map import Context, training_map
 from keras_s2s.text import Tokenizer
 
 _BLOCK = 20_000  # pairs; a change needs another `corpus_map._FORMAT`, see `training_map`
@@ -23,9 +20,7 @@ def training_examples(
     fingerprint: str,
     source_tokenizer: Tokenizer | None,
     target_tokenizer: Tokenizer,
-    folder: Path,
-    say: Callable[[str], None],
-    on_cores: OrderedMap,
+    context: Context,
 ) -> Examples:
     """Encodes training pairs, unless that was done before.
 
@@ -34,9 +29,7 @@ def training_examples(
         fingerprint: of the pairs.
         source_tokenizer: None for a language model, and for features, which stay in the map of the pairs.
         target_tokenizer: of the targets.
-        folder: of the recipe's stages.
-        say: is told what happens.
-        on_cores: does the work.
+        context: of the recipe.
 
     Raises:
         UserError: the map was changed.
@@ -46,21 +39,17 @@ def training_examples(
     # Where sources are not encoded, nobody reads them.
     read = pairs if source_tokenizer is not None else Pairs(pairs.targets, pairs.targets, pairs.weights)
     blocks = (block for block, _ in slices(read, _BLOCK))
-    corpus = training_map(folder / "examples", inputs, lambda: work, blocks, len(pairs), say, on_cores)
+    corpus = training_map("examples", inputs, lambda: work, blocks, len(pairs), context)
     return mapped_examples(corpus, Texts(pairs.sources, pairs.targets, source_tokenizer, target_tokenizer))
 
 
-def training_alignments(
-    examples: Examples, fingerprint: str, folder: Path, say: Callable[[str], None], on_cores: OrderedMap
-) -> Examples:
+def training_alignments(examples: Examples, fingerprint: str, context: Context) -> Examples:
     """Aligns training examples for guided alignment, see `data.learn_alignments`, unless that was done before.
 
     Args:
         examples: of a map.
         fingerprint: of the pairs and the tokenizers.
-        folder: of the recipe's stages.
-        say: is told what happens.
-        on_cores: does the work.
+        context: of the recipe.
 
     Raises:
         UserError: the map was changed.
@@ -73,6 +62,6 @@ def training_alignments(
 
     both = ((sources[span], labels[span]) for span in blocks_of(len(labels), _BLOCK))
     inputs = {"the training examples": fingerprint}
-    corpus = training_map(folder / "alignments", inputs, work, both, len(labels), say, on_cores)
+    corpus = training_map("alignments", inputs, work, both, len(labels), context)
     alignments: Any = corpus.columns["alignment"]
     return dataclasses.replace(examples, alignments=alignments)

@@ -1,10 +1,10 @@
-"""A stage of a recipe that makes a map of the training pairs, a block after the other."""
+"""A stage of a recipe that makes a map of the training pairs, one block after the other."""
 
 import itertools
 import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from rich.console import Console
 
@@ -17,44 +17,57 @@ from keras_s2s.recipe.stages import stage
 MAP = "train"  # in the folder of the stage
 
 
+class Context(NamedTuple):
+    """Where and how the stages of training data are made.
+
+    Attributes:
+        folder: of the recipe's stages.
+        say: is told what happens, a line at a time.
+        on_cores: does what is done to each block.
+    """
+
+    folder: Path
+    say: Callable[[str], None]
+    on_cores: OrderedMap
+
+
 def training_map(
-    folder: Path,
+    name: str,
     inputs: Mapping[str, str],
     work: Callable[[], Callable[[Any], Part]],
     blocks: Iterable[Any],
     count: int,
-    say: Callable[[str], None],
-    on_cores: OrderedMap,
+    context: Context,
 ) -> CorpusMap:
     """Makes a map, unless that was done before from the same things.
 
     Args:
-        folder: of the stage.
+        name: of the stage.
         inputs: what the map depends on, see `MadeFrom`.
         work: makes what makes a part of a block.
         blocks: each gives a part. Those of a map that was begun are not asked for again, so they must be the same.
         count: rows of all blocks.
-        say: is told what happens.
-        on_cores: does the work.
+        context: of the recipe.
 
     Raises:
         UserError: the map was changed.
     """
+    folder = context.folder / name
 
     def make(below: Path) -> None:
         if is_complete(below / MAP):
             return
         writer = MapWriter(below / MAP)
-        with status.shown(Console(), folder.name) as tell:
+        with status.shown(Console(), name) as tell:
             report = Progress(tell, sum(part.rows for part in writer.parts), f" of {count:,} pairs")
-            for part in on_cores(work(), itertools.islice(blocks, len(writer.parts), None)):
+            for part in context.on_cores(work(), itertools.islice(blocks, len(writer.parts), None)):
                 writer.append(part)
                 report.add(len(part))
         writer.finish()
 
-    stage(folder, MadeFrom(inputs=inputs), make, say, is_there=lambda below: is_complete(below / MAP))
+    stage(folder, MadeFrom(inputs=inputs), make, context.say, is_there=lambda below: is_complete(below / MAP))
     corpus = open_map(folder / MAP)
-    with status.doing(f"checking {folder.name}"):
+    with status.doing(f"checking {name}"):
         check(corpus)
     return corpus
 

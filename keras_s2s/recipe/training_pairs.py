@@ -10,7 +10,7 @@ import hashlib
 import itertools
 import json
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -33,7 +33,7 @@ from keras_s2s.evaluation.tables import markdown_table
 from keras_s2s.recipe.fingerprints import of_file, of_pairs
 from keras_s2s.recipe.made_from import MadeFrom, Value
 from keras_s2s.recipe.stages import stage
-from keras_s2s.recipe.training_map import MAP, Progress
+from keras_s2s.recipe.training_map import MAP, Context, Progress
 
 REPORT = "report.json"
 # Pairs: a few megabytes of text, some tens of features. A change needs another `corpus_map._FORMAT`.
@@ -77,9 +77,7 @@ def training_pairs(
     has_sources: bool,
     pieces: Sequence[Piece],
     keys: Mapping[str, Value],
-    folder: Path,
-    say: Callable[[str], None],
-    on_cores: OrderedMap,
+    context: Context,
 ) -> Prepared:
     """Reads and preprocesses training pairs, unless that was done before.
 
@@ -89,27 +87,25 @@ def training_pairs(
         has_sources: whether sources are needed; a language model has none.
         pieces: of preprocessing, for each corpus by itself.
         keys: of the recipe, that say which pieces.
-        folder: of the recipe's stages.
-        say: is told what happens.
-        on_cores: does the work.
+        context: of the recipe.
 
     Raises:
         UserError: a corpus cannot be read, or preprocessing leaves nothing of it, or the map was changed.
     """
-    below = folder / "pairs"
+    below = context.folder / "pairs"
     with status.doing("looking whether the training data have changed"):
         inputs = {"the train data as they are read": _of_corpora(corpora, around, has_sources)}
         inputs |= {f"{name} of preprocessing": found for piece in pieces for name, found in piece.inputs().items()}
 
     def work(below: Path) -> None:
         with status.shown(Console(), "pairs") as tell:
-            _Stage(below, around, has_sources, pieces, on_cores, tell).all(corpora)
+            _Stage(below, around, has_sources, pieces, context.on_cores, tell).all(corpora)
 
-    stage(below, MadeFrom(keys, inputs), work, say, is_there=_is_there)
+    stage(below, MadeFrom(keys, inputs), work, context.say, is_there=_is_there)
     corpus = open_map(below / MAP)
     with status.doing("checking the training pairs"):
         check(corpus)
-    content = _report(folder)
+    content = _report(context.folder)
     sizes = {each["corpus"]: each["left"] for each in content["corpora"]}
     return Prepared(mapped_pairs(corpus), sizes, content["fingerprint"], content["corpora"])
 

@@ -41,6 +41,7 @@ from keras_s2s.recipe import RecipeConfig, training_examples, training_pairs
 from keras_s2s.recipe.fingerprints import of_pairs
 from keras_s2s.recipe.prepare import prepare
 from keras_s2s.recipe.run import running
+from keras_s2s.recipe.training_map import Context
 
 RECIPE: dict[str, Any] = {
     "name": "toy",
@@ -336,7 +337,7 @@ def test_a_reader_that_names_no_files_is_asked_for_its_pairs(
     def prepared(pairs: list[Pair]) -> training_pairs.Prepared:
         monkeypatch.setattr(Unsure, "pairs", pairs)
         with running(kitchen.load()):
-            return training_pairs.training_pairs(corpora, around, True, [], {}, RUN, said.append, map)
+            return training_pairs.training_pairs(corpora, around, True, [], {}, Context(RUN, said.append, map))
 
     pairs = [Pair(text, text) for text in texts(3, 25)]
     assert list(prepared(pairs).pairs) == pairs

@@ -18,8 +18,9 @@ from keras_s2s.recipe.new import choose, columns
 from keras_s2s.recipe.new.look import Seen, Side, look
 from keras_s2s.recipe.new.split import Splits, split
 from keras_s2s.recipe.new.write import write
-from keras_s2s.recipe.prepare import BUNDLES, load_tokenizers, train_tokenizers
+from keras_s2s.recipe.prepare import BUNDLES
 from keras_s2s.recipe.schema import Recipe, RecipeConfig
+from keras_s2s.recipe.tokenizers import load_tokenizers, train_tokenizers
 from keras_s2s.text import VocabularyTooLarge
 
 _NAME = re.compile(r"\w[\w.-]*")

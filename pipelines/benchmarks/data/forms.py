@@ -38,15 +38,16 @@ def shards(pairs: str, models: str, folder: str) -> dict[str, Any]:
     from keras_s2s.data import READERS, Surroundings
     from keras_s2s.data.workers import on_all_cores
     from keras_s2s.recipe.training_examples import training_examples
+    from keras_s2s.recipe.training_map import Context
     from keras_s2s.recipe.training_pairs import Corpus, training_pairs
 
     source, target = _models(models)
     reader = READERS["tsv"].model_validate({"tsv": pairs})
-    say = lambda line: None  # noqa: E731
     began = time.monotonic()
     around = Surroundings(Path, lambda samples, rate: samples)
-    made = training_pairs([Corpus("train", reader, None)], around, True, (), {}, Path(folder), say, on_all_cores)
-    examples = training_examples(made.pairs, made.fingerprint, source, target, Path(folder), say, on_all_cores)
+    context = Context(Path(folder), lambda line: None, on_all_cores)
+    made = training_pairs([Corpus("train", reader, None)], around, True, (), {}, context)
+    examples = training_examples(made.pairs, made.fingerprint, source, target, context)
     return {"seconds": seconds(began), "pairs": len(examples.labels)}
 
 

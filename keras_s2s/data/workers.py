@@ -6,6 +6,7 @@ is left behind by a killed run.
 """
 
 import contextlib
+import io
 import itertools
 import os
 import pickle
@@ -13,7 +14,7 @@ import subprocess
 import sys
 import traceback
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from queue import SimpleQueue
 from typing import Any
@@ -31,8 +32,8 @@ OrderedMap = Callable[[Callable[[Any], Any], Iterable[Any]], Iterator[Any]]
 def on_all_cores(work: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[Any]:
     """An `OrderedMap` over the cores of this machine.
 
-    Few items are done in this process. So are all if `work` is defined in the script that runs, which other processes
-    cannot import.
+    Few items are done in this process. So are all if `work` or the first items are of a class or function of the script
+    that runs, which other processes cannot import.
 
     Args:
         work: picklable, as are its results.
@@ -44,11 +45,10 @@ def on_all_cores(work: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[A
     """
     items = iter(items)
     first = list(itertools.islice(items, _FEW))
-    content = pickle.dumps(work, pickle.HIGHEST_PROTOCOL)
-    if len(first) < _FEW or b"__main__" in content:
+    if len(first) < _FEW or _is_of_script([work, *first]):
         yield from map(work, itertools.chain(first, items))
         return
-    cores = available_cores()
+    cores, content = available_cores(), pickle.dumps(work, pickle.HIGHEST_PROTOCOL)
     with contextlib.ExitStack() as held:
         # At an end before the time, processes end first: the threads wait for them, however long their work takes.
         threads = held.enter_context(ThreadPoolExecutor(cores))
@@ -63,6 +63,21 @@ def on_all_cores(work: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[A
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
+
+
+def _is_of_script(things: Sequence[Any]) -> bool:
+    """Whether something in them is defined in the script that runs."""
+    pickler = _Looking(io.BytesIO(), pickle.HIGHEST_PROTOCOL)
+    pickler.dump(things)
+    return pickler.has_found
+
+
+class _Looking(pickle.Pickler):
+    has_found = False
+
+    def reducer_override(self, obj: Any) -> Any:
+        self.has_found |= "__main__" in (getattr(obj, "__module__", None), type(obj).__module__)
+        return NotImplemented
 
 
 def serve() -> None:

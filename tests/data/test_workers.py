@@ -113,6 +113,17 @@ def test_work_defined_in_the_script_is_done_here(monkeypatch: pytest.MonkeyPatch
     assert set(on_all_cores(pid, range(50))) == {os.getpid()}
 
 
+def test_items_of_the_script_are_worked_on_here(piecework: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Block:
+        pass
+
+    Block.__module__, Block.__qualname__ = "__main__", "Block"
+    monkeypatch.setattr(sys.modules["__main__"], "Block", Block, raising=False)
+    assert set(on_all_cores(piecework.pid, [Block() for _ in range(50)])) == {os.getpid()}
+    # A text of that name is none.
+    assert os.getpid() not in set(on_all_cores(piecework.pid, ["__main__"] * 50))
+
+
 def test_errors_come_where_the_item_stood(piecework: ModuleType) -> None:
     results = on_all_cores(piecework.fails, range(50))
     assert [next(results) for _ in range(7)] == list(range(7))

@@ -130,10 +130,9 @@ def starts(files: dict[int, Path], folder: Path, pairs: int) -> dict[str, Any]:
 
 
 def form(name: str, *arguments: Path, code: Path | None = None, cwd: Path | None = None) -> dict[str, Any]:
-    """Runs a form in a process, and adds the most anonymous memory of it and its children, and their processor time."""
+    """Runs a form in a process, and adds the most anonymous memory of it and its children."""
     environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", **({} if code is None else {"PYTHONPATH": str(code)})}
     command = [sys.executable, str(HERE / "forms.py"), name, *map(str, arguments)]
-    before = os.times()
     process = subprocess.Popen(command, env=environment, cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
     most = [0]
     ended = threading.Event()
@@ -144,9 +143,7 @@ def form(name: str, *arguments: Path, code: Path | None = None, cwd: Path | None
     watch.join()
     if process.returncode:
         raise SystemExit(f"{name}: ended with exit code {process.returncode}")
-    after = os.times()
-    processor = after.children_user + after.children_system - before.children_user - before.children_system
-    return {**json.loads(output.splitlines()[-1]), "anonymous": most[0], "processor": processor}
+    return {**json.loads(output.splitlines()[-1]), "anonymous": most[0]}
 
 
 def spm_encode(file: Path, models: Path, folder: Path) -> float:

@@ -4,6 +4,7 @@ Those of "before" run with an older version of the package, so they use nothing 
 """
 
 import json
+import os
 import sys
 import time
 from pathlib import Path
@@ -43,12 +44,12 @@ def shards(pairs: str, models: str, folder: str) -> dict[str, Any]:
 
     source, target = _models(models)
     reader = READERS["tsv"].model_validate({"tsv": pairs})
-    began = time.monotonic()
+    began, before = time.monotonic(), sum(os.times()[:4])
     around = Surroundings(Path, lambda samples, rate: samples)
     context = Context(Path(folder), lambda line: None, on_all_cores)
     made = training_pairs([Corpus("train", reader, None)], around, True, (), {}, context)
     examples = training_examples(made.pairs, made.fingerprint, source, target, context)
-    return {"seconds": seconds(began), "pairs": len(examples.labels)}
+    return {"seconds": seconds(began), "pairs": len(examples.labels), "processor": sum(os.times()[:4]) - before}
 
 
 def encode_before(pairs: str, models: str) -> dict[str, Any]:
@@ -121,7 +122,8 @@ def plan(maps: str, models: str) -> dict[str, Any]:
     texts = Texts(pairs.sources, pairs.targets, *_models(models))
     made = Batches(mapped_examples(open_map(Path(maps) / "examples" / "train"), texts), tokens=TOKENS)
     began = time.process_time()
-    made.steps_of(1)
+    for step in (0, len(made)):
+        made.tokens_at(step)
     return {"seconds": (time.process_time() - began) / 2, "pairs": len(pairs)}
 
 

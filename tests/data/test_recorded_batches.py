@@ -1,14 +1,20 @@
 """Batches are, to the bit, those of version 0.1.0 at commit f8720e3, whose digests are written here."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 from keras_s2s import text
-from keras_s2s.data import Batches, Mixture, Pairs, encode
+from keras_s2s.data import Batches, Examples, Mixture, Pairs, encode
+from keras_s2s.data.columns import mapped_pairs, pair_columns
+from keras_s2s.data.corpus_map import MapWriter, Part, open_map
+from keras_s2s.recipe import training_examples
+from keras_s2s.recipe.training_map import Context
+from keras_s2s.text import Tokenizer
 
 LETTERS = "abcdefghij "
 RECORDED = {
@@ -34,7 +40,10 @@ def corpus(count: int = 700) -> Pairs:
     return Pairs(side(30), side(24))
 
 
-def made(case: str) -> Batches:
+Encode = Callable[[Pairs, Tokenizer | None, Tokenizer], Examples]
+
+
+def made(case: str, encode: Encode = encode) -> Batches:
     pairs = corpus()
     tokenizer = text.train([LETTERS], 64, kind="char", normalization="identity")
     options: dict[str, Any] = {"tokens": 512, "seed": 3, "maximum_length": 25}
@@ -83,3 +92,20 @@ def digest(batches: Batches) -> str:
 @pytest.mark.parametrize("case", RECORDED)
 def test_batches_are_those_that_were_recorded(case: str) -> None:
     assert digest(made(case)) == RECORDED[case]
+
+
+@pytest.mark.parametrize("case", RECORDED)
+def test_batches_from_files_are_the_same(case: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(training_examples, "_BLOCK", 150)
+
+    def through_maps(pairs: Pairs, source: Tokenizer | None, target: Tokenizer) -> Examples:
+        writer = MapWriter(tmp_path / "pairs")
+        for begin in range(0, len(pairs), 170):
+            writer.append(Part.of(pair_columns(pairs.take(range(begin, min(begin + 170, len(pairs)))))))
+        writer.finish(without=() if pairs.weights is not None else ("weight",))
+        mapped, context = mapped_pairs(open_map(tmp_path / "pairs")), Context(tmp_path, lambda line: None, map)
+        return training_examples.training_examples(mapped, "", source, target, context)
+
+    batches = made(case, through_maps)
+    assert isinstance(batches.examples.labels.values.base, np.memmap)
+    assert digest(batches) == RECORDED[case]

@@ -74,6 +74,10 @@ class Tokenizer:
         except UserError as error:
             raise UserError(f"{path}: {error}") from None
 
+    def __reduce__(self) -> tuple[type["Tokenizer"], tuple[bytes]]:
+        """Pickled is the model alone, and none of the words that were looked up."""
+        return Tokenizer, (self.model,)
+
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes the `.model` file."""
         Path(path).write_bytes(self.model)

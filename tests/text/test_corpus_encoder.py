@@ -1,5 +1,6 @@
 """Encoding a corpus at once gives the ids of encoding one text after the other."""
 
+import pickle
 import random
 from itertools import chain
 
@@ -94,3 +95,11 @@ def test_ids_have_16_bits_where_they_fit() -> None:
     for number in range(2**16):
         proto.pieces.add(piece=f"piece {number}", score=-1e6)
     assert Tokenizer(proto.SerializeToString()).encode_corpus([b"der"]).dtype == np.int32
+
+
+def test_words_are_not_pickled() -> None:
+    tokenizer = train(corpus(60), 60, "bpe")
+    before = pickle.dumps(tokenizer)
+    encoded(tokenizer, corpus())
+    assert pickle.dumps(tokenizer) == before
+    assert pickle.loads(before).model == tokenizer.model

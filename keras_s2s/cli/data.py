@@ -81,16 +81,20 @@ def _result(report: Any) -> dict[str, Any]:
 
 
 def _show(report: Any) -> None:
+    from keras_s2s.recipe.preprocessing_report import report_table
+
     console = Console(highlight=False, soft_wrap=True)
+    console.print()
+    console.print(report_table(report.corpora), markup=False)
     held_out = "".join(f", {count:,} {name}" for name, count in report.pairs.items() if name != "train")
-    console.print(f"\npairs: {report.pairs['train']:,} train{held_out}")
+    console.print(f"pairs: {report.pairs['train']:,} train{held_out}")
     if report.too_long:
         console.print(f"{report.too_long:,} are longer than training.maximum_length, and training leaves them out")
     for side, lengths in report.sides.items():
         half, most, nearly, longest = (lengths.quantile(share) for share in (0.5, 0.95, 0.99, 1))
         console.print(
             f"\n{side} {lengths.unit}: {lengths.total:,}; "
-            f"50 % of the pairs have at most {half}, 95 % {most}, 99 % {nearly}, all {longest}"
+            f"50 % of the pairs have at most {half}, 95 % {most}, 99 % {nearly}, the longest {longest}"
         )
         print_whole(console, _bars(lengths), spare=_WIDTH)
     console.print(f"\n{report.folder}: {PICTURE}, and {decimal(report.bytes)} of pairs and ids", markup=False)

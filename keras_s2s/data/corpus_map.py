@@ -290,7 +290,8 @@ def _size(path: Path) -> int:
 
 
 def _damaged(path: Path, size: int) -> UserError:
-    return UserError(f"{path}: {_size(path):,} bytes, but it was written with {size:,}; {_advice(path.parent)}")
+    there = f"{_size(path):,} bytes, but it was written with {size:,}" if path.exists() else "it is missing"
+    return UserError(f"{path}: {there}; {_advice(path.parent)}")
 
 
 def _advice(folder: Path) -> str:
@@ -309,7 +310,7 @@ def _journal(path: Path) -> tuple[dict[str, _Kind], list[_Written]]:
         first, *others = map(json.loads, whole)
         return _kinds(first), [_Written(**part) for part in others]
     except (ValueError, TypeError, KeyError, AttributeError):
-        raise UserError(f"{path}: no parts of a corpus that this version knows; {_advice(path.parent)}") from None
+        raise UserError(f"{path}: damaged, or of another version; {_advice(path.parent)}") from None
 
 
 def _manifest(path: Path) -> tuple[dict[str, _Kind], list[_Written]]:
@@ -322,7 +323,7 @@ def _manifest(path: Path) -> tuple[dict[str, _Kind], list[_Written]]:
         raise UserError(f"{path}: cannot be read: {error.strerror}; {_advice(path.parent)}") from None
     except (ValueError, TypeError, KeyError):
         pass
-    raise UserError(f"{path}: no manifest of a corpus that this version knows; {_advice(path.parent)}")
+    raise UserError(f"{path}: damaged, or of another version; {_advice(path.parent)}")
 
 
 def _hash_of_manifest(content: Mapping[str, Any]) -> str:

@@ -6,6 +6,7 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 _INK, _FAINT, _BAR = "#30343b", "#8a9099", "#1f5fa8"
 
@@ -28,6 +29,7 @@ def lengths_picture(path: Path, counts: np.ndarray, unit: str) -> None:
     for axes, (label, of_side) in zip([axes for axes in (source, target) if axes is not None], sides, strict=True):
         axes.bar(np.arange(len(of_side)), of_side, width=1, color=_BAR)
         axes.set_xlabel(label, fontsize=9, color=_INK)
+        axes.set_ylabel("pairs", fontsize=9, color=_INK)
         axes.spines[["top", "right"]].set_visible(False)
     for axes in both:
         drawn = np.ma.masked_equal(counts.T, 0)
@@ -36,4 +38,5 @@ def lengths_picture(path: Path, counts: np.ndarray, unit: str) -> None:
         axes.set_ylabel(sides[1][0], fontsize=9, color=_INK)
     for axes in figure.axes:
         axes.tick_params(labelsize=8, colors=_FAINT)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     figure.savefig(path, format="png")

@@ -1,7 +1,7 @@
 """The stage of a recipe that looks for its dev and test data in its training data."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +38,7 @@ def overlaps(
         context: of the recipe.
 
     Returns:
-        A line for each split that was found.
+        A line for each split.
     """
     below = context.folder / "overlap"
 
@@ -51,13 +51,17 @@ def overlaps(
     made_from = MadeFrom(inputs={"the training pairs": fingerprint, **inputs})
     stage(below, made_from, work, context.say, is_there=lambda below: (below / _FOUND).exists())
     known = json.loads((below / _FOUND).read_text())
-    both = {name: Overlap(*found) for name, found in known.items() if found is not None}
-    return [
-        f"overlap: {both[name].sources:,} of {len(pairs):,} {name} sources are in the training data, "
-        f"{both[name].pairs:,} with the same target; the first is number {both[name].first:,}"
-        for name, pairs in held_out.items()
-        if name in both
-    ]
+    return [_in_words(name, len(pairs), known[name]) for name, pairs in held_out.items()]
+
+
+def _in_words(split: Split, count: int, found: Sequence[int] | None) -> str:
+    if found is None:
+        return f"overlap: none of {count:,} {split} sources is in the training data"
+    both = Overlap(*found)
+    return (
+        f"overlap: {both.sources:,} of {count:,} {split} sources are in the training data, "
+        f"{both.pairs:,} with the same target; the first is number {both.first:,}"
+    )
 
 
 def _found(

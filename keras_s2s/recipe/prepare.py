@@ -23,13 +23,14 @@ from keras_s2s.recipe.data_schema import DataConfig, Files, Split
 from keras_s2s.recipe.fingerprints import of_pairs
 from keras_s2s.recipe.made_from import MadeFrom, keys_of
 from keras_s2s.recipe.overlaps import overlaps
+from keras_s2s.recipe.preprocessing_report import summary
 from keras_s2s.recipe.read import load, resolve
 from keras_s2s.recipe.schema import CombinedConfig, Recipe, RecipeConfig
 from keras_s2s.recipe.stages import Rules, stage
 from keras_s2s.recipe.tokenizers import SIDES, load_tokenizers, train_tokenizers
 from keras_s2s.recipe.training_examples import training_alignments, training_examples
 from keras_s2s.recipe.training_map import Context
-from keras_s2s.recipe.training_pairs import Corpus, Prepared, report_table, training_pairs
+from keras_s2s.recipe.training_pairs import Corpus, Prepared, training_pairs
 from keras_s2s.text.unwritable import unwritable
 
 BUNDLES = Path("saved_models")
@@ -145,7 +146,8 @@ def _train(config: RecipeConfig, around: Surroundings, context: Context) -> Prep
     has_sources = not config.is_language_model
     found = training_pairs(corpora, around, has_sources, data.preprocessing, keys, context)
     if data.preprocessing:
-        say(report_table(found.report))
+        for line in summary(found.report):
+            say(line)
     return found
 
 

@@ -29,7 +29,6 @@ from keras_s2s.data.preparing import Item, Preparing
 from keras_s2s.data.preprocessing import Finding, Piece, WholeCorpusPiece, merged
 from keras_s2s.data.workers import OrderedMap
 from keras_s2s.errors import UserError
-from keras_s2s.evaluation.tables import markdown_table
 from keras_s2s.recipe.fingerprints import of_file, of_pairs
 from keras_s2s.recipe.made_from import MadeFrom, Value
 from keras_s2s.recipe.stages import stage
@@ -38,7 +37,6 @@ from keras_s2s.recipe.training_map import MAP, Context, Progress
 REPORT = "report.json"
 # Pairs: a few megabytes of text, some tens of features. A change needs another `corpus_map._FORMAT`.
 _BLOCK, _BLOCK_OF_SPEECH = 20_000, 100
-_EXAMPLE = 40  # characters of a text in the table
 
 
 class Corpus(NamedTuple):
@@ -128,23 +126,6 @@ def _is_there(below: Path) -> bool:
     return is_complete(below / MAP) and (below / REPORT).exists()
 
 
-def report_table(report: Sequence[Mapping[str, Any]]) -> str:
-    """What preprocessing did, as a Markdown table."""
-    rows: list[list[str | float | int]] = []
-    for corpus in report:
-        for finding in (Finding(**each) for each in corpus["findings"]):
-            what = "left out" if finding.dropped else "changed"
-            first, *others = [" → ".join(map(_short, example)) for example in finding.examples]
-            rows.append([corpus["corpus"], finding.piece, what, finding.count, finding.reason, first])
-            rows += [["", "", "", "", "", other] for other in others]
-        rows.append([corpus["corpus"], "", "left", corpus["left"], f"of {corpus['pairs']}", ""])
-    return markdown_table(["corpus", "piece", "", "pairs", "why", "examples"], rows)
-
-
-def _short(text: str) -> str:
-    return text if len(text) <= _EXAMPLE else f"{text[:_EXAMPLE]}…"
-
-
 def _of_corpora(corpora: Sequence[Corpus], around: Surroundings, has_sources: bool) -> str:
     """A fingerprint of the corpora's files or, where nobody knows which they are, of their pairs."""
     content: list[Any] = [has_sources]
@@ -202,7 +183,9 @@ class _Stage(NamedTuple):
             below = self._before(number, place)
             if not is_complete(below):
                 between = MapWriter(below)
-                self._write(corpus, between, Preparing(number, sift, pieces, whole), items)
+                self._write(
+                    f"{corpus.name}, before {whole.kind}", between, Preparing(number, sift, pieces, whole), items
+                )
                 between.finish()
             else:
                 check(open_map(below))
@@ -210,12 +193,12 @@ class _Stage(NamedTuple):
             self.tell(f"{corpus.name}: {whole.kind}")
             items, sift = _kept_of(found, whole), whole
         work = Preparing(number, sift, last, None, corpus.tag, self.has_sources)
-        self._write(corpus, writer, work, items)
+        self._write(corpus.name, writer, work, items)
 
-    def _write(self, corpus: Corpus, writer: MapWriter, work: Preparing, items: Iterator[Item]) -> None:
+    def _write(self, name: str, writer: MapWriter, work: Preparing, items: Iterator[Item]) -> None:
         """Does the work on all items that were not done before, and writes down what comes of it."""
         done = [part.about["read"] for part in writer.parts if part.about["corpus"] == work.corpus]
-        progress = Progress(self.tell, sum(done), " pairs read", f"{corpus.name}: ")
+        progress = Progress(self.tell, sum(done), " pairs read", f"{name}: ")
         for part in self.on_cores(work, itertools.islice(items, len(done), None)):
             writer.append(part)
             progress.add(part.about["read"])

@@ -226,7 +226,7 @@ COUNTS = """
 pairs: 46 train, 3 dev, 3 test
 10 are longer than training.maximum_length, and training leaves them out
 """
-IDS = """ ids: 189; 50 % of the pairs have at most 4, 95 % 6, 99 % 6, all 6
+IDS = """ ids: 189; 50 % of the pairs have at most 4, 95 % 6, 99 % 6, the longest 6
 2  █████████████████████            7
 3  ██████████████████████████████  10
 4  ██████████████████████████████  10

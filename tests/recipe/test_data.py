@@ -14,6 +14,7 @@ from keras_s2s.data import Task
 from keras_s2s.recipe import RecipeConfig
 from keras_s2s.recipe.made_from import MadeFrom, keys_of
 from keras_s2s.recipe.prepare import folder_of, prepare
+from keras_s2s.recipe.preprocessing_report import report_table
 
 RECIPE: dict[str, Any] = {
     "name": "toy",
@@ -140,8 +141,10 @@ def test_preprocessing_and_its_report(folder: Folder, capsys: pytest.CaptureFixt
     ]
     shown = capsys.readouterr().out
     assert "pairs: started" in shown
-    assert "source over 3 characters" in shown
-    assert "[b]d" in shown
+    assert "pairs: 2 of 4 are left of train corpus 1\n" in shown
+    table = report_table(report)
+    assert "source over 3 characters" in table
+    assert "[b]d" in table
     again, second = folder.prepare(data=data)
     assert (list(again.train), second) == (list(task.train), first)
     assert "pairs: done before" in capsys.readouterr().out

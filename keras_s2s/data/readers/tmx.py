@@ -95,12 +95,12 @@ def _pairs(path: Path, languages: tuple[str, str], tags: Tags) -> Iterator[Pair]
             continue
         numbers = _Numbers() if tags == "symbols" else None
         yield Pair(_text(source, numbers), _text(target, numbers))
-    wanted = " and ".join(map(repr, languages))
+    wanted, lacking = (f" {word} ".join(map(repr, languages)) for word in ("and", "or"))
     if units == left_out:
         others = f"; their languages are {', '.join(map(repr, list(there)[:8]))}" if there else ""
         raise UserError(f"{path}: none of {units} units has both {wanted}{others}")
     if left_out:
-        _log.warning("%s: %s of %s units are left out, because they lack %s", path, left_out, units, wanted)
+        _log.warning("%s: %s of %s units are left out, because they lack %s", path, left_out, units, lacking)
 
 
 def _units(path: Path) -> Iterator["_Unit"]:

@@ -38,7 +38,7 @@ class Language(PairFilter):
         for side, language in (("source", self.source), ("target", self.target)):
             if language is not None and language not in (known := _identifier().labels):
                 near = difflib.get_close_matches(language, known, n=1, cutoff=0.5)
-                hint = f"did you mean '{near[0]}'?" if near else f"known are {', '.join(known)}"
+                hint = f"did you mean '{near[0]}'?" if near else "expected its code in ISO 639, such as 'en' or 'zh'"
                 raise ValueError(f"{side}: no language '{language}'; {hint}")
         return self
 

@@ -1,6 +1,5 @@
 """Lines as they come, in windows: full ones from a fast source, a single line from somebody who types."""
 
-import contextlib
 import queue
 import threading
 import time
@@ -28,16 +27,20 @@ def windows(lines: Iterable[str], size: int, full: bool = False) -> Generator[li
         size: of a window.
         full: the source waits for no answer, so all windows but the last are full, and there is no None.
     """
-    waiting: queue.Queue[str | _End] = queue.Queue(2 * size)
+    # An interruption inside of a `queue.Queue` leaves it locked; these two are whole whenever it comes.
+    waiting, room = queue.SimpleQueue[str | _End](), queue.SimpleQueue[None]()
+    for _ in range(2 * size):
+        room.put(None)
     stopped = threading.Event()
 
     def read() -> None:
         end = _End(None)
         try:
             for line in lines:
-                waiting.put(line)
+                room.get()
                 if stopped.is_set():
                     return
+                waiting.put(line)
         except BaseException as error:
             end = _End(error)
         waiting.put(end)
@@ -50,18 +53,18 @@ def windows(lines: Iterable[str], size: int, full: bool = False) -> Generator[li
             if not full and waiting.empty():
                 yield None
             window, end = _take(waiting, size, None if full else PATIENCE_SECONDS)
+            for _ in window:
+                room.put(None)
             if window:
                 yield window
         if end.error is not None:
             raise end.error
     finally:
         stopped.set()
-        with contextlib.suppress(queue.Empty):  # Room for the line that the thread may hold.
-            while True:
-                waiting.get_nowait()
+        room.put(None)  # For the line that the thread may hold.
 
 
-def _take(waiting: "queue.Queue[str | _End]", size: int, patience: float | None) -> tuple[list[str], _End | None]:
+def _take(waiting: "queue.SimpleQueue[str | _End]", size: int, patience: float | None) -> tuple[list[str], _End | None]:
     """Waits for one line, then a moment for more; without patience to be lost, for all of the window."""
     window: list[str] = []
     deadline = None

@@ -218,7 +218,10 @@ def test_every_piece_keeps_its_contract(options: dict[str, Any]) -> None:
         ),
         ({"kind": "language"}, "language: Language: expected 'source', 'target' or both, such as source: en"),
         ({"kind": "language", "source": "eng"}, "language: Language: source: no language 'eng'; did you mean 'en'?"),
-        ({"kind": "language", "target": "??"}, "language: Language: target: no language '??'; expected its code in ISO 639"),
+        (
+            {"kind": "language", "target": "??"},
+            "language: Language: target: no language '??'; expected its code in ISO 639",
+        ),
         ({"kind": "script"}, "script: Script: expected 'source', 'target' or both, such as source: Latin"),
         (
             {"kind": "script", "target": ["Latin", "Klingon"]},

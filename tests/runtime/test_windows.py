@@ -1,3 +1,4 @@
+import contextlib
 import threading
 from collections.abc import Iterable, Iterator
 
@@ -95,3 +96,28 @@ def test_an_abandoned_source_is_read_no_further() -> None:
     del iterator
     assert ended.wait(30)
     assert count <= 4 + 2 * 4 + 2
+
+
+def test_an_interruption_while_it_waits_for_lines_ends_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    enter, to_come, ended = threading.Condition.__enter__, [KeyboardInterrupt], []
+
+    def consume() -> None:
+        found = windows(map(str, range(100)), 8, full=True)
+        next(found)  # The thread that reads has begun.
+        monkeypatch.setattr(threading.Condition, "__enter__", interrupted)
+        with contextlib.suppress(KeyboardInterrupt):
+            list(found)
+        ended.append(True)
+
+    consumer = threading.Thread(target=consume, daemon=True)
+
+    def interrupted(condition: threading.Condition) -> bool:
+        locked = enter(condition)
+        if threading.current_thread() is consumer and to_come:
+            # As Python does it where a signal arrives: the lock is taken, and no `with` knows of it yet.
+            raise to_come.pop()
+        return locked
+
+    consumer.start()
+    consumer.join(20)
+    assert ended

@@ -1,8 +1,6 @@
 """`keras-s2s data`: a recipe's data, prepared and looked at."""
 
-import contextlib
 import json
-import sys
 from typing import Annotated, Any
 
 import typer
@@ -11,11 +9,10 @@ from rich.filesize import decimal
 from rich.table import Table
 
 from keras_s2s.cli import ray_cluster
-from keras_s2s.cli.options import Debug, Json, Recipe
+from keras_s2s.cli.options import Debug, Json, Recipe, json_alone
 from keras_s2s.cli.packages import import_tensorflow, training_packages
 from keras_s2s.cli.tables import print_whole
 
-PICTURE = "lengths.png"
 _BARS, _WIDTH = 12, 30
 
 
@@ -42,9 +39,7 @@ def data(
     keras-s2s data pipelines/dates
     ```
     """
-    # Stages write to the standard output what is of no interest to who reads the JSON.
-    aside = contextlib.redirect_stdout(sys.stderr) if as_json else contextlib.nullcontext()
-    with training_packages("data"), aside:
+    with training_packages("data"), json_alone(as_json):
         import_tensorflow()
         from keras_s2s import recipe as recipes
         from keras_s2s.data.on_ray import on_ray
@@ -81,6 +76,7 @@ def _result(report: Any) -> dict[str, Any]:
 
 
 def _show(report: Any) -> None:
+    from keras_s2s.recipe.data_report import PICTURE
     from keras_s2s.recipe.preprocessing_report import report_table
 
     console = Console(highlight=False, soft_wrap=True)

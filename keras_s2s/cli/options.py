@@ -1,5 +1,7 @@
 """Arguments and options that several verbs share."""
 
+import contextlib
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -67,3 +69,11 @@ Threads = Annotated[
     typer.Option(min=1, metavar="N", rich_help_panel="Speed", help="Cores to use. By default all."),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+
+
+def json_alone(as_json: bool) -> contextlib.AbstractContextManager[object]:
+    """Inside the block, what stages and trainings print goes to standard error where `--json` is given.
+
+    It is of no interest to who reads the JSON.
+    """
+    return contextlib.redirect_stdout(sys.stderr) if as_json else contextlib.nullcontext()

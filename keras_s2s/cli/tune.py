@@ -1,15 +1,13 @@
 """`keras-s2s tune`: a search for better values of a recipe's keys."""
 
-import contextlib
 import json
-import sys
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
-from keras_s2s.cli.options import Debug, Json, Recipe
+from keras_s2s.cli.options import Debug, Json, Recipe, json_alone
 from keras_s2s.cli.packages import import_tensorflow, training_packages
 from keras_s2s.cli.tables import print_whole
 from keras_s2s.errors import UserError
@@ -45,9 +43,7 @@ def tune(
     keras-s2s tune pipelines/dates
     ```
     """
-    # Training writes to the standard output what is of no interest to who reads the JSON.
-    aside = contextlib.redirect_stdout(sys.stderr) if as_json else contextlib.nullcontext()
-    with training_packages("tune"), aside:
+    with training_packages("tune"), json_alone(as_json):
         _import_optuna()
         import_tensorflow()
         from keras_s2s import recipe as recipes

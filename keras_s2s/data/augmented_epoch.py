@@ -12,7 +12,7 @@ import numpy as np
 from keras_s2s.data.augmentations import Augmentation, Noise, augmented
 from keras_s2s.data.blocks import blocks
 from keras_s2s.data.examples import Examples
-from keras_s2s.data.plans import Plan
+from keras_s2s.data.plans import Plan, sorted_with_places
 from keras_s2s.errors import UserError
 
 # So many batches are made at once. The more, the less padding they have, and the longer the first one takes.
@@ -94,11 +94,7 @@ class AugmentedEpoch:
 
 def turns(rows: np.ndarray) -> np.ndarray:
     """(N,) uint32: how many times each row (N,) uint32 came before. On the way it takes 8 bytes a row."""
-    packed = np.empty(len(rows), np.uint64)
-    for block in blocks(len(rows)):
-        places = np.arange(block.start, block.stop, dtype=np.uint64)
-        packed[block] = rows[block].astype(np.uint64) << np.uint64(32) | places
-    packed.sort()
+    packed = sorted_with_places(rows)
     found, last, first = np.empty(len(rows), np.uint32), -1, 0
     for block in blocks(len(rows)):
         places, numbers = np.arange(block.start, block.stop), (packed[block] >> np.uint64(32)).astype(np.int64)

@@ -11,6 +11,7 @@ map is complete, and has the SHA-256 of each part of each column, and of itself.
 """
 
 import hashlib
+import itertools
 import json
 import os
 from collections.abc import Mapping, Sequence
@@ -105,11 +106,13 @@ class CorpusMap:
         folder: where it is.
         columns: by name.
         parts: of each the number of rows, and what was said about it.
+        hashes: of each part the SHA-256 of its columns, by name.
     """
 
     folder: Path
     columns: Mapping[str, Column]
     parts: Sequence[tuple[int, Mapping[str, Any]]]
+    hashes: Sequence[Mapping[str, str]]
 
     def __len__(self) -> int:
         """The number of rows."""
@@ -218,7 +221,7 @@ def open_map(folder: Path) -> CorpusMap:
         columns[name] = values
         if kind.is_ragged:
             columns[name] = Ragged(values, _mapped(_file(folder, name, "ends"), "<i8", (rows,)))
-    return CorpusMap(folder, columns, [(part.rows, part.about) for part in parts])
+    return CorpusMap(folder, columns, [(part.rows, part.about) for part in parts], [part.hashes for part in parts])
 
 
 def check(corpus: CorpusMap) -> None:
@@ -227,10 +230,11 @@ def check(corpus: CorpusMap) -> None:
     Raises:
         UserError: names the first column and rows that are not what was written.
     """
-    _, parts = _manifest(corpus.folder / MANIFEST)
-    spans = _spans(parts)
+    ends = itertools.accumulate(rows for rows, _ in corpus.parts)
+    spans = [(end - rows, end) for end, (rows, _) in zip(ends, corpus.parts, strict=True)]
     with ThreadPoolExecutor(available_cores()) as pool:
-        for (begin, end), name in zip(spans, pool.map(lambda *of: _wrong(corpus, *of), spans, parts), strict=True):
+        found = pool.map(lambda *of: _wrong(corpus, *of), spans, corpus.hashes)
+        for (begin, end), name in zip(spans, found, strict=True):
             if name is not None:
                 raise UserError(
                     f"{corpus.folder}: {name}: rows {begin + 1:,} to {end:,} were changed since they were written; "
@@ -238,18 +242,13 @@ def check(corpus: CorpusMap) -> None:
                 )
 
 
-def _wrong(corpus: CorpusMap, span: tuple[int, int], part: _Written) -> str | None:
+def _wrong(corpus: CorpusMap, span: tuple[int, int], hashes: Mapping[str, str]) -> str | None:
     """The first column that is not what it was in some rows."""
     begin, end = span
     for name, column in corpus.columns.items():
-        if _hash(column[begin:end]) != part.hashes[name]:
+        if _hash(column[begin:end]) != hashes[name]:
             return name
     return None
-
-
-def _spans(parts: Sequence[_Written]) -> list[tuple[int, int]]:
-    ends = np.cumsum([part.rows for part in parts]).tolist()
-    return [(end - part.rows, end) for end, part in zip(ends, parts, strict=True)]
 
 
 def _hash(column: Column) -> str:

@@ -49,12 +49,6 @@ class HeldOut:
         return Overlap(len(found), pairs, found[0] + 1)
 
 
-def overlap(train: Pairs, held_out: Pairs) -> Overlap | None:
-    """Compares training and held-out pairs in memory."""
-    looked_for = HeldOut(held_out)
-    return looked_for.overlap(looked_for.seen_in(train))
-
-
 def _keys(pairs: Pairs) -> Iterator[Any]:
     """The source of each pair or, if that is empty, as a language model's are, its target."""
     if pairs.has_features:

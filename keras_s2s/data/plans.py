@@ -118,16 +118,22 @@ def count_costs(examples: Examples, rows: np.ndarray, longest: int) -> np.ndarra
     return counts
 
 
+def sorted_with_places(rows: np.ndarray) -> np.ndarray:
+    """(N,) uint64: each row (N,) uint32 in the upper half and its place in the lower one, ascending."""
+    packed = np.empty(len(rows), np.uint64)
+    for block in blocks(len(rows)):
+        packed[block] = rows[block].astype(np.uint64) << _HALF | np.arange(block.start, block.stop, dtype=np.uint64)
+    packed.sort()
+    return packed
+
+
 def _by_length(examples: Examples, rows: np.ndarray, longest: int) -> tuple[np.ndarray, np.ndarray]:
     """Rows sorted by length, and where those of each cost end: (longest + 1,).
 
     A number of 64 bits is key and place of a row in `rows`: sorted in place, equal keys stay in the order of `rows`.
     Before, they are sorted by row, because files are read fastest in their own order.
     """
-    packed = np.empty(len(rows), np.uint64)
-    for block in blocks(len(rows)):
-        packed[block] = rows[block].astype(np.uint64) << _HALF | np.arange(block.start, block.stop, dtype=np.uint64)
-    packed.sort()
+    packed = sorted_with_places(rows)
     for block in blocks(len(rows)):
         keys = length_keys(*examples.lengths_at(packed[block] >> _HALF), longest)
         packed[block] = keys.astype(np.uint64) << _HALF | packed[block] & _LOW

@@ -17,9 +17,8 @@ from keras_s2s.recipe.data_schema import Split
 from keras_s2s.recipe.fingerprints import of_pairs
 from keras_s2s.recipe.made_from import MadeFrom
 from keras_s2s.recipe.stages import stage
-from keras_s2s.recipe.training_map import Context
+from keras_s2s.recipe.training_map import Context, block_size
 
-_BLOCK, _BLOCK_OF_SPEECH = 20_000, 100  # pairs
 _FOUND = "overlap.json"
 
 
@@ -69,7 +68,7 @@ def _found(
 ) -> dict[Split, Overlap | None]:
     splits = {name: HeldOut(pairs) for name, pairs in held_out.items()}
     seen: dict[Split, dict[Any, set[str]]] = {name: {} for name in splits}
-    done, size = 0, _BLOCK_OF_SPEECH if train.has_features else _BLOCK
+    done, size = 0, block_size(train.has_features)
     for of_block in on_cores(Looking(splits), (block for block, _ in slices(train, size))):
         for name, found in of_block.items():
             for key, targets in found.items():

@@ -26,8 +26,9 @@ def report_table(report: Sequence[Mapping[str, Any]]) -> str:
 def _rows(findings: Sequence[Finding]) -> list[list[str | int]]:
     """The last cells of the rows of a piece."""
     rows: list[list[str | int]] = []
-    first, others = _by_count(findings)[:_REASONS], _by_count(findings)[_REASONS:]
-    for finding in first:
+    by_count = sorted(findings, key=lambda finding: -finding.count)
+    others = by_count[_REASONS:]
+    for finding in by_count[:_REASONS]:
         what = "left out" if finding.dropped else "changed"
         example, *further = [" → ".join(map(_short, example)) for example in finding.examples]
         rows.append([what, finding.count, finding.reason, example])
@@ -35,10 +36,6 @@ def _rows(findings: Sequence[Finding]) -> list[list[str | int]]:
     if others:
         rows.append(["", sum(finding.count for finding in others), f"{len(others)} other reasons", ""])
     return rows
-
-
-def _by_count(findings: Sequence[Finding]) -> list[Finding]:
-    return sorted(findings, key=lambda finding: -finding.count)
 
 
 def summary(report: Sequence[Mapping[str, Any]]) -> Iterator[str]:

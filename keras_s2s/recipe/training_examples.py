@@ -9,10 +9,8 @@ from keras_s2s.data.blocks import blocks as blocks_of
 from keras_s2s.data.columns import mapped_examples, slices
 from keras_s2s.data.examples import Texts
 from keras_s2s.data.preparing import Aligning, Encoding
-from keras_s2s.recipe.training_map import Context, training_map
+from keras_s2s.recipe.training_map import Context, block_size, training_map
 from keras_s2s.text import Tokenizer
-
-_BLOCK = 20_000  # pairs; a change needs another `corpus_map._FORMAT`, see `training_map`
 
 
 def training_examples(
@@ -38,7 +36,7 @@ def training_examples(
     inputs = {"the training pairs": fingerprint, "the tokenizers": work.fingerprint}
     # Where sources are not encoded, nobody reads them.
     read = pairs if source_tokenizer is not None else Pairs(pairs.targets, pairs.targets, pairs.weights)
-    blocks = (block for block, _ in slices(read, _BLOCK))
+    blocks = (block for block, _ in slices(read, block_size(is_speech=False)))
     corpus = training_map("examples", inputs, lambda: work, blocks, len(pairs), context)
     return mapped_examples(corpus, Texts(pairs.sources, pairs.targets, source_tokenizer, target_tokenizer))
 
@@ -60,7 +58,7 @@ def training_alignments(examples: Examples, fingerprint: str, context: Context) 
     def work() -> Aligning:
         return Aligning(learn_model(sources, labels))
 
-    both = ((sources[span], labels[span]) for span in blocks_of(len(labels), _BLOCK))
+    both = ((sources[span], labels[span]) for span in blocks_of(len(labels), block_size(is_speech=False)))
     inputs = {"the training examples": fingerprint}
     corpus = training_map("alignments", inputs, work, both, len(labels), context)
     alignments: Any = corpus.columns["alignment"]

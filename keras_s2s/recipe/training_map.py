@@ -15,6 +15,9 @@ from keras_s2s.recipe.made_from import MadeFrom
 from keras_s2s.recipe.stages import stage
 
 MAP = "train"  # in the folder of the stage
+# Pairs: a few megabytes of text, some tens of features. A map that was begun goes on behind its last block, so a change
+# needs another `corpus_map._FORMAT`.
+BLOCK, BLOCK_OF_SPEECH = 20_000, 100
 
 
 class Context(NamedTuple):
@@ -66,10 +69,24 @@ def training_map(
         writer.finish()
 
     stage(folder, MadeFrom(inputs=inputs), make, context.say, is_there=lambda below: is_complete(below / MAP))
-    corpus = open_map(folder / MAP)
-    with status.doing(f"checking {name}"):
+    return checked_map(folder)
+
+
+def checked_map(stage_folder: Path) -> CorpusMap:
+    """Opens the map of a finished stage.
+
+    Raises:
+        UserError: it was changed.
+    """
+    corpus = open_map(stage_folder / MAP)
+    with status.doing(f"checking {stage_folder.name}"):
         check(corpus)
     return corpus
+
+
+def block_size(is_speech: bool) -> int:
+    """How many pairs are worked on together."""
+    return BLOCK_OF_SPEECH if is_speech else BLOCK
 
 
 class Progress:

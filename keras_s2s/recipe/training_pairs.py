@@ -32,11 +32,9 @@ from keras_s2s.errors import UserError
 from keras_s2s.recipe.fingerprints import of_file, of_pairs
 from keras_s2s.recipe.made_from import MadeFrom, Value
 from keras_s2s.recipe.stages import stage
-from keras_s2s.recipe.training_map import MAP, Context, Progress
+from keras_s2s.recipe.training_map import MAP, Context, Progress, block_size, checked_map
 
 REPORT = "report.json"
-# Pairs: a few megabytes of text, some tens of features. A change needs another `corpus_map._FORMAT`.
-_BLOCK, _BLOCK_OF_SPEECH = 20_000, 100
 
 
 class Corpus(NamedTuple):
@@ -100,9 +98,7 @@ def training_pairs(
             _Stage(below, around, has_sources, pieces, context.on_cores, tell).all(corpora)
 
     stage(below, MadeFrom(keys, inputs), work, context.say, is_there=_is_there)
-    corpus = open_map(below / MAP)
-    with status.doing("checking the training pairs"):
-        check(corpus)
+    corpus = checked_map(below)
     content = _report(context.folder)
     sizes = {each["corpus"]: each["left"] for each in content["corpora"]}
     return Prepared(mapped_pairs(corpus), sizes, content["fingerprint"], content["corpora"])
@@ -142,7 +138,7 @@ def _of_blocks(reader: Reader, around: Surroundings) -> list[str]:
 
 
 def _blocks(reader: Reader, around: Surroundings) -> Iterator[Block]:
-    return reader.blocks(around, _BLOCK_OF_SPEECH if reader.is_speech else _BLOCK)
+    return reader.blocks(around, block_size(reader.is_speech))
 
 
 class _Stage(NamedTuple):
@@ -242,4 +238,4 @@ def _kept_of(corpus: CorpusMap, whole: WholeCorpusPiece) -> Iterator[Item]:
     signatures = corpus.columns["signature"]
     assert isinstance(signatures, np.ndarray)
     kept = whole.kept(signatures)
-    return ((block, kept[span]) for block, span in slices(mapped_pairs(corpus), _BLOCK))
+    return ((block, kept[span]) for block, span in slices(mapped_pairs(corpus), block_size(is_speech=False)))

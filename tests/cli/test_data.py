@@ -16,7 +16,7 @@ import yaml
 from backports import zstd
 
 from keras_s2s.data import workers
-from keras_s2s.recipe import training_examples, training_pairs
+from keras_s2s.recipe import training_map
 
 RECIPE: dict[str, Any] = {
     "name": "toy",
@@ -51,8 +51,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A recipe with its data, to be run in another folder, in small blocks."""
     (tmp_path / "work").mkdir()
     monkeypatch.chdir(tmp_path / "work")
-    for module in (training_pairs, training_examples):
-        monkeypatch.setattr(module, "_BLOCK", 5)
+    monkeypatch.setattr(training_map, "BLOCK", 5)
     folder = tmp_path / "recipe"
     folder.mkdir()
     (folder / "recipe.yaml").write_text(yaml.safe_dump(RECIPE))
@@ -147,10 +146,10 @@ from keras_s2s.cli.packages import import_tensorflow
 
 import_tensorflow()
 from keras_s2s.data.corpus_map import MapWriter
-from keras_s2s.recipe import training_examples, training_pairs
+from keras_s2s.recipe import training_map
 
 folder, what = sys.argv[1:]
-training_pairs._BLOCK = training_examples._BLOCK = 5
+training_map.BLOCK = 5
 note = MapWriter._note
 
 def noted(writer, content):

@@ -10,7 +10,7 @@ import yaml
 
 from keras_s2s.data import workers
 from keras_s2s.data.corpus_map import MapWriter, Part
-from keras_s2s.recipe import overlaps, training_examples, training_pairs
+from keras_s2s.recipe import training_map
 
 PIECES = [
     {"kind": "normalize", "form": "NFC"},
@@ -51,8 +51,7 @@ def texts(number: int) -> tuple[str, str]:
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The recipe's; blocks are small, so that there are many."""
-    for module in (training_pairs, training_examples, overlaps):
-        monkeypatch.setattr(module, "_BLOCK", BLOCK)
+    monkeypatch.setattr(training_map, "BLOCK", BLOCK)
     folder = tmp_path / "recipe"
     folder.mkdir()
     one, two = ([texts(number) for number in range(first, first + LINES)] for first in (0, 1000))

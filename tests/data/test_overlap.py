@@ -4,7 +4,13 @@ import numpy as np
 import pytest
 
 from keras_s2s.data import Pairs
-from keras_s2s.data.overlap import overlap
+from keras_s2s.data.overlap import HeldOut, Overlap
+
+
+def overlap(train: Pairs, held_out: Pairs) -> Overlap | None:
+    looked_for = HeldOut(held_out)
+    return looked_for.overlap(looked_for.seen_in(train))
+
 
 TRAIN = Pairs(["a", "b ", "b", "c"], ["1", "2", "3", "4"])
 

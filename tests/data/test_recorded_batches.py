@@ -12,7 +12,7 @@ from keras_s2s import text
 from keras_s2s.data import Batches, Examples, Mixture, Pairs, encode
 from keras_s2s.data.columns import mapped_pairs, pair_columns
 from keras_s2s.data.corpus_map import MapWriter, Part, open_map
-from keras_s2s.recipe import training_examples
+from keras_s2s.recipe import training_examples, training_map
 from keras_s2s.recipe.training_map import Context
 from keras_s2s.text import Tokenizer
 
@@ -96,7 +96,7 @@ def test_batches_are_those_that_were_recorded(case: str) -> None:
 
 @pytest.mark.parametrize("case", RECORDED)
 def test_batches_from_files_are_the_same(case: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(training_examples, "_BLOCK", 150)
+    monkeypatch.setattr(training_map, "BLOCK", 150)
 
     def through_maps(pairs: Pairs, source: Tokenizer | None, target: Tokenizer) -> Examples:
         writer = MapWriter(tmp_path / "pairs")

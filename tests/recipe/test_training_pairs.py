@@ -38,7 +38,7 @@ from keras_s2s.data.mixtures import tagged
 from keras_s2s.data.pairs import join
 from keras_s2s.data.readers import Surroundings
 from keras_s2s.data.workers import OrderedMap, on_all_cores
-from keras_s2s.recipe import RecipeConfig, training_examples, training_pairs
+from keras_s2s.recipe import RecipeConfig, training_map, training_pairs
 from keras_s2s.recipe.fingerprints import of_pairs
 from keras_s2s.recipe.prepare import prepare
 from keras_s2s.recipe.run import running
@@ -110,8 +110,7 @@ def kitchen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Kitchen:
     for name in ("work", "recipe"):
         (tmp_path / name).mkdir()
     monkeypatch.chdir(tmp_path / "work")
-    for module in (training_pairs, training_examples):
-        monkeypatch.setattr(module, "_BLOCK", BLOCK)
+    monkeypatch.setattr(training_map, "BLOCK", BLOCK)
     return Kitchen(tmp_path / "recipe")
 
 
@@ -181,10 +180,10 @@ DRIVER = """
 import os, signal, sys
 from keras_s2s import recipe
 from keras_s2s.data.corpus_map import MapWriter
-from keras_s2s.recipe import training_examples, training_pairs
+from keras_s2s.recipe import training_map
 
 folder, last = sys.argv[1], int(sys.argv[2])
-training_pairs._BLOCK = training_examples._BLOCK = 10
+training_map.BLOCK = 10
 note, whole = MapWriter._note, []
 
 def noted(writer, content):

@@ -177,15 +177,14 @@ class _Stage(NamedTuple):
         divided, last = _divided(self.pieces)
         for place, (pieces, whole) in enumerate(divided):
             below = self._before(number, place)
-            if not is_complete(below):
-                between = MapWriter(below)
-                self._write(
-                    f"{corpus.name}, before {whole.kind}", between, Preparing(number, sift, pieces, whole), items
-                )
+            was_there = is_complete(below)
+            if not was_there:
+                between, work = MapWriter(below), Preparing(number, sift, pieces, whole)
+                self._write(f"{corpus.name}, before {whole.kind}", between, work, items)
                 between.finish()
-            else:
-                check(open_map(below))
             found = open_map(below)
+            if was_there:
+                check(found)
             self.tell(f"{corpus.name}: {whole.kind}")
             items, sift = _kept_of(found, whole), whole
         work = Preparing(number, sift, last, None, corpus.tag, self.has_sources)

@@ -128,12 +128,14 @@ class Pieces(NamedTuple):
         strategy: chooses among them.
         processors: change the scores, one after the other.
         shortlist: the step, if it narrows the vocabulary.
+        scorer: ranks what is finished.
     """
 
     step: Step
     strategy: Strategy
     processors: tuple[Processor, ...]
     shortlist: Shortlist | None
+    scorer: Scorer
 
 
 def pieces(model: Decodable, strategy: str, features: Collection[str], given: Given, groups: int = GROUPS) -> Pieces:
@@ -160,7 +162,8 @@ def pieces(model: Decodable, strategy: str, features: Collection[str], given: Gi
     ends = [feature.processors(options) for feature in added]
     if of_features := [one for end in ends for one in end.processors]:
         processors = (*processors, *of_features, EndIfNothingElse(), *(one for end in ends for one in end.forced))
-    return Pieces(step, chosen.make(options, _scorer(options, added)), processors, shortlist)
+    scorer = _scorer(options, added)
+    return Pieces(step, chosen.make(options, scorer), processors, shortlist, scorer)
 
 
 def _of_places(given: Given, shortlist: Shortlist) -> dict[str, Tensor]:
@@ -181,7 +184,7 @@ def _scorer(given: Given, features: Iterable[FeatureEntry]) -> Scorer:
 
 def _searching(strategy: str, features: tuple[str, ...], groups: int) -> Callable[..., dict[str, Tensor]]:
     def run(model: Decodable, source: Source, given: Given) -> dict[str, Tensor]:
-        step, chooses, processors, shortlist = pieces(model, strategy, features, given, groups)
+        step, chooses, processors, shortlist, _ = pieces(model, strategy, features, given, groups)
         limit = length_limit(source, given["max_length_factor"], given["max_length_extra"])
         found = generate(step, chooses, source, limit, processors)
         if shortlist is not None:

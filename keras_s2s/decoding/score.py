@@ -21,7 +21,7 @@ def token_scores(model: Any, source: Source, targets: Tensor) -> Tensor:
         (B, T), 0 at padding. A row's sum is the log-probability of the target, and exp(-sum / tokens) its perplexity.
     """
     step = as_step(model)
-    output, _ = step(_shifted(targets), _begun(step, source, targets))
+    output, _ = step(shifted(targets), _begun(step, source, targets))
     rows, vocabulary = -1, ops.shape(output.scores)[-1]
     flat = ops.reshape(output.scores, (rows,))
     first = ops.arange(ops.shape(targets)[0] * ops.shape(targets)[1], dtype="int32") * vocabulary
@@ -42,7 +42,7 @@ def alignment(model: Any, source: Source, targets: Tensor) -> Tensor:
         (B, T, S), at each token a distribution over the source.
     """
     step = as_step(model)
-    output, _ = step(_shifted(targets), _begun(step, source, targets), attention=True)
+    output, _ = step(shifted(targets), _begun(step, source, targets), attention=True)
     return output.attention
 
 
@@ -52,6 +52,6 @@ def _begun(step: Any, source: Source, targets: Tensor) -> Any:
     return step.begin({"position": ops.zeros_like(targets[:, 0])})
 
 
-def _shifted(targets: Tensor) -> Tensor:
+def shifted(targets: Tensor) -> Tensor:
     """The inputs of a decoder for these targets: BOS, then all but the last."""
     return ops.pad(targets, ((0, 0), (1, 0)), constant_values=BOS)[:, :-1]

@@ -161,7 +161,7 @@ def extend(
         The search, and the rows of its state, (R,), with which `follow` makes it whole, or None if it is.
     """
     output, state = step(search.ids, search.state)
-    choice = strategy.choose(search, _processed(output, processors, search))
+    choice = strategy.choose(search, processed(output, processors, search))
     history = search.history
     if choice.parents is not None:
         history = {name: ops.take(value, choice.parents, axis=0) for name, value in history.items()}
@@ -184,8 +184,15 @@ def finish(strategy: Strategy, search: Search) -> Hypotheses:
     return strategy.finish(search)
 
 
-def _processed(output: StepOutput, processors: Sequence[Processor], search: Search) -> NextScores:
-    scores = ops.reshape(output.scores, (-1, ops.shape(output.scores)[-1]))  # of the one place that there is
+def processed(output: StepOutput, processors: Sequence[Processor], search: Search) -> NextScores:
+    """The scores that a strategy is given: a step's (R, T, V) as (R·T, V), changed by processors one after the other.
+
+    Args:
+        output: of a step.
+        processors: change the scores.
+        search: of R·T rows, each as old as its place.
+    """
+    scores = ops.reshape(output.scores, (-1, ops.shape(output.scores)[-1]))
     model = NextScores(scores, ops.reshape(output.log_normalizer, (-1,)), scores[:, EOS], output.coverage)
     for processor in processors:
         scores = processor(scores, model, search)

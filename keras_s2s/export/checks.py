@@ -1,8 +1,8 @@
 """The questions that each graph answers when the forms of a model are compared."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Self
 
 import numpy as np
 
@@ -14,7 +14,7 @@ from keras_s2s.search_options import OPTIONS, STRATEGIES, StrategySpec
 from keras_s2s.special_ids import UNKNOWN
 
 ALL, SOME = 1000, 200
-_PLAIN = ("greedy", "beam", "ctc_greedy", "viterbi")
+_PLAIN = ("greedy", "beam", "ctc_greedy", "viterbi")  # searches without features, of which all sentences are proven
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,22 @@ class Check:
         """The graph's."""
         return self.decoding.strategy
 
+    @property
+    def sample(self) -> list[int]:
+        """The places of the sentences that each form searches for, spread over lengths; all, if there are few."""
+        return spread([len(sentence) for sentence in self.sentences], SOME)
+
+    def only(self, places: Sequence[int]) -> Self:
+        """The same question about sentences in these places."""
+        return replace(self, sentences=[self.sentences[place] for place in places])
+
+
+def spread(lengths: Sequence[int], count: int) -> list[int]:
+    """Places, in their order, that are evenly spread over lengths: at most `count`."""
+    order = sorted(range(len(lengths)), key=lengths.__getitem__)
+    picked = np.linspace(0, len(order) - 1, min(count, len(order))).astype(int)
+    return sorted(order[place] for place in picked)
+
 
 def checks(
     graphs: Sequence[str], rows: Sequence[Sequence[int]], decoding: Decoding, vocabulary: int
@@ -53,11 +69,12 @@ def checks(
 
     Args:
         graphs: names.
-        rows: source ids of the sentences. Greedy and beam search decode the first 1,000, all others the first 200.
+        rows: source ids of the sentences. Greedy and beam search decode the first 1,000, all others 200 of these.
         decoding: the bundle's defaults.
         vocabulary: V, of the target.
     """
-    strategies = {**STRATEGIES, **own_strategies()}
+    strategies, rows = {**STRATEGIES, **own_strategies()}, rows[:ALL]
+    some = spread([len(row) for row in rows], SOME)
     for graph in graphs:
         strategy, features = strategy_and_features(graph)
         if strategy not in strategies:
@@ -71,12 +88,17 @@ def checks(
             search_name(strategy, options["beam_size"], features),
             decoding.replace(**options, own=own),
             [
-                Sentence(row, number, [UNKNOWN + 1] if constrained and number % 3 == 0 else [])
-                for number, row in enumerate(rows[: ALL if graph in _PLAIN else SOME])
+                Sentence(rows[number], number, [UNKNOWN + 1] if constrained and number % 3 == 0 else [])
+                for number in (range(len(rows)) if is_plain(graph) else some)
             ],
             [[UNKNOWN + 2], [UNKNOWN + 1, UNKNOWN + 3]] if constrained and vocabulary > 9 else [],
             ids[(ids <= UNKNOWN + 1) | (ids % 3 > 0)] if "shortlist" in features else None,
         )
+
+
+def is_plain(graph: str) -> bool:
+    """Whether a graph's check asks no more than the bundle's defaults do, and asks it of many sentences."""
+    return graph in _PLAIN
 
 
 def _at_work(strategy: StrategySpec, features: frozenset[str]) -> dict[str, Any]:

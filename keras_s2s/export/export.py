@@ -14,36 +14,26 @@ from onnx import ModelProto
 from keras_s2s import bundle
 from keras_s2s.bundle import Decoding, strategy_and_features, without_steps
 from keras_s2s.config import parse
-from keras_s2s.decoding.registry import features_of, own_options, own_strategies
-from keras_s2s.evaluation import evaluate
+from keras_s2s.decoding.registry import own_options, own_strategies
 from keras_s2s.export import onnx_graph, saved_model
 from keras_s2s.export.calibrate import calibrate, calibration_batches
-from keras_s2s.export.checks import SOME, Check, checks, search_name
+from keras_s2s.export.checks import SOME
 from keras_s2s.export.examples import examples as pick_examples
 from keras_s2s.export.forms import (
-    Form,
-    StepwiseForm,
-    keras_form,
-    onnx_form,
     programs_of,
-    saved_model_form,
-    saved_model_texts,
-    steps_by_form,
     steps_of,
 )
-from keras_s2s.export.measure import Measured, ParallelText, bytes_of, bytes_of_weights, measure, onnx_title
-from keras_s2s.export.near_ties import Margins
+from keras_s2s.export.measure import Measured, ParallelText
 from keras_s2s.export.quantize import int8
+from keras_s2s.export.remaining import Remaining
 from keras_s2s.export.report import draw_attention, write_report
 from keras_s2s.export.request import Lexicon, Request, check_request, default_graph, default_graphs, default_steps
 from keras_s2s.export.standard import OPERATORS, OperatorSet, only_in_onnxruntime
-from keras_s2s.export.verify import BATCH, Comparing, Quality, verify, verify_numbers, verify_steps, verify_texts
+from keras_s2s.export.verification import Questions, decoding_beside, verified
 from keras_s2s.models import describe
 from keras_s2s.models.float32 import float32_policy, in_float32
 from keras_s2s.option import OwnOption, config_of_own
-from keras_s2s.runtime.feeds import Sentence, source_rows
-from keras_s2s.runtime.graph import Candidate
-from keras_s2s.runtime.prefixes import suppressed_ids
+from keras_s2s.runtime.feeds import source_rows
 from keras_s2s.search_options import STRATEGIES, USUAL_BEAM, StrategySpec
 from keras_s2s.special_ids import EOS
 from keras_s2s.text import Tokenizer
@@ -58,7 +48,6 @@ DEFAULT_DECODING = Decoding(
     max_length_extra=10,
 )
 MINIMUM_ONNXRUNTIME = "1.21"
-VERIFIED_SENTENCES = 1000
 SHORTLIST = "shortlist.npz"
 PRECISIONS = ("fp32", "int8")
 
@@ -115,8 +104,9 @@ def export_bundle(
         path: the bundle's folder; an older bundle there is replaced.
         source_tokenizer: of the sources.
         target_tokenizer: of the targets; it may be the same one.
-        dev: what the forms are compared on; at least 500 sentences make a good check, the first 1,000 are taken.
-        test: what quality and speed are measured on, dev if there is none.
+        dev: what int8 is calibrated on.
+        test: what quality is measured and the forms are compared on, dev if there is none. At least 500 sentences make
+            a good check; what they lack to 1,000 is taken of dev.
         metrics: names of `evaluation.METRICS`.
         decoding: the defaults of the bundle; a beam of 4, or what the model's head can do, if None.
         graphs: what can be asked of the bundle: strategies of `decoding.INPUTS`, each with features of
@@ -144,77 +134,48 @@ def export_bundle(
     decoding = decoding or _default_decoding(graphs)
     with_steps = with_steps if asked else default_steps(decoding)
     both = source_tokenizer, target_tokenizer
-    check_request(Request(model, *both, dev, test, metrics, decoding, graphs, with_steps, shortlist))
+    request = Request(model, *both, dev, test, metrics, decoding, graphs, with_steps, shortlist, max_source_tokens)
+    check_request(request)
     limits = parse(bundle.Limits, {"max_source_tokens": max_source_tokens}, "export")
-    default = default_graph(decoding)
-    decoding = _with_own(decoding, graphs)
+    request = replace(request, decoding=_with_own(decoding, graphs))
     with float32_policy(), bundle.building(path) as folder:
         if hasattr(model, "config"):
-            model = in_float32(model)
-        tokenizers = _write_tokenizers(folder, source_tokenizer, target_tokenizer)
-        progress("SavedModel")
-        programs = programs_of(model, graphs, groups)
-        saved = folder / "saved_model"
-        saved_model.save(
-            model, programs, default, source_tokenizer, target_tokenizer, decoding, max_source_tokens, saved
-        )
-        rows = source_rows(source_tokenizer, dev.sources[:VERIFIED_SENTENCES], max_source_tokens)
-        targets = [[*ids, EOS] for ids in target_tokenizer.encode(list(dev.targets[:SOME]))]
-        batches = calibration_batches(rows, targets, decoding, target_tokenizer.vocabulary_size)
-        step_programs, layouts = steps_of(model, with_steps)
-        own_operators = write_graphs({**programs, **step_programs}, default, batches, folder, progress, operators)
+            request = replace(request, model=in_float32(model))
+        tokenizers, questions = _write_tokenizers(folder, *both), Questions.of(request)
+        programs = programs_of(request.model, graphs, groups)
+        step_programs, layouts = steps_of(request.model, with_steps)
+        converted = {**programs, **step_programs}
+        tell = Remaining(progress, {**_work(converted), **questions.work()})
+        default, batches = default_graph(decoding), _calibration_batches(request)
+        own_operators = write_graphs(converted, default, batches, folder, tell, operators)
         if shortlist is not None:
             np.savez_compressed(folder / SHORTLIST, candidates=shortlist.candidates, always=shortlist.always)
 
-        vocabulary = target_tokenizer.vocabulary_size
-        forms = {
-            "keras": keras_form(programs, vocabulary),
-            "saved_model": saved_model_form(saved, vocabulary),
-            **{p: onnx_form(folder / "onnx" / p, graphs, vocabulary) for p in PRECISIONS},
-        }
-        stepwise = {p: StepwiseForm(folder / "onnx" / p, layouts, vocabulary) for p in PRECISIONS}
-        margins = Margins(model, steps_by_form(model, stepwise, vocabulary))
-        compare = Comparing(
-            margins, _quality(metrics[0], target_tokenizer, dev), lambda what: progress(f"verifying: {what}")
-        )
-        comparisons = verify(compare, forms, checks(graphs, rows, decoding, vocabulary))
-        comparisons += verify_steps(compare, forms, stepwise, checks(with_steps, rows, decoding, vocabulary))
-        for graph in ("score", "align"):
-            if graph in graphs:
-                comparisons += verify_numbers(forms, graph, rows[:SOME], targets)
+        with decoding_beside(request, questions, folder, layouts, tell) as (forms, onnx):
+            tell("SavedModel")
+            saved = folder / "saved_model"
+            saved_model.save(request.model, programs, default, *both, request.decoding, max_source_tokens, saved)
+        found = verified(request, questions, programs, forms, onnx.result(), folder, tell)
 
-        split, text = ("dev", dev) if test is None else ("test", test)
-        sentences = [Sentence(row) for row in source_rows(source_tokenizer, text.sources, max_source_tokens)]
-        search = search_name(decoding.strategy, decoding.beam_size, features_of(decoding))
-        check = Check(default, search, decoding, sentences, suppressed_ids(target_tokenizer, decoding))
-        measured = _measure(model, forms, folder, check, text.targets, target_tokenizer, metrics, progress)
-
-        progress("verifying: text to text")
-        expected = [a if b.strip() else "" for a, b in zip(measured[0].texts, text.sources, strict=True)]
-        texts = saved_model_texts(saved, text.sources, BATCH)
-        compare = replace(compare, quality=_quality(metrics[0], target_tokenizer, text))
-        comparisons.append(verify_texts(compare, forms, check, expected, texts, target_tokenizer))
-
+        text = request.measured
         if "greedy" in graphs:
-            example = text.sources[0], measured[-1].texts[0]
-            draw_attention(model, source_tokenizer, target_tokenizer, *example, folder)
-        versions = _versions()
-        name = Path(path).resolve().name
-        write_report(folder, name, split, text, measured, comparisons, metrics, search, versions, own_operators)
+            draw_attention(request.model, *both, text.sources[0], found.measured[-1].texts[0], folder)
+        versions, name = _versions(), Path(path).resolve().name
+        write_report(folder, name, request, found.measured, found.comparisons, versions, own_operators)
         content = {
             "name": name,
             "task": task,
             "tokenizers": tokenizers,
-            "decoding": decoding,
+            "decoding": request.decoding,
             "limits": limits,
-            "model": _configuration(model),
-            "parts": _parts(model),
+            "model": _configuration(request.model),
+            "parts": _parts(request.model),
             "strategies": _own_strategies(graphs),
             "examples": pick_examples(text.sources, examples),
             "diverse_groups": groups,
             "new_word_prefixes": True,
-            "metrics": {"split": split, **{m.form: m.metrics for m in measured}},
-            "verification": {"comparisons": comparisons},
+            "metrics": {"split": request.split, **{m.form: m.metrics for m in found.measured}},
+            "verification": {"comparisons": found.comparisons},
             "versions": versions,
             "minimum_onnxruntime": MINIMUM_ONNXRUNTIME,
             "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
@@ -222,7 +183,19 @@ def export_bundle(
             "steps": layouts,
         }
         bundle.write(folder, parse(bundle.Manifest, content, "export"))
-    return measured
+    return found.measured
+
+
+def _work(programs: Mapping[str, Any]) -> dict[str, float]:
+    """The steps before verification, and about how many seconds each takes."""
+    return {**{f"ONNX, {name}": 4.0 for name in programs}, "calibrating int8": 4.0, "SavedModel": 3.0 * len(programs)}
+
+
+def _calibration_batches(request: Request) -> list[Mapping[str, np.ndarray]]:
+    """Sources and targets of dev as inputs of all graphs."""
+    rows = source_rows(request.source, request.dev.sources[:SOME], request.max_source_tokens)
+    targets = [[*ids, EOS] for ids in request.target.encode(list(request.dev.targets[:SOME]))]
+    return calibration_batches(rows, targets, request.decoding, request.target.vocabulary_size)
 
 
 def _default_decoding(graphs: Sequence[str]) -> Decoding:
@@ -251,33 +224,6 @@ def _with_own(decoding: Decoding, graphs: Sequence[str]) -> Decoding:
     options = {name: one for graph in graphs for name, one in _own_options(graph).items()}
     given = {name: value for name, value in decoding.own.items() if name in options}
     return decoding.replace(own=parse(config_of_own(options), given, "export").model_dump())
-
-
-def _quality(metric: str, target: Tokenizer, text: ParallelText) -> Quality:
-    """The metric of what was found for the first sentences of a text."""
-
-    def quality(found: Sequence[Candidate]) -> float:
-        written = target.decode([candidate.tokens for candidate in found])
-        return next(iter(evaluate([metric], written, text.targets[: len(written)]).values()))
-
-    return quality
-
-
-def _measure(
-    model: Any,
-    forms: Mapping[str, Form],
-    folder: Path,
-    check: Check,
-    references: Sequence[str],
-    target: Tokenizer,
-    metrics: Sequence[str],
-    progress: Callable[[str], None],
-) -> list[Measured]:
-    measured = []
-    for form, (title, size) in _sizes(model, folder).items():
-        progress(f"measuring: {title}")
-        measured.append(measure(title, forms[form], size, check, references, target, metrics))
-    return measured
 
 
 def _configuration(model: Any) -> dict[str, Any]:
@@ -352,15 +298,6 @@ def write_graphs(
     scales = calibrate([graphs[default], *graphs.values()], batches)
     write("int8", {name: int8(graph, scales) for name, graph in graphs.items()})
     return found
-
-
-def _sizes(model: Any, folder: Path) -> dict[str, tuple[str, int]]:
-    """Each form's title and bytes."""
-    return {
-        "keras": ("Keras", bytes_of_weights(model)),
-        "saved_model": ("SavedModel", bytes_of(folder / "saved_model")),
-        **{p: (onnx_title(p), bytes_of(folder / "onnx" / p)) for p in PRECISIONS},
-    }
 
 
 def _contents(folder: Path, own_operators: Mapping[str, Mapping[str, Sequence[str]]]) -> dict[str, Any]:

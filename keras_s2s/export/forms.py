@@ -10,10 +10,11 @@ import numpy as np
 import tensorflow as tf
 
 from keras_s2s.bundle import Decoding, step_graphs, strategy_and_features
+from keras_s2s.cores import available_cores
 from keras_s2s.decoding import make_program, make_steps, step_problems
 from keras_s2s.layout import Layout
 from keras_s2s.runtime.feeds import Sentence, feeds
-from keras_s2s.runtime.graph import Candidates, Graph, candidates
+from keras_s2s.runtime.graph import Candidates, Graph, Stop, candidates
 from keras_s2s.runtime.steps import Steps
 
 Run = Callable[[str, Mapping[str, np.ndarray]], Mapping[str, np.ndarray]]
@@ -28,10 +29,11 @@ class Form:
     Args:
         run: runs the graph of a name on inputs; it takes those that it has.
         vocabulary: V, of the target.
+        at_once: how many batches it can run at the same time, from as many threads.
     """
 
-    def __init__(self, run: Run, vocabulary: int) -> None:
-        self.run, self._vocabulary = run, vocabulary
+    def __init__(self, run: Run, vocabulary: int, at_once: int = 1) -> None:
+        self.run, self.at_once, self._vocabulary = run, at_once, vocabulary
 
     def search(
         self,
@@ -69,29 +71,35 @@ def keras_form(programs: Mapping[str, Any], vocabulary: int) -> Form:
     return Form(lambda graph, inputs: graphs[graph](inputs), vocabulary)
 
 
-def saved_model_form(path: Path, vocabulary: int) -> Form:
-    """A SavedModel, loaded from disk."""
-    signatures = tf.saved_model.load(str(path)).signatures
+class SavedModelForm(Form):
+    """A SavedModel, loaded from disk.
 
-    def run(graph: str, inputs: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
-        specs = signatures[graph].structured_input_signature[1]
-        found = signatures[graph](**{name: tf.constant(inputs[name], spec.dtype) for name, spec in specs.items()})
+    Args:
+        path: its folder.
+        vocabulary: V, of the target.
+    """
+
+    def __init__(self, path: Path, vocabulary: int) -> None:
+        self._signatures = tf.saved_model.load(str(path)).signatures
+        super().__init__(self._run, vocabulary)
+
+    def _run(self, graph: str, inputs: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
+        signature = self._signatures[graph]
+        specs = signature.structured_input_signature[1]
+        found = signature(**{name: tf.constant(inputs[name], spec.dtype) for name, spec in specs.items()})
         return {name: value.numpy() for name, value in found.items()}
 
-    return Form(run, vocabulary)
+    def texts(self, texts: Sequence[str], batch_size: int) -> list[str]:
+        """Outputs of the text signature for `texts`, in batches in the order given."""
+        generate = self._signatures["serving_default"]
+        batches = [texts[start : start + batch_size] for start in range(0, len(texts), batch_size)]
+        return [text.decode() for batch in batches for text in generate(text=tf.constant(batch))["text"].numpy()]
 
 
-def saved_model_texts(path: Path, texts: Sequence[str], batch_size: int) -> list[str]:
-    """Outputs of the SavedModel's text signature for `texts`, in batches in the order given."""
-    generate = tf.saved_model.load(str(path)).signatures["serving_default"]
-    batches = [texts[start : start + batch_size] for start in range(0, len(texts), batch_size)]
-    return [text.decode() for batch in batches for text in generate(text=tf.constant(batch))["text"].numpy()]
-
-
-def onnx_form(folder: Path, graphs: Sequence[str], vocabulary: int) -> Form:
-    """The ONNX graphs of one precision."""
-    sessions = {name: Graph(folder / f"{name}.onnx") for name in graphs}
-    return Form(lambda graph, inputs: sessions[graph](inputs), vocabulary)
+def onnx_form(folder: Path, graphs: Sequence[str], vocabulary: int, stop: Stop | None = None) -> Form:
+    """The ONNX graphs of one precision, a batch on each core, as the runtime computes several; `stop` ends them."""
+    sessions = {name: Graph(folder / f"{name}.onnx", threads=1) for name in graphs}
+    return Form(lambda graph, inputs: sessions[graph](inputs, stop), vocabulary, available_cores())
 
 
 def keras_steps(model: Any, graph: str, vocabulary: int) -> Steps:
@@ -131,7 +139,10 @@ class StepwiseForm:
 
     Attributes:
         steps: by graph.
+        at_once: see `Form`.
     """
+
+    at_once = 1
 
     def __init__(self, folder: Path, layouts: Mapping[str, Mapping[str, Layout]], vocabulary: int) -> None:
         self.steps = {

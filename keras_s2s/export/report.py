@@ -7,9 +7,11 @@ from typing import Any
 import numpy as np
 
 from keras_s2s.decoding import alignment
+from keras_s2s.decoding.registry import features_of
 from keras_s2s.evaluation import attention_picture, markdown_table, signatures
-from keras_s2s.export.checks import ALL, SOME
+from keras_s2s.export.checks import ALL, SOME, search_name
 from keras_s2s.export.measure import Measured, ParallelText
+from keras_s2s.export.request import Request
 from keras_s2s.special_ids import EOS
 from keras_s2s.text import Tokenizer
 
@@ -22,7 +24,13 @@ def results_table(measured: Sequence[Measured]) -> tuple[list[str], list[list[st
     metrics = list(measured[0].metrics)
     header = ["form", *(metric.replace("_", " ") for metric in metrics), "MB", "sentences/s"]
     rows: list[list[str | float]] = [
-        [m.form, *(m.metrics[name] for name in metrics), m.megabytes, round(m.sentences_per_second)] for m in measured
+        [
+            f"{m.form}, by proof" if m.proven else m.form,
+            *(m.metrics[name] for name in metrics),
+            m.megabytes,
+            round(m.sentences_per_second),
+        ]
+        for m in measured
     ]
     return header, rows
 
@@ -51,16 +59,15 @@ def draw_attention(model: Any, source: Tokenizer, target: Tokenizer, text: str, 
 def write_report(
     folder: Path,
     name: str,
-    split: str,
-    text: ParallelText,
+    request: Request,
     measured: Sequence[Measured],
     comparisons: Sequence[Mapping[str, Any]],
-    metrics: Sequence[str],
-    search: str,
     versions: Mapping[str, str],
     own_operators: Mapping[str, Mapping[str, Sequence[str]]],
 ) -> None:
     """Writes report.md into the bundle's folder."""
+    text, decoding, metrics = request.measured, request.decoding, request.metrics
+    search = search_name(decoding.strategy, decoding.beam_size, features_of(decoding))
     checked_header, checked = _checked_table(comparisons, metrics[0])
     signed = "".join(f"- {metric}: `{signature}`\n" for metric, signature in signatures(metrics).items())
     picture = f"![attention]({PICTURE})\n\n" if (folder / PICTURE).exists() else ""
@@ -68,12 +75,11 @@ def write_report(
     Path(folder, "report.md").write_text(
         f"# {name}\n\n"
         f"## Quality, size, speed\n\n"
-        f"{len(text.sources)} {split} sentences, {search}, batches of 32 of like length.\n\n"
-        f"{markdown_table(*results_table(measured))}\n{signed}\n"
+        f"{len(text.sources)} {request.split} sentences, {search}. Speed is that of {_sampled(text)}, in batches of 32 "
+        f"of like length.\n\n"
+        f"{markdown_table(*results_table(measured))}\n{signed}{_proven(measured[0], search)}\n"
         f"## Verification\n\n"
-        f"Tokens are equal in every comparison but at near-ties. These are counted, with the largest margin by which "
-        f"one continuation was preferred, in log-probability, and what they change of the metric. The plain searches "
-        f"decode at most the first {ALL:,} dev sentences, all other graphs the first {SOME}.\n\n"
+        f"{_compared(request)}\n\n"
         f"{markdown_table(checked_header, checked)}\n"
         f"## Operators\n\n{_operators(own_operators)}\n"
         f"## Examples (int8)\n\n{markdown_table(*examples_table(text, measured))}\n"
@@ -83,14 +89,50 @@ def write_report(
     )
 
 
+def _sampled(text: ParallelText) -> str:
+    return f"{SOME} of them" if len(text.sources) > SOME else "these"
+
+
+def _compared(request: Request) -> str:
+    """How the forms were compared."""
+    filled = "" if request.test is None or len(request.test.sources) >= ALL else " and of dev"
+    return (
+        "Tokens are equal in every comparison but at near-ties. These are counted, with the largest margin by which "
+        "one continuation was preferred, in log-probability, and what they change of the metric. The sentences are "
+        f"those of {request.split}{filled}: all of them of the default search, at most {ALL:,} of other plain ones, "
+        f"at most {SOME} of the rest. Keras and the SavedModel search for at most {SOME} sentences, spread over "
+        "lengths; for the others Keras proves what ONNX wrote in float32, and searches where a proof fails."
+    )
+
+
+def _proven(keras: Measured, search: str) -> str:
+    """How the outputs of Keras are known that it was not asked to search for; nothing if there are none."""
+    if not keras.proven:
+        return ""
+    proof = "the likeliest token of every step" if search == "greedy" else "every log-probability and score"
+    return (
+        f"- Keras searched for {len(keras.texts) - keras.proven:,} sentences; of the other {keras.proven:,} it proved "
+        f"what ONNX fp32 wrote, by {proof}, given what was written. The SavedModel is the same program.\n"
+    )
+
+
 def _checked_table(comparisons: Sequence[Mapping[str, Any]], metric: str) -> tuple[list[str], list[list[str | int]]]:
     """Header and rows: what was compared with what, and where they part."""
-    header = ["forms", "decoding", "sentences", "near-ties", "largest margin", f"change of {metric.replace('_', ' ')}"]
+    header = [
+        "forms",
+        "decoding",
+        "sentences",
+        "by proof",
+        "near-ties",
+        "largest margin",
+        f"change of {metric.replace('_', ' ')}",
+    ]
     rows = [
         [
             c["forms"],
             c["decoding"],
             c["sentences"],
+            c["proven"] or "",
             c["near_ties"],
             _difference(c["largest_margin"]) if c["near_ties"] else "",
             f"{c['metric_change']:+.2f}" if c["near_ties"] else "",

@@ -45,6 +45,17 @@ class Request:
     graphs: Sequence[str]
     steps: Sequence[str]
     shortlist: Lexicon | None
+    max_source_tokens: int
+
+    @property
+    def split(self) -> str:
+        """The name of the text that quality is measured on."""
+        return "dev" if self.test is None else "test"
+
+    @property
+    def measured(self) -> ParallelText:
+        """That text."""
+        return self.dev if self.test is None else self.test
 
 
 def default_graph(decoding: Decoding) -> str:

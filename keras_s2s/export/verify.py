@@ -1,22 +1,23 @@
 """Do the forms of a model say the same?
 
-All decode the same dev sentences. In floating point, sums in another order round in another way, so two forms may part
-where two continuations are as good as equal. Such near-ties are counted, with the largest margin and what they change
-of the metric; they are no fault of a bundle. Anything else is an error.
+What ONNX writes for each sentence is proven by the Keras model (`proof`); for a sample of the sentences, and wherever
+the proof fails, Keras and the SavedModel search, too. In floating point, sums in another order round in another way, so
+two forms may part where two continuations are as good as equal. Such near-ties are counted, with the largest margin and
+what they change of the metric; they are no fault of a bundle. Anything else is an error.
 """
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from keras_s2s.errors import ExportError
 from keras_s2s.export.checks import Check
+from keras_s2s.export.decode import BATCH, decode, decode_in_given_order, timed
 from keras_s2s.export.forms import Form, StepwiseForm
 from keras_s2s.export.near_ties import Margins
-from keras_s2s.runtime.batching import map_batches
 from keras_s2s.runtime.graph import Candidate
 from keras_s2s.text import Tokenizer
 from keras_s2s.text.padding import pad
@@ -24,10 +25,20 @@ from keras_s2s.text.padding import pad
 NEAR_TIE = 1e-4
 # Where a last bit moves an activation over the border of two steps, a log-probability moves by as much as this.
 NEAR_TIE_INT8 = 1e-2
-BATCH = 32
+# By how much numbers of the same tokens may differ in float32; of scores that are larger than 1, by this share.
+ROUNDING = 1e-3
+TENSORFLOW = ("keras", "saved_model")
 NUMBERS = {"score": "token_scores", "align": "attention"}
 
-Quality = Callable[[Sequence[Candidate]], float]
+Outputs = Mapping[int, Candidate]
+"""Outputs by the places of the sentences of a check."""
+Quality = Callable[[Mapping[int, Candidate]], float]
+_COMPARED = {
+    "keras and saved_model": ("keras", "saved_model"),
+    "keras and fp32": ("keras", "fp32"),
+    **{f"{name} in batches of {BATCH} and alone": (name, f"{name}, alone") for name in ("fp32", "int8")},
+    **{f"{name} and its steps": (name, f"{name}, steps") for name in ("fp32", "int8")},
+}
 
 
 class VerificationError(ExportError):
@@ -41,11 +52,12 @@ class Comparison:
     Attributes:
         forms: what is compared, such as "Keras and SavedModel".
         decoding: "greedy", or "beam 4", or "score".
-        sentences: how many were decoded.
+        sentences: how many were compared.
         near_ties: how many differ at a near-tie.
         largest_score_difference: between sentences whose tokens agree; None where only texts are compared.
         largest_margin: of a near-tie, in log-probability.
         metric_change: what the near-ties change of the metric, the second form's value less the first one's.
+        proven: how many of them Keras did not search for, but proved.
     """
 
     forms: str
@@ -55,6 +67,7 @@ class Comparison:
     largest_score_difference: float | None
     largest_margin: float = 0.0
     metric_change: float = 0.0
+    proven: int = 0
 
 
 @dataclass(frozen=True)
@@ -63,7 +76,7 @@ class Comparing:
 
     Args:
         margins: says how near a tie is.
-        quality: the metric of what was found for the first sentences.
+        quality: the metric of what was found, by the numbers of the sentences.
         progress: is told what is being decoded, and of near-ties.
     """
 
@@ -71,51 +84,155 @@ class Comparing:
     quality: Quality
     progress: Callable[[str], None]
 
-    def __call__(self, forms: str, check: Check, ours: Sequence[Candidate], theirs: Sequence[Candidate]) -> Comparison:
-        """Counts near-ties.
+    def __call__(self, forms: str, check: Check, ours: Outputs, theirs: Outputs) -> Comparison:
+        """Compares the sentences that both have decoded.
 
         Raises:
-            VerificationError: a difference is none, or a score is no number.
+            VerificationError: a difference is no near-tie, or numbers of the same tokens differ.
         """
         where, difference, near_ties = f"{forms}, {check.title}", 0.0, []
-        for number, (a, b) in enumerate(zip(ours, theirs, strict=True)):
-            if math.isnan(a.score) or math.isnan(b.score):
-                raise VerificationError(
-                    f"{where}: sentence {number + 1} has a score that is not a number; "
-                    "the weights are broken, as by a learning rate that is too high"
-                )
+        places = sorted(ours.keys() & theirs.keys())
+        for place in places:
+            a, b = ours[place], theirs[place]
             if a.tokens == b.tokens:
-                difference = max(difference, abs(a.score - b.score))
+                difference = max(difference, _difference(f"{where}: {_sentence(check, place)}", forms, a, b))
             else:
-                near_ties.append(self._margin(where, forms, check, number, a, b))
+                near_ties.append(self._margin(where, forms, check, place, a, b))
         if not near_ties:
-            return Comparison(forms, check.title, len(ours), 0, difference)
-        change = self.quality(theirs) - self.quality(ours)
+            return Comparison(forms, check.title, len(places), 0, difference)
+        change = self._quality(check, places, theirs) - self._quality(check, places, ours)
         self.progress(
-            f"{where}: {len(near_ties)} of {len(ours)} sentences differ at near-ties, by at most {max(near_ties):.1g}; "
-            f"that changes the metric by {change:+.2f}"
+            f"{where}: {len(near_ties)} of {len(places)} sentences differ at near-ties, by at most "
+            f"{max(near_ties):.1g}; that changes the metric by {change:+.2f}"
         )
-        return Comparison(forms, check.title, len(ours), len(near_ties), difference, max(near_ties), change)
+        return Comparison(forms, check.title, len(places), len(near_ties), difference, max(near_ties), change)
 
-    def _margin(self, where: str, forms: str, check: Check, number: int, a: Candidate, b: Candidate) -> float:
+    def _quality(self, check: Check, places: Sequence[int], found: Outputs) -> float:
+        return self.quality({check.sentences[place].number: found[place] for place in places})
+
+    def _margin(self, where: str, forms: str, check: Check, place: int, a: Candidate, b: Candidate) -> float:
         form = "int8" if forms.startswith("int8") else "fp32"
         near = NEAR_TIE_INT8 if form == "int8" else NEAR_TIE
-        margin, place = self.margins.between(form, check, number, a, b, near)
+        margin, step = self.margins.between(form, check, place, a, b, near)
         if margin >= near:
             raise VerificationError(
-                f"{where}: sentence {number + 1} first differs at step {place}, and that is no near-tie: "
+                f"{where}: {_sentence(check, place)} first differs at step {step}, and that is no near-tie: "
                 f"the margin is {margin:.2g}, at most {near:g} would be"
             )
         return margin
 
 
-def verify(compare: Comparing, forms: Mapping[str, Form], checks: Iterable[Check]) -> list[dict[str, Any]]:
-    """Compares all forms of a model, in padded batches and, those of ONNX, sentence by sentence.
+def _difference(where: str, forms: str, a: Candidate, b: Candidate) -> float:
+    """The difference of the scores of two outputs of the same tokens."""
+    if math.isnan(a.score) or math.isnan(b.score):
+        raise VerificationError(
+            f"{where} has a score that is not a number; the weights are broken, as by a learning rate that is too high"
+        )
+    found = abs(a.score - b.score)
+    tokens = zip(a.token_scores, b.token_scores, strict=False)  # some searches have none
+    of_tokens = max((abs(x - y) for x, y in tokens), default=0.0)
+    if not forms.startswith("int8") and max(found / max(1.0, abs(a.score)), of_tokens) >= ROUNDING:
+        raise VerificationError(
+            f"{where} has the same tokens and other numbers: scores of {a.score:.6g} and {b.score:.6g}, "
+            f"log-probabilities of tokens that differ by {of_tokens:.2g}"
+        )
+    return found
+
+
+def _sentence(check: Check, place: int) -> str:
+    return f"sentence {check.sentences[place].number + 1}"
+
+
+def by_onnx(
+    forms: Mapping[str, Form],
+    stepwise: Mapping[str, StepwiseForm],
+    check: Check,
+    wholly: Sequence[str],
+    progress: Callable[[str], None],
+) -> dict[str, Outputs]:
+    """Decodes a check by ONNX graphs, in every way that is compared.
+
+    Args:
+        forms: those of ONNX, "fp32" and "int8".
+        stepwise: the same a step at a time.
+        check: what is asked.
+        wholly: those of `forms` that decode all sentences; the others decode the sample.
+        progress: is told what is being decoded.
+
+    Returns:
+        The outputs by the names of `forms`, with ", alone" behind them sentence by sentence, and ", steps" a step at a
+        time if the graph has steps.
+    """
+    every, sample, found = list(range(len(check.sentences))), check.sample, dict[str, Outputs]()
+    for name, form in forms.items():
+        places = every if name in wholly else sample
+        progress(f"{name}, {check.title}")
+        found[name] = _by_place(places, decode_in_given_order(form, check.only(places)))
+        progress(f"{name}, {check.title}, one by one")
+        found[f"{name}, alone"] = _by_place(sample, decode_in_given_order(form, check.only(sample), 1))
+        if check.graph in stepwise[name].steps:
+            progress(f"{name}, {check.title}, step by step")
+            steps = decode_in_given_order(stepwise[name], check.only(sample))
+            found[f"{name}, steps"] = _by_place(sample, steps)
+    return found
+
+
+class Searched(NamedTuple):
+    """What TensorFlow's forms say of a check.
+
+    Attributes:
+        outputs: of "keras", of all sentences, and "saved_model", of the sample.
+        proven: the places of those of "keras" that were not searched for.
+        rates: sentences a second, in batches of like length.
+    """
+
+    outputs: dict[str, Outputs]
+    proven: Sequence[int]
+    rates: dict[str, float]
+
+
+def by_tensorflow(
+    forms: Mapping[str, Form],
+    proof: Callable[[Check, Outputs], Outputs],
+    check: Check,
+    written: Outputs,
+    progress: Callable[[str], None],
+) -> Searched:
+    """Decodes the sample of a check in Keras and the SavedModel, and proves for Keras what ONNX wrote for the rest.
+
+    Args:
+        forms: "keras" and "saved_model".
+        proof: gives what Keras says of outputs, where that is proven.
+        check: what is asked.
+        written: what ONNX wrote in float32.
+        progress: is told what is being decoded.
+    """
+    sample, outputs, rates = check.sample, dict[str, Outputs](), {}
+    for name in TENSORFLOW:
+        progress(f"{name}, {check.title}")
+        found, rates[name] = timed(forms[name], check.only(sample))
+        outputs[name] = _by_place(sample, found)
+    progress(f"{check.title}, proof")
+    rest = {place: written[place] for place in written.keys() - outputs["keras"].keys()}
+    proven = proof(check, rest)
+    unproven = sorted(rest.keys() - proven.keys())
+    searched = _by_place(unproven, decode(forms["keras"], check.only(unproven)))
+    outputs["keras"] = {**outputs["keras"], **proven, **searched}
+    return Searched(outputs, sorted(proven), rates)
+
+
+def _by_place(places: Sequence[int], found: Sequence[Candidate]) -> Outputs:
+    return dict(zip(places, found, strict=True))
+
+
+def verify(compare: Comparing, check: Check, onnx: Mapping[str, Outputs], searched: Searched) -> list[dict[str, Any]]:
+    """Compares what all forms said of a check.
 
     Args:
         compare: compares what was found.
-        forms: "keras", "saved_model", "fp32" and "int8".
-        checks: what each searching graph is asked.
+        check: what was asked.
+        onnx: what ONNX said, of `by_onnx`.
+        searched: what Keras and the SavedModel said.
 
     Returns:
         The comparisons as plain data.
@@ -123,45 +240,13 @@ def verify(compare: Comparing, forms: Mapping[str, Form], checks: Iterable[Check
     Raises:
         VerificationError: two forms part at something other than a near-tie.
     """
-    result = []
-    for check in checks:
-        decoded = {}
-        for form in forms:
-            compare.progress(f"{form}, {check.title}")
-            decoded[form] = _in_given_order(forms[form], check, BATCH)
-        for form in ("saved_model", "fp32"):
-            result.append(compare(f"keras and {form}", check, decoded["keras"], decoded[form]))
-        for form in ("fp32", "int8"):
-            compare.progress(f"{form}, {check.title}, one by one")
-            alone = _in_given_order(forms[form], check, 1)
-            result.append(compare(f"{form} in batches of {BATCH} and alone", check, decoded[form], alone))
-    return [asdict(comparison) for comparison in result]
-
-
-def verify_steps(
-    compare: Comparing,
-    forms: Mapping[str, Form],
-    stepwise: Mapping[str, StepwiseForm],
-    checks: Iterable[Check],
-) -> list[dict[str, Any]]:
-    """Compares whole searches with the same searches a step at a time.
-
-    Args:
-        compare: as in `verify`.
-        forms: as in `verify`.
-        stepwise: those of ONNX a step at a time.
-        checks: what each of the graphs is asked that have steps.
-
-    Raises:
-        VerificationError: they part at something other than a near-tie.
-    """
-    result = []
-    for check in checks:
-        for name, form in stepwise.items():
-            compare.progress(f"{name}, {check.title}, step by step")
-            ours, theirs = (_in_given_order(one, check, BATCH) for one in (forms[name], form))
-            result.append(compare(f"{name} and its steps", check, ours, theirs))
-    return [asdict(comparison) for comparison in result]
+    outputs, result = {**onnx, **searched.outputs}, []
+    for forms, (one, other) in _COMPARED.items():
+        if one in outputs and other in outputs:
+            compared = compare(forms, check, outputs[one], outputs[other])
+            proven = len(outputs[other].keys() & searched.proven) if one == "keras" else 0
+            result.append(asdict(replace(compared, proven=proven)))
+    return result
 
 
 def verify_numbers(
@@ -199,7 +284,7 @@ def verify_texts(
     theirs: Sequence[str],
     target: Tokenizer,
 ) -> dict[str, Any]:
-    """Compares texts of the Keras model with those that the SavedModel made of texts.
+    """Compares texts of the Keras model with those that the SavedModel made of texts, for the sentences of a check.
 
     A text that differs must be one that the ids of the SavedModel or of Keras say at a near-tie.
 
@@ -221,43 +306,23 @@ def verify_texts(
         said = dict(zip(target.decode([one.tokens for one in ways]), ways, strict=True))
         if ours[number] not in said or theirs[number] not in said:
             raise VerificationError(
-                f"{name}: the text of sentence {number + 1} differs, and no near-tie explains it: "
+                f"{name}: the text of {_sentence(check, number)} differs, and no near-tie explains it: "
                 f"{ours[number]!r} and {theirs[number]!r}"
             )
         found[number] = said[ours[number]], said[theirs[number]]
     same = Candidate((), 0.0)
     pairs = [found.get(number, (same, same)) for number in range(len(ours))]
-    compared = compare(name, check, [a for a, _ in pairs], [b for _, b in pairs])
+    compared = compare(name, check, dict(enumerate(a for a, _ in pairs)), dict(enumerate(b for _, b in pairs)))
     return asdict(replace(compared, largest_score_difference=None))
 
 
 def _ways_to_decode(forms: Mapping[str, Form], check: Check, number: int) -> list[Candidate]:
     """Results of Keras and the SavedModel for a sentence in its batch and alone; sums may round differently."""
     start = number - number % BATCH
-    batch = replace(check, sentences=check.sentences[start : start + BATCH])
-    alone = replace(check, sentences=[check.sentences[number]])
+    batch = check.only(range(start, min(start + BATCH, len(check.sentences))))
+    alone = check.only([number])
     return [
-        _in_given_order(forms[name], asked, BATCH)[place]
+        decode_in_given_order(forms[name], asked)[place]
         for asked, place in ((batch, number - start), (alone, 0))
-        for name in ("keras", "saved_model")
-    ]
-
-
-def decode(form: Form, check: Check, batch_size: int = BATCH) -> list[Candidate]:
-    """The best candidate of each sentence, with sentences of like length in a batch."""
-    found = map_batches(
-        lambda batch: form.search(check.graph, batch, check.decoding, check.suppressed, check.shortlist),
-        check.sentences,
-        batch_size,
-    )
-    return [candidates[0] for candidates in found]
-
-
-def _in_given_order(form: Form | StepwiseForm, check: Check, batch_size: int) -> list[Candidate]:
-    """The best candidate of each sentence, with sentences of any length in a batch, so that most are padded."""
-    batches = [check.sentences[start : start + batch_size] for start in range(0, len(check.sentences), batch_size)]
-    return [
-        candidates[0]
-        for batch in batches
-        for candidates in form.search(check.graph, batch, check.decoding, check.suppressed, check.shortlist)
+        for name in TENSORFLOW
     ]

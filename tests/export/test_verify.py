@@ -1,6 +1,7 @@
 """Verification, with forms that say what they are told to say."""
 
 from collections.abc import Mapping, Sequence
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -9,9 +10,18 @@ import pytest
 from keras_s2s.bundle import Decoding
 from keras_s2s.decoding import StepOutput
 from keras_s2s.export import DEFAULT_DECODING, VerificationError
-from keras_s2s.export.checks import Check, checks
+from keras_s2s.export.checks import Check, checks, spread
+from keras_s2s.export.decode import decode
 from keras_s2s.export.near_ties import Margins
-from keras_s2s.export.verify import Comparing, decode, verify, verify_numbers, verify_texts
+from keras_s2s.export.verify import (
+    Comparing,
+    Outputs,
+    by_onnx,
+    by_tensorflow,
+    verify,
+    verify_numbers,
+    verify_texts,
+)
 from keras_s2s.runtime.feeds import Sentence
 from keras_s2s.runtime.graph import Candidate, Candidates
 
@@ -23,7 +33,7 @@ Rows = Sequence[Sequence[int]]
 
 
 class Echo:
-    """A form that repeats its source, but for the sentences in `other`; it remembers what it was asked.
+    """A form that repeats its source, but for the sentences in `other`; it remembers what it was asked, and whom.
 
     Args:
         other: the first token of a sentence -> what is said of it.
@@ -31,14 +41,16 @@ class Echo:
         strategy: `other` is said only by this one.
     """
 
+    at_once = 1
+
     def __init__(
         self, other: dict[int, Candidate] | None = None, alone: bool = False, strategy: str | None = None
     ) -> None:
         self.other, self.alone, self.strategy = other or {}, alone, strategy
-        self.asked: list[tuple[Decoding, int]] = []
+        self.asked: list[tuple[Decoding, list[int]]] = []
 
     def search(self, graph: str, sentences: Sequence[Sentence], decoding: Decoding, *rest: Any) -> list[Candidates]:
-        self.asked.append((decoding, len(sentences)))
+        self.asked.append((decoding, [sentence.number for sentence in sentences]))
         different = (not self.alone or len(sentences) == 1) and self.strategy in (None, decoding.strategy)
         found = self.other if different else {}
         return [[found.get(s.ids[0], Candidate(tuple(s.ids[:-1]), -0.5))] for s in sentences]
@@ -66,17 +78,38 @@ class Model:
 def comparing(stub: Any = None, told: list[str] | None = None) -> Comparing:
     """Its metric is the share of tokens that are 7, in percent; there are no steps to replay a search with."""
 
-    def sevens(found: Sequence[Candidate]) -> float:
-        tokens = [token for one in found for token in one.tokens]
+    def sevens(found: Outputs) -> float:
+        tokens = [token for one in found.values() for token in one.tokens]
         return 100 * tokens.count(7) / len(tokens)
 
     told = [] if told is None else told
     return Comparing(Margins(stub or Model({5: 0.0}), lambda form, graph: None), sevens, told.append)
 
 
-def check(rows: Rows, stub: Any = None, graphs: Sequence[str] = ("greedy", "beam"), **forms: Echo) -> list[dict]:
+def echoed(check: Check, said: Outputs) -> Outputs:
+    """Proves of every sentence that is its source."""
+    return {
+        place: Candidate(one.tokens, -0.5)
+        for place, one in said.items()
+        if one.tokens == tuple(check.sentences[place].ids[:-1])
+    }
+
+
+def check(
+    rows: Rows,
+    stub: Any = None,
+    graphs: Sequence[str] = ("greedy", "beam"),
+    told: list[str] | None = None,
+    **forms: Any,
+) -> list[dict]:
     every: Any = {name: forms.get(name, Echo()) for name in FORMS}
-    return verify(comparing(stub), every, checks(graphs, rows, DEFAULT_DECODING, Model.vocabulary))
+    onnx, stepwise = {name: every[name] for name in ("fp32", "int8")}, SimpleNamespace(steps={})
+    compare, found = comparing(stub, told), []
+    for asked in checks(graphs, rows, DEFAULT_DECODING, Model.vocabulary):
+        said = by_onnx(onnx, {name: stepwise for name in onnx}, asked, ["fp32"], print)  # type: ignore[dict-item]
+        searched = by_tensorflow(every, forms.get("proof", echoed), asked, said["fp32"], print)
+        found += verify(compare, asked, said, searched)
+    return found
 
 
 def test_forms_that_agree() -> None:
@@ -99,16 +132,63 @@ def test_who_is_asked_for_what() -> None:
     check(ROWS, **forms)
     for name, form in forms.items():
         for strategy, size in (("greedy", 1), ("beam", 4)):
-            asked = [(d, count) for d, count in form.asked if d.strategy == strategy]
+            asked = [(d, numbers) for d, numbers in form.asked if d.strategy == strategy]
             assert all(d == DEFAULT_DECODING.replace(strategy=strategy, beam_size=size) for d, _ in asked)
-            alone = [1] * 40 if name in ("fp32", "int8") else []
-            assert [count for _, count in asked] == [32, 8, *alone]
+            of_onnx = [32, 8, *[1] * 40]  # all in batches, and one by one
+            warm = [1, 32, 8]
+            assert [len(numbers) for _, numbers in asked] == (of_onnx if name in ("fp32", "int8") else warm)
+
+
+def test_keras_and_the_saved_model_search_for_a_sample_and_one_form_writes_all() -> None:
+    rows = [[4 + number, *[5] * (number % 7), 2] for number in range(1000)]
+    forms = {name: Echo() for name in FORMS}
+    found = check(rows, graphs=("greedy",), **forms)
+    asked = {name: {n for _, numbers in form.asked for n in numbers} for name, form in forms.items()}
+    assert asked["fp32"] == set(range(1000))
+    assert asked["keras"] == asked["saved_model"] == asked["int8"]
+    assert len(asked["keras"]) == 200
+    assert {len(rows[number]) for number in asked["keras"]} == {len(row) for row in rows}
+    assert [(c["sentences"], c["proven"]) for c in found] == [(200, 0), (1000, 800), (200, 0), (200, 0)]
+
+
+def test_keras_searches_where_there_is_no_proof() -> None:
+    keras = Echo()
+    found = check(MANY, graphs=("greedy",), keras=keras, proof=lambda check, said: {})
+    assert {n for _, numbers in keras.asked for n in numbers} == set(range(1000))
+    assert (found[1]["sentences"], found[1]["proven"]) == (1000, 0)
+
+
+def test_a_sample_is_spread_over_lengths_and_in_order() -> None:
+    assert spread([5, 1, 4, 2, 3], 3) == [0, 1, 4]  # the shortest, the longest and that in the middle
+    assert spread([1, 1], 5) == [0, 1]
+    assert spread([], 5) == []
 
 
 def test_scores_that_differ_are_told() -> None:
     found = check(ROWS, saved_model=Echo({9: Candidate((9, 5, 6), -0.5003)}))
     assert found[0]["largest_score_difference"] == pytest.approx(0.0003)
     assert found[1]["largest_score_difference"] == 0
+
+
+@pytest.mark.parametrize("form", ["saved_model", "fp32"])
+@pytest.mark.parametrize(
+    "other",
+    [
+        Candidate((9, 5, 6), -0.502),
+        Candidate((9, 5, 6), -0.5, (-0.1, -0.2, -0.3, -0.402)),
+    ],
+)
+def test_numbers_that_no_rounding_explains_are_an_error(form: str, other: Candidate) -> None:
+    keras = Echo({9: Candidate((9, 5, 6), -0.5, (-0.1, -0.2, -0.3, -0.4))})
+    message = rf"^keras and {form}, greedy: sentence 6 has the same tokens and other numbers: scores of -0.5 and "
+    with pytest.raises(VerificationError, match=message) as error:
+        check(ROWS, keras=keras, **{form: Echo({9: other})})
+    assert "\n" not in str(error.value)
+
+
+def test_numbers_of_int8_may_differ_in_another_batch() -> None:
+    other = Echo({9: Candidate((9, 5, 6), -0.51)}, alone=True)
+    assert check(ROWS, int8=other)[3]["largest_score_difference"] == pytest.approx(0.01)
 
 
 @pytest.mark.parametrize(
@@ -153,7 +233,7 @@ def near(number: int) -> dict[int, Candidate]:
 def test_a_near_tie_is_counted() -> None:
     found = check(MANY, Model({5: -1.0, 7: -1.00009}), saved_model=Echo(near(1)))
     assert [c["near_ties"] for c in found] == [1, 0, 0, 0, 1, 0, 0, 0]
-    assert found[0]["sentences"] == 1000
+    assert found[0]["sentences"] == 200
 
 
 def test_a_margin_just_above_a_near_tie() -> None:
@@ -197,6 +277,7 @@ def test_texts_that_agree() -> None:
         "largest_score_difference": None,
         "largest_margin": 0.0,
         "metric_change": 0.0,
+        "proven": 0,
     }
 
 
@@ -219,14 +300,13 @@ def test_a_text_that_no_ids_say_is_an_error() -> None:
 
 def test_near_ties_are_counted_and_measured_however_many() -> None:
     stub, told = Model({5: -1.0, 7: -1.00005}), list[str]()
-    forms: Any = {name: Echo(near(30) if name == "saved_model" else None) for name in FORMS}
-    found = verify(comparing(stub, told), forms, checks(["greedy"], MANY, DEFAULT_DECODING, Model.vocabulary))
-    assert [c["near_ties"] for c in found] == [30, 0, 0, 0]
-    assert found[0]["largest_margin"] == pytest.approx(5e-5, rel=0.01)
-    assert found[0]["metric_change"] == pytest.approx(100 * 30 / 3000)
-    assert (found[1]["largest_margin"], found[1]["metric_change"]) == (0, 0)
+    found = check(MANY, stub, ("greedy",), told, fp32=Echo(near(30)))
+    assert [c["near_ties"] for c in found] == [0, 30, 0, 0]
+    assert found[1]["largest_margin"] == pytest.approx(5e-5, rel=0.01)
+    assert found[1]["metric_change"] == pytest.approx(100 * 30 / 3000)
+    assert (found[0]["largest_margin"], found[0]["metric_change"]) == (0, 0)
     said = (
-        "keras and saved_model, greedy: 30 of 1000 sentences differ at near-ties, by at most 5e-05; "
+        "keras and fp32, greedy: 30 of 1000 sentences differ at near-ties, by at most 5e-05; "
         "that changes the metric by +1.00"
     )
     assert said in told
@@ -235,8 +315,8 @@ def test_near_ties_are_counted_and_measured_however_many() -> None:
 def test_one_that_is_none_among_near_ties_is_an_error() -> None:
     stub = Model({5: -1.0, 7: -1.00005, 8: -1.5})
     forms = {**near(30), 20: Candidate((20, 8, 6), -0.6)}
-    with pytest.raises(VerificationError, match=r"^keras and saved_model, greedy: sentence 17 first differs at step 2"):
-        check(MANY, stub, ("greedy",), saved_model=Echo(forms))
+    with pytest.raises(VerificationError, match=r"^keras and fp32, greedy: sentence 17 first differs at step 2"):
+        check(MANY, stub, ("greedy",), fp32=Echo(forms))
 
 
 def test_scores_that_are_no_numbers() -> None:
@@ -255,7 +335,7 @@ def test_decode_sorts_by_length_and_keeps_the_order() -> None:
         (6, 6),
         (7,),
     ]
-    assert [count for _, count in form.asked] == [2, 2]
+    assert [len(numbers) for _, numbers in form.asked] == [2, 2]
 
 
 def test_a_graph_with_constraints_is_asked_with_them() -> None:
@@ -263,7 +343,8 @@ def test_a_graph_with_constraints_is_asked_with_them() -> None:
     assert asked.title == "beam 4 with constrained, coverage"
     assert asked.decoding.features == {"constrained", "coverage"}
     assert len(asked.sentences) == 200
-    assert [list(s.prefix) for s in asked.sentences[:4]] == [[4], [], [], [4]]
+    assert all(list(s.prefix) == ([4] if s.number % 3 == 0 else []) for s in asked.sentences)
+    assert len({s.number % 3 for s in asked.sentences}) == 3
     assert asked.suppressed
     (plain,) = checks(["greedy"], MANY, DEFAULT_DECODING.replace(min_length=3, suppress=("a",)), 50)
     assert plain.decoding.features == frozenset()

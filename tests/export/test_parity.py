@@ -15,7 +15,7 @@ from keras_s2s.bundle import Decoding, strategy_and_features
 from keras_s2s.decoding import FEATURES, INPUTS
 from keras_s2s.export import onnx_graph, saved_model
 from keras_s2s.export.calibrate import calibrate
-from keras_s2s.export.forms import Form, keras_form, onnx_form, programs_of, saved_model_form
+from keras_s2s.export.forms import Form, SavedModelForm, keras_form, onnx_form, programs_of
 from keras_s2s.export.quantize import int8
 from keras_s2s.layers import CELLS, MIXERS
 from keras_s2s.models import (
@@ -199,7 +199,7 @@ def exported(request: Any, tokenizer: Tokenizer, tmp_path_factory: pytest.TempPa
     path, tokenizers = folder / "saved_model", (tokenizer, tokenizer)
     saved_model.save(model, programs, case.graphs[0], *tokenizers, drawn(first, 1).decoding, LONGEST, path)
     forms = {p: onnx_form(folder / p, case.graphs, V) for p in ("fp32", "int8")}
-    return Exported(case, {**forms, "keras": keras_form(programs, V), "saved_model": saved_model_form(path, V)})
+    return Exported(case, {**forms, "keras": keras_form(programs, V), "saved_model": SavedModelForm(path, V)})
 
 
 def questions(graph: str) -> Iterator[Question]:

@@ -2,16 +2,15 @@
 
 import contextlib
 import gc
-import hashlib
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import onnx
 import tensorflow as tf
 import tf2onnx
-from onnx import ModelProto, TensorProto, helper, numpy_helper
+from onnx import ModelProto, TensorProto, helper
 from tf2onnx import optimizer
 from tf2onnx.graph import Graph
 
@@ -27,15 +26,11 @@ from keras_s2s.export.passes import (
     replace_nodes,
     tidy,
 )
+from keras_s2s.export.weights import WeightsFile, locate
 from keras_s2s.layers import fused
 
 OPSET = 18
 IR_VERSION = 8
-WEIGHTS_FILE = "weights.bin"
-
-# Tensors below this many bytes stay in the graph's own file.
-_INLINE_BYTES = 1024
-_ALIGNMENT = 64
 # The converter's own passes that pay; its others take as long again, and onnxruntime does their work when it loads.
 _PASSES = ("fold_constants", "merge_duplication", "remove_identity")
 
@@ -137,19 +132,25 @@ class _Complaints(logging.Handler):
         self.messages.append(record.getMessage().splitlines()[0])
 
 
-def expand(model: ModelProto, calls: Mapping[str, FusedCall], beside: Iterable[FusedCall] = ()) -> ModelProto:
+def expand(
+    model: ModelProto,
+    calls: Mapping[str, FusedCall],
+    beside: Iterable[FusedCall] = (),
+    weights: WeightsFile | None = None,
+) -> ModelProto:
     """Puts ONNX operators, in float32, in the place of opaque nodes.
 
     Args:
         model: as `convert` gives it.
         calls: what its opaque nodes stand for.
         beside: the calls of graphs that share its weights file, so that all store a weight in one way.
+        weights: takes the weights; without it the graph holds them.
     """
     result = ModelProto()
     result.CopyFrom(model)
     used = {_key(node) for graph in all_graphs(model.graph) for node in graph.node if node.domain == DOMAIN}
     # In the order of the trace, in which an ensemble's models come one after the other in every graph.
-    operators = Operators([call for key, call in calls.items() if key in used], beside)
+    operators = Operators([call for key, call in calls.items() if key in used], beside, weights)
     for graph in all_graphs(result.graph):
         nodes = []
         for node in graph.node:
@@ -161,6 +162,10 @@ def expand(model: ModelProto, calls: Mapping[str, FusedCall], beside: Iterable[F
         replace_nodes(graph, nodes)
     operators.store(result.graph)
     tidy(result.graph)
+    if weights is not None:
+        for tensor in result.graph.initializer:  # such as those of Keras's own layers
+            if (outside := weights.of(tensor)) is not tensor:
+                tensor.CopyFrom(outside)
     remove_unread_inputs(result.graph)
     del result.graph.value_info[:]
     del result.opset_import[:]
@@ -172,17 +177,26 @@ def expand(model: ModelProto, calls: Mapping[str, FusedCall], beside: Iterable[F
 
 def write(models: Mapping[str, ModelProto], folder: Path) -> None:
     """Writes `NAME.onnx` for each model and one file with the weights of all of them, each stored once."""
-    folder.mkdir(parents=True)
-    with open(folder / WEIGHTS_FILE, "wb") as file:
-        outside = _Outside(file)
+    with WeightsFile(folder) as weights:
         for name, model in models.items():
-            written = _without_initializers(model)
-            put_constants_outside(written.graph)
-            for tensor in written.graph.initializer:
-                tensor.CopyFrom(outside.of(tensor))
-            written.graph.initializer.extend(map(outside.of, model.graph.initializer))
-            put_constants_where_they_are_read(written.graph)
-            onnx.save(written, folder / f"{name}.onnx")
+            save(model, folder / f"{name}.onnx", weights)
+
+
+def save(model: ModelProto, path: Path, weights: WeightsFile) -> None:
+    """Writes a model beside the file of its weights."""
+    onnx.save(with_weights_outside(model, weights.of), path)
+
+
+def with_weights_outside(model: ModelProto, outside: Callable[[TensorProto], TensorProto]) -> ModelProto:
+    """A copy for onnxruntime, whose larger constants `outside` has put into a file beside it."""
+    result = _without_initializers(model)
+    put_constants_outside(result.graph)
+    for tensor in result.graph.initializer:
+        tensor.CopyFrom(outside(tensor))
+    result.graph.initializer.extend(map(outside, model.graph.initializer))
+    locate(result.graph.initializer, "")
+    put_constants_where_they_are_read(result.graph)
+    return result
 
 
 def _without_initializers(model: ModelProto) -> ModelProto:
@@ -193,34 +207,6 @@ def _without_initializers(model: ModelProto) -> ModelProto:
     for field in ("node", "input", "output"):
         getattr(result.graph, field).extend(getattr(model.graph, field))
     return result
-
-
-class _Outside:
-    """Puts the data of tensors into a file, each stored once."""
-
-    def __init__(self, file: BinaryIO) -> None:
-        self._file = file
-        self._places: dict[bytes, int] = {}
-
-    def of(self, tensor: TensorProto) -> TensorProto:
-        """The tensor with its data in the file; a small one as it is."""
-        data = numpy_helper.to_array(tensor).tobytes()
-        if len(data) < _INLINE_BYTES:
-            return tensor
-        result = TensorProto(name=tensor.name, data_type=tensor.data_type, dims=tensor.dims)
-        result.data_location = TensorProto.EXTERNAL
-        for key, value in (("location", WEIGHTS_FILE), ("offset", str(self._place(data))), ("length", str(len(data)))):
-            result.external_data.add(key=key, value=value)
-        return result
-
-    def _place(self, data: bytes) -> int:
-        """By content alone: two graphs of an ensemble may name its models' weights the other way round."""
-        digest = hashlib.sha256(data).digest()
-        if digest not in self._places:
-            self._file.write(b"\0" * (-self._file.tell() % _ALIGNMENT))
-            self._places[digest] = self._file.tell()
-            self._file.write(data)
-        return self._places[digest]
 
 
 def _key(node: onnx.NodeProto) -> str:

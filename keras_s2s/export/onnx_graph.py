@@ -3,7 +3,8 @@
 import contextlib
 import gc
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import operator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +14,18 @@ import tf2onnx
 from onnx import ModelProto, TensorProto, helper
 from tf2onnx import optimizer
 from tf2onnx.graph import Graph
+from tf2onnx.optimizer.const_fold_optimizer import ConstFoldOptimizer
 
 from keras_s2s.errors import ExportError
-from keras_s2s.export.lowering import DOMAIN, HANDLERS, FusedCall, Markers
+from keras_s2s.export.lowering import DOMAIN, HANDLERS, PART, FusedCall, Markers
 from keras_s2s.export.nodes import MICROSOFT
 from keras_s2s.export.operators import Operators
+from keras_s2s.export.parts import Part, Parts, put_in
 from keras_s2s.export.passes import (
     all_graphs,
     put_constants_outside,
     put_constants_where_they_are_read,
+    remove_copies,
     remove_unread_inputs,
     replace_nodes,
     tidy,
@@ -31,15 +35,14 @@ from keras_s2s.layers import fused
 
 OPSET = 18
 IR_VERSION = 8
-# The converter's own passes that pay; its others take as long again, and onnxruntime does their work when it loads.
-_PASSES = ("fold_constants", "merge_duplication", "remove_identity")
 
 
-def convert(program: Any) -> tuple[ModelProto, dict[str, FusedCall]]:
+def convert(program: Any, parts: Parts | None = None) -> tuple[ModelProto, dict[str, FusedCall]]:
     """Converts a program to a graph in which each fused operator is one opaque node without weights.
 
     Args:
         program: a `tf.function` with an input signature, as `decoding.make_program` makes it.
+        parts: those of the programs that were converted before, which this one may share.
 
     Returns:
         The graph, and the calls that its opaque nodes stand for.
@@ -47,19 +50,37 @@ def convert(program: Any) -> tuple[ModelProto, dict[str, FusedCall]]:
     Raises:
         ConversionError: names everything in the program that has no ONNX form.
     """
-    markers = Markers()
+    markers = Markers(parts or Parts())
     signature = program.input_signature
     # A trace made before, without markers, must not be used again.
     fresh = tf.function(program.python_function, input_signature=signature, autograph=False)
     with fused.lowering(markers), _complaints_raised(), _in_a_third_of_the_time():
-        model, _ = tf2onnx.convert.from_function(
-            fresh,
-            input_signature=signature,
-            opset=OPSET,
-            custom_op_handlers=HANDLERS,
-            extra_opset=[helper.make_opsetid(DOMAIN, 1)],
-        )
+        model = _converted(fresh, signature)
+        while put_in(model, lambda node: _part_of(node, markers.calls)):
+            pass  # A part may have parts.
+    remove_copies(model.graph)
     return model, markers.calls
+
+
+def _converted(function: Any, signature: Any) -> ModelProto:
+    model, _ = tf2onnx.convert.from_function(
+        function,
+        input_signature=signature,
+        opset=OPSET,
+        custom_op_handlers=HANDLERS,
+        extra_opset=[helper.make_opsetid(DOMAIN, 1)],
+    )
+    return model
+
+
+def _part_of(node: onnx.NodeProto, calls: Mapping[str, FusedCall]) -> onnx.GraphProto | None:
+    """The part that a node stands for, or None."""
+    if node.domain != DOMAIN or calls[_key(node)].operator != PART:
+        return None
+    part: Part = calls[_key(node)].attributes["part"]
+    if part.graph is None:
+        part.graph = _converted(part, part.signature).graph
+    return part.graph
 
 
 class ConversionError(ExportError):
@@ -86,22 +107,36 @@ def _complaints_raised() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _in_a_third_of_the_time() -> Iterator[None]:
-    """Keeps the converter to `_PASSES`, and from copying the graph before each, and Python from looking for cycles.
+    """Keeps the converter from what is not needed here, and Python from looking for cycles.
 
-    The copies are there to go on after a pass that failed; here that is an error. What is needed is looked for once,
-    and not once for each output of a loop.
+    Of its passes constants are folded, once, and without a copy of the graph to go on with after an error; `tidy` does
+    what others would. What is needed is looked for once, and not once for each output of a loop. Messages are made when
+    the graph is complete, and a list of nodes that has not changed is not indexed anew.
     """
-    optimize, behind, collects = optimizer.optimize_graph, Graph.extract_sub_graph_nodes, gc.isenabled()
-    passes = {name: make for name, make in optimizer._get_optimizers().items() if name in _PASSES}
+    reset, update = Graph.reset_nodes, Graph.update_proto
+    instead = [
+        (optimizer, "optimize_graph", lambda graph, *_, **__: ConstFoldOptimizer().optimize(graph, 0)),
+        (Graph, "extract_sub_graph_nodes", _nodes_behind),
+        # Who wants the messages says where large tensors go.
+        (Graph, "update_proto", lambda graph, *storage: update(graph, *storage) if storage else None),
+        (Graph, "reset_nodes", lambda graph, nodes: None if _are_nodes_of(graph, nodes) else reset(graph, nodes)),
+    ]
+    usual, collects = [getattr(owner, name) for owner, name, _ in instead], gc.isenabled()
     gc.disable()
-    optimizer.optimize_graph = lambda graph, *_, **__: optimize(graph, catch_errors=False, optimizers=passes)
-    Graph.extract_sub_graph_nodes = _nodes_behind
+    for owner, name, ours in instead:
+        setattr(owner, name, ours)
     try:
         yield
     finally:
-        optimizer.optimize_graph, Graph.extract_sub_graph_nodes = optimize, behind
+        for (owner, name, _), theirs in zip(instead, usual, strict=True):
+            setattr(owner, name, theirs)
         if collects:
             gc.enable()
+
+
+def _are_nodes_of(graph: Graph, nodes: Sequence[Any]) -> bool:
+    there = graph.get_nodes()
+    return len(there) == len(nodes) and all(map(operator.is_, there, nodes))
 
 
 def _nodes_behind(

@@ -73,7 +73,9 @@ class ModelStep:
 
     def start(self, source: Source) -> State:
         """See `Step.start`."""
-        return fused.part(lambda source: self.begin(self.model.encoder(source)), (id(self.model), ("start",)), dict(source))
+        return fused.part(
+            lambda source: self.begin(self.model.encoder(source)), (id(self.model), ("start",)), dict(source)
+        )
 
     def begin(self, encoded: Mapping[str, Tensor]) -> State:
         """The first state from an encoder's outputs; of a language model from `{"position": zeros (B,)}`."""

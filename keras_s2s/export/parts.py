@@ -36,7 +36,8 @@ class Part:
             self._found = function(*_packed(arguments, tensors))
             return {f"output_{number:03}": x for number, x in enumerate(self._made())}
 
-        self.signature = [tf.TensorSpec(x.shape, x.dtype, f"input_{number}") for number, x in enumerate(tensors_of(arguments))]
+        given = enumerate(tensors_of(arguments))
+        self.signature = [tf.TensorSpec(x.shape, x.dtype, f"input_{number}") for number, x in given]
         with fused.lowering(markers):
             self.concrete = tf.function(run, input_signature=self.signature, autograph=False).get_concrete_function()
         self.calls: dict[str, Any] = markers.calls

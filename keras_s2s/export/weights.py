@@ -31,7 +31,7 @@ class WeightsFile:
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True)
         self._path = folder / WEIGHTS_FILE
-        self._file = open(self._path, "wb")
+        self._file = self._path.open("wb")  # closed by `__exit__`
         self._places: dict[bytes, int] = {}
         self._variables: dict[tuple[int, bool], TensorProto] = {}
 
@@ -79,7 +79,7 @@ class WeightsFile:
 
     def _place(self, values: np.ndarray) -> int:
         """By content alone: two graphs of an ensemble may name its models' weights the other way round."""
-        data = memoryview(values.reshape(-1).view("uint8"))
+        data = values.reshape(-1).view("uint8").data
         digest = hashlib.sha256(data).digest()
         if digest not in self._places:
             self._file.write(b"\0" * (-self._file.tell() % _ALIGNMENT))

@@ -21,7 +21,7 @@ from keras_s2s.text.padding import pad
 Arrays = Mapping[str, np.ndarray]
 
 _SENTENCES, _BATCH = 200, 16
-_SAMPLE = 1 << 21  # activations of a product that are kept of all batches, about
+_SAMPLE = 1 << 19  # activations of a product that are kept of all batches, about
 _REACHED = 0.9999
 _CLIPS = np.linspace(1.0, 0.2, 41)  # shares of the largest activation that are tried
 _BINS = 1 << 16  # of a sample's histogram: 256 for each of 256 levels, so that a value's place in its bin is no error

@@ -36,6 +36,7 @@ from keras_s2s.export.forms import (
 from keras_s2s.export.lowering import FusedCall
 from keras_s2s.export.measure import Measured, ParallelText, bytes_of, bytes_of_weights, measure, onnx_title
 from keras_s2s.export.near_ties import Margins
+from keras_s2s.export.parts import Parts
 from keras_s2s.export.quantize import int8
 from keras_s2s.export.report import draw_attention, write_report
 from keras_s2s.export.request import Lexicon, Request, check_request, default_graph, default_graphs, default_steps
@@ -340,6 +341,7 @@ def write_graphs(
     finish = OPERATORS[operators]
     graphs: dict[str, ModelProto] = {}
     calls: list[FusedCall] = []
+    parts = Parts()
     ready: queue.SimpleQueue[ModelProto | None] = queue.SimpleQueue()
     found: dict[str, dict[str, list[str]]] = {"fp32": {}, "int8": {}}
 
@@ -355,7 +357,7 @@ def write_graphs(
             with WeightsFile(folder / "onnx" / "fp32") as weights:
                 for name in sorted(programs, key=lambda name: name != default):
                     progress(f"ONNX, {name}")
-                    model, own = onnx_graph.convert(programs[name])
+                    model, own = onnx_graph.convert(programs[name], parts)
                     calls += own.values()
                     graphs[name] = onnx_graph.expand(model, own, calls, weights)
                     ready.put(graphs[name])

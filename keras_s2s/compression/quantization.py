@@ -22,6 +22,7 @@ from keras_s2s.export.passes import put_constants_outside
 from keras_s2s.export.products import PARTS, lstms, parts
 from keras_s2s.export.quantize import quantize
 from keras_s2s.export.standard import OPERATORS, only_in_onnxruntime
+from keras_s2s.export.weights import WEIGHTS_FILE
 from keras_s2s.runtime.bench import Setting, bench
 from keras_s2s.runtime.feeds import source_rows
 from keras_s2s.runtime.generator import Generator
@@ -240,7 +241,7 @@ def with_precision(
         own_operators: by graph, those of its operators that only onnxruntime has.
         formats: the number formats in them.
     """
-    manifest, weights = made.manifest, f"onnx/{name}/{onnx_graph.WEIGHTS_FILE}"
+    manifest, weights = made.manifest, f"onnx/{name}/{WEIGHTS_FILE}"
     own_options = {graph: file.options for graphs in manifest.graphs.values() for graph, file in graphs.items()}
     needed = [form.minimum_onnxruntime for form in _classes(formats)]
     releases = [manifest.minimum_onnxruntime, *(release for release in needed if release)]

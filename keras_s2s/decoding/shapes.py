@@ -40,6 +40,7 @@ def of_shapes(owner: Any, name: Any, function: Callable[..., Any], *arguments: A
     """Tensors with the shapes and types of `function(*arguments)`, and without values.
 
     The function is traced once for all arguments of the same shapes: a model's step takes most of the time of a trace.
+    An axis without a place yet, such as a cache's before the first token, counts as one of any size, as it is later.
 
     Args:
         owner: keeps the shapes, as long as it lives.
@@ -47,15 +48,26 @@ def of_shapes(owner: Any, name: Any, function: Callable[..., Any], *arguments: A
         function: makes tensors of tensors, and reads no others.
         arguments: tensors in nested structures.
     """
-    specs = _specs(arguments)
+    specs = tf.nest.map_structure(lambda spec: spec and _of_any_size(spec), _specs(arguments))
+    if fused.is_lowered():
+        with _shapes_alone(False):
+            return fused.part(function, (id(owner), name), *_placeholders(specs))
     known = _KNOWN.setdefault(owner, {})
-    key = name, fused.is_lowered(), str(specs)
+    key = name, str(specs)
     if key not in known:
         with _shapes_alone(False):
             traced = tf.function(function, autograph=False).get_concrete_function(*specs)
         known[key] = _specs(traced.structured_outputs)
+    return _placeholders(known[key])
+
+
+def _of_any_size(spec: tf.TensorSpec) -> tf.TensorSpec:
+    return tf.TensorSpec([size or None for size in spec.shape], spec.dtype)
+
+
+def _placeholders(specs: Any) -> Any:
     return tf.nest.map_structure(
-        lambda spec: spec and tf.raw_ops.Placeholder(dtype=spec.dtype, shape=spec.shape), known[key]
+        lambda spec: spec and tf.raw_ops.Placeholder(dtype=spec.dtype, shape=spec.shape), specs
     )
 
 

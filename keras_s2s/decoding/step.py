@@ -73,7 +73,9 @@ class ModelStep:
 
     def start(self, source: Source) -> State:
         """See `Step.start`."""
-        return self.begin(self.model.encoder(dict(source)))
+        return fused.part(
+            lambda source: self.begin(self.model.encoder(source)), (id(self.model), ("start",)), dict(source)
+        )
 
     def begin(self, encoded: Mapping[str, Tensor]) -> State:
         """The first state from an encoder's outputs; of a language model from `{"position": zeros (B,)}`."""
@@ -91,7 +93,7 @@ class ModelStep:
 
         if only_shapes():
             return of_shapes(self.model, ("step", attention), step, ids, state, columns)
-        return step(ids, state, columns)
+        return fused.part(step, (id(self.model), ("step", attention)), ids, state, columns)
 
 
 def as_step(model: Any) -> Step:

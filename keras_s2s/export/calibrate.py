@@ -1,26 +1,27 @@
 """The activations that the products of a graph meet on a user's text, and the scales that fit them."""
 
-import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from pathlib import Path
 
 import numpy as np
+import onnxruntime
 from onnx import GraphProto, ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
 from keras_s2s.bundle import Decoding
-from keras_s2s.export import onnx_graph
+from keras_s2s.export.onnx_graph import with_weights_outside
 from keras_s2s.export.passes import loops_of
 from keras_s2s.export.products import products
+from keras_s2s.export.weights import folder_of
 from keras_s2s.runtime.feeds import Sentence, feeds
-from keras_s2s.runtime.graph import Graph
+from keras_s2s.runtime.graph import session_options
+from keras_s2s.runtime.providers import make_session
 from keras_s2s.text.padding import pad
 
 Arrays = Mapping[str, np.ndarray]
 
 _SENTENCES, _BATCH = 200, 16
-_SAMPLE = 1 << 21  # activations of a product that are kept of all batches, about
+_SAMPLE = 1 << 19  # activations of a product that are kept of all batches, about
 _REACHED = 0.9999
 _CLIPS = np.linspace(1.0, 0.2, 41)  # shares of the largest activation that are tried
 _BINS = 1 << 16  # of a sample's histogram: 256 for each of 256 levels, so that a value's place in its bin is no error
@@ -34,6 +35,7 @@ class ActivationScale:
     zero_point: int
 
 
+_FOLDER = "session.model_external_initializers_file_folder_path"  # an option of onnxruntime
 _NOTHING, _FLAT = "calibration/nothing", "calibration/flat"  # constants of a tapped graph
 
 Choose = Callable[[np.ndarray], ActivationScale]
@@ -66,7 +68,10 @@ def calibration_batches(
 
 
 def calibrate(
-    graphs: Iterable[ModelProto], batches: Iterable[Arrays], choose: Choose | None = None
+    graphs: Iterable[ModelProto],
+    batches: Iterable[Arrays],
+    choose: Choose | None = None,
+    threads: int | None = None,
 ) -> dict[str, ActivationScale]:
     """Runs graphs until all their products have been seen, and chooses the scale of each one's activations.
 
@@ -74,6 +79,7 @@ def calibrate(
         graphs: in float32, with their weights in them.
         batches: inputs of all graphs together; each takes those that it has.
         choose: makes a scale of a sample of activations; `least_squares` if None.
+        threads: how many threads one operator may use; None is one for each core.
 
     Returns:
         The scales by the name of the product's matrix.
@@ -81,7 +87,7 @@ def calibrate(
     batches, choose, found = list(batches), choose or least_squares, dict[str, ActivationScale]()
     for model in graphs:
         if {product.weight for product in products(model)} - found.keys():
-            seen = ((choose(values), weights) for values, weights in _activations(model, batches))
+            seen = ((choose(values), weights) for values, weights in _activations(model, batches, threads))
             of_model = {weight: scale for scale, weights in seen for weight in weights}
             found = of_model | found  # what an earlier graph has said stays
     return found
@@ -115,22 +121,31 @@ def _error(counts: np.ndarray, values: np.ndarray, scale: float, zero_point: int
     return float(np.average(np.square(quantized - values), weights=counts))
 
 
-def _activations(model: ModelProto, batches: Sequence[Arrays]) -> Iterator[tuple[np.ndarray, list[str]]]:
+def _activations(
+    model: ModelProto, batches: Sequence[Arrays], threads: int | None
+) -> Iterator[tuple[np.ndarray, list[str]]]:
     """Samples of what products are given, and the names of the matrices that are given just that."""
     tapped, taps = _tapped(model)
     samples = {output: _Sample() for outputs in taps.values() for output in outputs}
-    with tempfile.TemporaryDirectory() as folder:
-        onnx_graph.write({"tapped": tapped}, Path(folder) / "graphs")
-        graph = Graph(Path(folder) / "graphs" / "tapped.onnx")
-        for batch in batches:
-            found = graph(batch)
-            for output, sample in samples.items():
-                sample.add(found[output])
+    session = _session(tapped, threads)
+    inputs = [node.name for node in session.get_inputs()]
+    for batch in batches:
+        found = session.run([*samples], {name: batch[name] for name in inputs})
+        for sample, values in zip(samples.values(), found, strict=True):
+            sample.add(values)
     alike: dict[tuple[str, ...], list[str]] = {}
     for weight, outputs in taps.items():
         alike.setdefault(tuple(outputs), []).append(weight)
     for given, weights in alike.items():
         yield np.concatenate([samples[output].values() for output in given]), weights
+
+
+def _session(model: ModelProto, threads: int | None) -> onnxruntime.InferenceSession:
+    """A session of a graph whose weights stay where they are: in their file, or in the graph."""
+    options = session_options(threads)
+    if (folder := folder_of(model.graph)) is not None:
+        options.add_session_config_entry(_FOLDER, str(folder))
+    return make_session(with_weights_outside(model, lambda tensor: tensor).SerializeToString(), options)
 
 
 class _Sample:

@@ -3,7 +3,9 @@
 import datetime
 import importlib.metadata
 import os
+import queue
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,17 +21,17 @@ from keras_s2s.export import onnx_graph, saved_model
 from keras_s2s.export.calibrate import calibrate, calibration_batches
 from keras_s2s.export.checks import SOME
 from keras_s2s.export.examples import examples as pick_examples
-from keras_s2s.export.forms import (
-    programs_of,
-    steps_of,
-)
+from keras_s2s.export.forms import programs_of, steps_of
+from keras_s2s.export.lowering import FusedCall
 from keras_s2s.export.measure import Measured, ParallelText
+from keras_s2s.export.parts import Parts
 from keras_s2s.export.quantize import int8
 from keras_s2s.export.remaining import Remaining
 from keras_s2s.export.report import draw_attention, write_report
 from keras_s2s.export.request import Lexicon, Request, check_request, default_graph, default_graphs, default_steps
 from keras_s2s.export.standard import OPERATORS, OperatorSet, only_in_onnxruntime
 from keras_s2s.export.verification import Questions, decoding_beside, verified
+from keras_s2s.export.weights import WEIGHTS_FILE, WeightsFile
 from keras_s2s.models import describe
 from keras_s2s.models.float32 import float32_policy, in_float32
 from keras_s2s.option import OwnOption, config_of_own
@@ -279,24 +281,36 @@ def write_graphs(
     Returns:
         The operators that ONNX does not define, by precision and graph.
     """
-    converted = {}
-    for name, program in programs.items():
-        progress(f"ONNX, {name}")
-        converted[name] = onnx_graph.convert(program)
-    calls = [call for _, own in converted.values() for call in own.values()]
-    graphs = {name: onnx_graph.expand(*one, beside=calls) for name, one in converted.items()}
     finish = OPERATORS[operators]
-    found: dict[str, dict[str, list[str]]] = {}
+    graphs: dict[str, ModelProto] = {}
+    calls: list[FusedCall] = []
+    parts = Parts()
+    ready: queue.SimpleQueue[ModelProto | None] = queue.SimpleQueue()
+    found: dict[str, dict[str, list[str]]] = {"fp32": {}, "int8": {}}
 
-    def write(precision: str, graphs: Mapping[str, ModelProto]) -> None:
-        finished = {name: finish(graph) for name, graph in graphs.items()}
-        onnx_graph.write(finished, folder / "onnx" / precision)
-        found[precision] = {name: only_in_onnxruntime(graph) for name, graph in finished.items()}
+    def save(precision: str, name: str, graph: ModelProto, weights: WeightsFile) -> None:
+        finished = finish(graph)
+        onnx_graph.save(finished, folder / "onnx" / precision / f"{name}.onnx", weights)
+        found[precision][name] = only_in_onnxruntime(finished)
 
-    write("fp32", graphs)
-    progress("calibrating int8")
-    scales = calibrate([graphs[default], *graphs.values()], batches)
-    write("int8", {name: int8(graph, scales) for name, graph in graphs.items()})
+    with ThreadPoolExecutor(1) as beside:
+        # A graph is calibrated while the next ones are converted: each of both keeps a core busy.
+        scales = beside.submit(calibrate, iter(ready.get, None), batches, threads=1)
+        try:
+            with WeightsFile(folder / "onnx" / "fp32") as weights:
+                for name in sorted(programs, key=lambda name: name != default):
+                    progress(f"ONNX, {name}")
+                    model, own = onnx_graph.convert(programs[name], parts)
+                    calls += own.values()
+                    graphs[name] = onnx_graph.expand(model, own, calls, weights)
+                    ready.put(graphs[name])
+                    save("fp32", name, graphs[name], weights)
+        finally:
+            ready.put(None)
+        progress("calibrating int8")
+        with WeightsFile(folder / "onnx" / "int8") as weights:
+            for name in programs:
+                save("int8", name, int8(graphs[name], scales.result()), weights)
     return found
 
 
@@ -315,7 +329,7 @@ def _contents(folder: Path, own_operators: Mapping[str, Mapping[str, Sequence[st
 
 def _other_files(folder: Path) -> list[str]:
     """Files that are loaded and named nowhere else in the manifest."""
-    loaded = [*(folder / "saved_model").rglob("*"), *(folder / "onnx").rglob(onnx_graph.WEIGHTS_FILE)]
+    loaded = [*(folder / "saved_model").rglob("*"), *(folder / "onnx").rglob(WEIGHTS_FILE)]
     return sorted(file.relative_to(folder).as_posix() for file in loaded if file.is_file())
 
 

@@ -4,8 +4,7 @@ A marker carries activations only. Its key names a `FusedCall` that holds the we
 the converter ever sees them.
 """
 
-import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,10 +13,12 @@ import numpy as np
 import tensorflow as tf
 from onnx import TensorProto
 
+from keras_s2s.export.parts import Parts, tensors_of
 from keras_s2s.typing import Tensor
 
 DOMAIN = "keras_s2s"
 OPAQUE = "FusedCall"
+PART = "part"
 
 
 @dataclass(frozen=True)
@@ -38,19 +39,32 @@ class FusedCall:
 class Markers:
     """The backend of `layers.fused.lowering` for export: each method leaves a marker in the trace.
 
+    Args:
+        parts: those of all programs that are exported together.
+
     Attributes:
-        calls: the calls that the markers stand for, by key.
+        calls: the calls that the markers stand for, by key; those of parts among them.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, parts: Parts) -> None:
         self.calls: dict[str, FusedCall] = {}
-        self._numbers = itertools.count()
+        self._parts = parts
+
+    def part(self, function: Callable[..., Any], name: Any, *arguments: Any) -> Any:
+        """See `layers.fused.part`."""
+        part = self._parts.of(function, name, arguments, Markers(self._parts))
+        self.calls |= part.calls
+        tensors = tensors_of(arguments)
+        call = FusedCall(PART, attributes={"part": part})
+        specs = [*part.concrete.structured_outputs.values()]
+        made = self._mark(call, tensors, [spec.shape for spec in specs], [spec.dtype for spec in specs])
+        return part.outputs(tensors, made)
 
     def _mark(
         self, call: FusedCall, inputs: list[Tensor], shapes: list[tuple], dtypes: Sequence[Any] = ()
     ) -> list[Tensor]:
         """`dtypes` of the outputs, float32 if there are none."""
-        key = f"{call.operator}_{next(self._numbers)}"
+        key = f"{call.operator}_{self._parts.next_number()}"
         self.calls[key] = call
         dtypes = dtypes or [tf.float32] * len(shapes)
         outputs = tf.numpy_function(_never_run, [*inputs, tf.constant(key)], dtypes, False, key)

@@ -4,12 +4,13 @@ from collections.abc import Mapping
 from typing import ClassVar, TypeVar
 
 import numpy as np
-from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
+from onnx import ModelProto, NodeProto, TensorProto, helper
 
 from keras_s2s.errors import UserError
 from keras_s2s.export.calibrate import ActivationScale
 from keras_s2s.export.nodes import MICROSOFT, Nodes
 from keras_s2s.export.products import LookUp, Product
+from keras_s2s.export.weights import values_of
 from keras_s2s.registry import Registry
 
 WEIGHT_LEVELS, ACTIVATION_LEVELS = 63, 127
@@ -84,7 +85,7 @@ class Format(Nodes):
 
     def value(self, name: str) -> np.ndarray:
         """A weight in float32."""
-        return numpy_helper.to_array(self._weights[name])
+        return values_of(self._weights[name])
 
     def product(self, product: Product) -> list[NodeProto]:
         """The nodes in the place of a product."""

@@ -2,49 +2,47 @@
 
 import contextlib
 import gc
-import hashlib
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import operator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import onnx
 import tensorflow as tf
 import tf2onnx
-from onnx import ModelProto, TensorProto, helper, numpy_helper
+from onnx import ModelProto, TensorProto, helper
 from tf2onnx import optimizer
 from tf2onnx.graph import Graph
+from tf2onnx.optimizer.const_fold_optimizer import ConstFoldOptimizer
 
 from keras_s2s.errors import ExportError
-from keras_s2s.export.lowering import DOMAIN, HANDLERS, FusedCall, Markers
+from keras_s2s.export.lowering import DOMAIN, HANDLERS, PART, FusedCall, Markers
 from keras_s2s.export.nodes import MICROSOFT
 from keras_s2s.export.operators import Operators
+from keras_s2s.export.parts import Part, Parts, put_in
 from keras_s2s.export.passes import (
     all_graphs,
     put_constants_outside,
     put_constants_where_they_are_read,
+    remove_copies,
     remove_unread_inputs,
     replace_nodes,
     tidy,
 )
+from keras_s2s.export.weights import WeightsFile, locate
 from keras_s2s.layers import fused
 
 OPSET = 18
 IR_VERSION = 8
-WEIGHTS_FILE = "weights.bin"
-
-# Tensors below this many bytes stay in the graph's own file.
-_INLINE_BYTES = 1024
-_ALIGNMENT = 64
-# The converter's own passes that pay; its others take as long again, and onnxruntime does their work when it loads.
-_PASSES = ("fold_constants", "merge_duplication", "remove_identity")
 
 
-def convert(program: Any) -> tuple[ModelProto, dict[str, FusedCall]]:
+def convert(program: Any, parts: Parts | None = None) -> tuple[ModelProto, dict[str, FusedCall]]:
     """Converts a program to a graph in which each fused operator is one opaque node without weights.
 
     Args:
         program: a `tf.function` with an input signature, as `decoding.make_program` makes it.
+        parts: those of the programs that were converted before, which this one may share.
 
     Returns:
         The graph, and the calls that its opaque nodes stand for.
@@ -52,19 +50,37 @@ def convert(program: Any) -> tuple[ModelProto, dict[str, FusedCall]]:
     Raises:
         ConversionError: names everything in the program that has no ONNX form.
     """
-    markers = Markers()
+    markers = Markers(parts or Parts())
     signature = program.input_signature
     # A trace made before, without markers, must not be used again.
     fresh = tf.function(program.python_function, input_signature=signature, autograph=False)
     with fused.lowering(markers), _complaints_raised(), _in_a_third_of_the_time():
-        model, _ = tf2onnx.convert.from_function(
-            fresh,
-            input_signature=signature,
-            opset=OPSET,
-            custom_op_handlers=HANDLERS,
-            extra_opset=[helper.make_opsetid(DOMAIN, 1)],
-        )
+        model = _converted(fresh, signature)
+        while put_in(model, lambda node: _part_of(node, markers.calls)):
+            pass  # A part may have parts.
+    remove_copies(model.graph)
     return model, markers.calls
+
+
+def _converted(function: Any, signature: Any) -> ModelProto:
+    model, _ = tf2onnx.convert.from_function(
+        function,
+        input_signature=signature,
+        opset=OPSET,
+        custom_op_handlers=HANDLERS,
+        extra_opset=[helper.make_opsetid(DOMAIN, 1)],
+    )
+    return model
+
+
+def _part_of(node: onnx.NodeProto, calls: Mapping[str, FusedCall]) -> onnx.GraphProto | None:
+    """The part that a node stands for, or None."""
+    if node.domain != DOMAIN or calls[_key(node)].operator != PART:
+        return None
+    part: Part = calls[_key(node)].attributes["part"]
+    if part.graph is None:
+        part.graph = _converted(part, part.signature).graph
+    return part.graph
 
 
 class ConversionError(ExportError):
@@ -91,22 +107,36 @@ def _complaints_raised() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _in_a_third_of_the_time() -> Iterator[None]:
-    """Keeps the converter to `_PASSES`, and from copying the graph before each, and Python from looking for cycles.
+    """Keeps the converter from what is not needed here, and Python from looking for cycles.
 
-    The copies are there to go on after a pass that failed; here that is an error. What is needed is looked for once,
-    and not once for each output of a loop.
+    Of its passes constants are folded, once, and without a copy of the graph to go on with after an error; `tidy` does
+    what others would. What is needed is looked for once, and not once for each output of a loop. Messages are made when
+    the graph is complete, and a list of nodes that has not changed is not indexed anew.
     """
-    optimize, behind, collects = optimizer.optimize_graph, Graph.extract_sub_graph_nodes, gc.isenabled()
-    passes = {name: make for name, make in optimizer._get_optimizers().items() if name in _PASSES}
+    reset, update = Graph.reset_nodes, Graph.update_proto
+    instead = [
+        (optimizer, "optimize_graph", lambda graph, *_, **__: ConstFoldOptimizer().optimize(graph, 0)),
+        (Graph, "extract_sub_graph_nodes", _nodes_behind),
+        # Who wants the messages says where large tensors go.
+        (Graph, "update_proto", lambda graph, *storage: update(graph, *storage) if storage else None),
+        (Graph, "reset_nodes", lambda graph, nodes: None if _are_nodes_of(graph, nodes) else reset(graph, nodes)),
+    ]
+    usual, collects = [getattr(owner, name) for owner, name, _ in instead], gc.isenabled()
     gc.disable()
-    optimizer.optimize_graph = lambda graph, *_, **__: optimize(graph, catch_errors=False, optimizers=passes)
-    Graph.extract_sub_graph_nodes = _nodes_behind
+    for owner, name, ours in instead:
+        setattr(owner, name, ours)
     try:
         yield
     finally:
-        optimizer.optimize_graph, Graph.extract_sub_graph_nodes = optimize, behind
+        for (owner, name, _), theirs in zip(instead, usual, strict=True):
+            setattr(owner, name, theirs)
         if collects:
             gc.enable()
+
+
+def _are_nodes_of(graph: Graph, nodes: Sequence[Any]) -> bool:
+    there = graph.get_nodes()
+    return len(there) == len(nodes) and all(map(operator.is_, there, nodes))
 
 
 def _nodes_behind(
@@ -137,19 +167,25 @@ class _Complaints(logging.Handler):
         self.messages.append(record.getMessage().splitlines()[0])
 
 
-def expand(model: ModelProto, calls: Mapping[str, FusedCall], beside: Iterable[FusedCall] = ()) -> ModelProto:
+def expand(
+    model: ModelProto,
+    calls: Mapping[str, FusedCall],
+    beside: Iterable[FusedCall] = (),
+    weights: WeightsFile | None = None,
+) -> ModelProto:
     """Puts ONNX operators, in float32, in the place of opaque nodes.
 
     Args:
         model: as `convert` gives it.
         calls: what its opaque nodes stand for.
         beside: the calls of graphs that share its weights file, so that all store a weight in one way.
+        weights: takes the weights; without it the graph holds them.
     """
     result = ModelProto()
     result.CopyFrom(model)
     used = {_key(node) for graph in all_graphs(model.graph) for node in graph.node if node.domain == DOMAIN}
     # In the order of the trace, in which an ensemble's models come one after the other in every graph.
-    operators = Operators([call for key, call in calls.items() if key in used], beside)
+    operators = Operators([call for key, call in calls.items() if key in used], beside, weights)
     for graph in all_graphs(result.graph):
         nodes = []
         for node in graph.node:
@@ -161,6 +197,10 @@ def expand(model: ModelProto, calls: Mapping[str, FusedCall], beside: Iterable[F
         replace_nodes(graph, nodes)
     operators.store(result.graph)
     tidy(result.graph)
+    if weights is not None:
+        for tensor in result.graph.initializer:  # such as those of Keras's own layers
+            if (outside := weights.of(tensor)) is not tensor:
+                tensor.CopyFrom(outside)
     remove_unread_inputs(result.graph)
     del result.graph.value_info[:]
     del result.opset_import[:]
@@ -172,17 +212,26 @@ def expand(model: ModelProto, calls: Mapping[str, FusedCall], beside: Iterable[F
 
 def write(models: Mapping[str, ModelProto], folder: Path) -> None:
     """Writes `NAME.onnx` for each model and one file with the weights of all of them, each stored once."""
-    folder.mkdir(parents=True)
-    with open(folder / WEIGHTS_FILE, "wb") as file:
-        outside = _Outside(file)
+    with WeightsFile(folder) as weights:
         for name, model in models.items():
-            written = _without_initializers(model)
-            put_constants_outside(written.graph)
-            for tensor in written.graph.initializer:
-                tensor.CopyFrom(outside.of(tensor))
-            written.graph.initializer.extend(map(outside.of, model.graph.initializer))
-            put_constants_where_they_are_read(written.graph)
-            onnx.save(written, folder / f"{name}.onnx")
+            save(model, folder / f"{name}.onnx", weights)
+
+
+def save(model: ModelProto, path: Path, weights: WeightsFile) -> None:
+    """Writes a model beside the file of its weights."""
+    onnx.save(with_weights_outside(model, weights.of), path)
+
+
+def with_weights_outside(model: ModelProto, outside: Callable[[TensorProto], TensorProto]) -> ModelProto:
+    """A copy for onnxruntime, whose larger constants `outside` has put into a file beside it."""
+    result = _without_initializers(model)
+    put_constants_outside(result.graph)
+    for tensor in result.graph.initializer:
+        tensor.CopyFrom(outside(tensor))
+    result.graph.initializer.extend(map(outside, model.graph.initializer))
+    locate(result.graph.initializer, "")
+    put_constants_where_they_are_read(result.graph)
+    return result
 
 
 def _without_initializers(model: ModelProto) -> ModelProto:
@@ -193,34 +242,6 @@ def _without_initializers(model: ModelProto) -> ModelProto:
     for field in ("node", "input", "output"):
         getattr(result.graph, field).extend(getattr(model.graph, field))
     return result
-
-
-class _Outside:
-    """Puts the data of tensors into a file, each stored once."""
-
-    def __init__(self, file: BinaryIO) -> None:
-        self._file = file
-        self._places: dict[bytes, int] = {}
-
-    def of(self, tensor: TensorProto) -> TensorProto:
-        """The tensor with its data in the file; a small one as it is."""
-        data = numpy_helper.to_array(tensor).tobytes()
-        if len(data) < _INLINE_BYTES:
-            return tensor
-        result = TensorProto(name=tensor.name, data_type=tensor.data_type, dims=tensor.dims)
-        result.data_location = TensorProto.EXTERNAL
-        for key, value in (("location", WEIGHTS_FILE), ("offset", str(self._place(data))), ("length", str(len(data)))):
-            result.external_data.add(key=key, value=value)
-        return result
-
-    def _place(self, data: bytes) -> int:
-        """By content alone: two graphs of an ensemble may name its models' weights the other way round."""
-        digest = hashlib.sha256(data).digest()
-        if digest not in self._places:
-            self._file.write(b"\0" * (-self._file.tell() % _ALIGNMENT))
-            self._places[digest] = self._file.tell()
-            self._file.write(data)
-        return self._places[digest]
 
 
 def _key(node: onnx.NodeProto) -> str:

@@ -9,6 +9,7 @@ from onnx import TensorProto
 
 from keras_s2s.export.lowering import FusedCall
 from keras_s2s.export.nodes import MICROSOFT, Nodes
+from keras_s2s.export.weights import WeightsFile
 
 
 class Operators(Nodes):
@@ -20,10 +21,14 @@ class Operators(Nodes):
     Args:
         calls: all that will be expanded.
         beside: those of graphs that share weights with this one, so that a table's storage can fit all its uses.
+        weights: takes the variables; without it they become initializers with their values.
     """
 
-    def __init__(self, calls: Sequence[FusedCall], beside: Iterable[FusedCall] = ()) -> None:
+    def __init__(
+        self, calls: Sequence[FusedCall], beside: Iterable[FusedCall] = (), weights: WeightsFile | None = None
+    ) -> None:
         super().__init__("fused")
+        self._weights = weights
         self._names = _names(calls)
         self._products = {id(call.weights["kernel"]) for call in (*calls, *beside) if call.operator == "linear"}
 
@@ -197,6 +202,9 @@ class Operators(Nodes):
     def _variable(self, variable: Any, transposed: bool = False) -> str:
         name = self._name(variable) + ("/transposed" if transposed else "")
         if name in self.initializers:
+            return name
+        if self._weights is not None:
+            self.initializers[name] = self._weights.of_variable(name, variable, transposed)
             return name
         value = variable.numpy()
         return self.constant(name, value.T if transposed else value)

@@ -45,6 +45,34 @@ def all_graphs(graph: GraphProto) -> Iterator[GraphProto]:
     yield graph
 
 
+def remove_copies(graph: GraphProto) -> None:
+    """Lets everyone read what an Identity copies; a result that is a copy is made under its own name."""
+    for inner in all_graphs(graph):
+        results = {output.name for output in inner.output}
+        made = {name for node in inner.node for name in node.output}
+        instead: dict[str, str] = {}
+        kept = []
+        for node in inner.node:
+            source = _last(node.input[0], instead) if node.op_type == "Identity" else ""
+            if node.op_type != "Identity" or (node.output[0] in results and (source not in made or source in results)):
+                kept.append(node)
+            elif node.output[0] in results:
+                instead[source] = node.output[0]
+            else:
+                instead[node.output[0]] = source
+        for node in kept:
+            node.output[:] = [_last(name, instead) for name in node.output]
+        for node in (node for one in all_graphs(inner) for node in one.node):
+            node.input[:] = [_last(name, instead) for name in node.input]
+        replace_nodes(inner, kept)
+
+
+def _last(name: str, instead: Mapping[str, str]) -> str:
+    while name in instead:
+        name = instead[name]
+    return name
+
+
 def replace_nodes(graph: GraphProto, nodes: list[onnx.NodeProto]) -> None:
     """Makes `nodes` the nodes of a graph; some of them may be there already."""
     kept = [onnx.NodeProto.FromString(node.SerializeToString()) for node in nodes]

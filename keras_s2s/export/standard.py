@@ -5,11 +5,12 @@ from collections.abc import Callable
 from typing import Any, Literal
 
 import numpy as np
-from onnx import GraphProto, ModelProto, NodeProto, TensorProto, defs, helper, numpy_helper
+from onnx import GraphProto, ModelProto, NodeProto, TensorProto, defs, helper
 
 from keras_s2s.errors import UserError
 from keras_s2s.export.nodes import Nodes
 from keras_s2s.export.passes import all_graphs, replace_nodes, tidy
+from keras_s2s.export.weights import values_of
 
 OperatorSet = Literal["onnxruntime", "standard"]
 
@@ -135,7 +136,7 @@ class _Standard(Nodes):
         padding = self.node("Unsqueeze", [self.node("Not", [real]), self.integers(2)])
         x = self.node("Where", [padding, self.number(0.0), x])
         x = self.node("Concat", [x, self.node("Cast", [padding], to=TensorProto.FLOAT)], axis=2)
-        values, by_state, offsets = (numpy_helper.to_array(self._weights[name]) for name in (kernel, recurrent, bias))
+        values, by_state, offsets = (values_of(self._weights[name]) for name in (kernel, recurrent, bias))
         signs = np.repeat(np.array([-1, -1, 1, 0], "float32"), values.shape[1] // 4)  # gates i, o, f, c
         most = _SHUT + np.abs(by_state).sum(-1) + np.abs(offsets).reshape(1, 2, -1).sum(1)  # a state is within 1
         return x, self.constant(f"{kernel}/padding", np.concatenate([values, (signs * most)[..., None]], axis=-1))

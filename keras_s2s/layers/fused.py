@@ -52,6 +52,21 @@ def _fused(function: Callable) -> Callable:
 
 
 @_fused
+def part(function: Callable[..., Any], name: Any, *arguments: Any) -> Any:
+    """function(*arguments): a part of a model that many programs compute, so that a backend can trace it once for all.
+
+    Args:
+        function: makes tensors of tensors, and reads no others.
+        name: of the function, and of its model.
+        arguments: tensors, or None, in nested structures.
+
+    Returns:
+        What the function gives, tensors or None in nested structures.
+    """
+    return function(*arguments)
+
+
+@_fused
 def linear(
     x: Tensor,
     kernel: keras.Variable,

@@ -24,6 +24,7 @@ from keras_s2s.export.nodes import MICROSOFT
 from keras_s2s.export.passes import all_graphs, loops_of
 from keras_s2s.export.products import products
 from keras_s2s.export.quantize import int8
+from keras_s2s.export.weights import WEIGHTS_FILE
 from keras_s2s.models import (
     LSTMDecoderConfig,
     LSTMEncoderConfig,
@@ -159,7 +160,7 @@ def reads(node: onnx.NodeProto) -> set[str]:
 def place(tensor: TensorProto) -> tuple[int, int]:
     """Offset and length in the weights file."""
     values = {entry.key: entry.value for entry in tensor.external_data}
-    assert values["location"] == onnx_graph.WEIGHTS_FILE
+    assert values["location"] == WEIGHTS_FILE
     return int(values["offset"]), int(values["length"])
 
 
@@ -282,7 +283,7 @@ def test_the_weights_file(exported: Exported, precision: str) -> None:
     paths = sorted((exported.folder / precision).glob("*.onnx"))
     assert {f"{name}.onnx" for name in exported.programs} <= {path.name for path in paths}
     graphs = {path.stem: onnx.load(path, load_external_data=False) for path in paths}
-    size = (exported.folder / precision / onnx_graph.WEIGHTS_FILE).stat().st_size
+    size = (exported.folder / precision / WEIGHTS_FILE).stat().st_size
     places: dict[str, tuple[int, int]] = {}
     for model in graphs.values():
         for name, tensor in external(model).items():
@@ -297,7 +298,7 @@ def test_the_weights_file(exported: Exported, precision: str) -> None:
     if len(graphs) > 1:
         assert size < 0.6 * apart
     assert sorted(path.name for path in (exported.folder / precision).iterdir()) == sorted(
-        [onnx_graph.WEIGHTS_FILE, *(f"{name}.onnx" for name in graphs)]
+        [WEIGHTS_FILE, *(f"{name}.onnx" for name in graphs)]
     )
 
 

@@ -74,6 +74,7 @@ def feeds(
     return {
         "source_ids": pad([sentence.ids for sentence in sentences]),
         **{name: np.array(x, DTYPES[type(x)]) for name, x in (*decoding, *decoding.own.items()) if type(x) in DTYPES},
+        "with_scores": np.array(decoding.scores),
         "begins_word": np.arange(vocabulary) > UNKNOWN if begins_word is None else begins_word,
         "prefix": _matrix([sentence.prefix for sentence in sentences]),
         "suppressed": _matrix([ids[::-1] for ids in suppressed] or [()])[:, ::-1],

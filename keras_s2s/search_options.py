@@ -315,7 +315,7 @@ class Decoding(Config):
         "Give scores and log-probabilities; without them greedy is quicker and finds the same.",
         True,
         strategies=("greedy",),
-        input=InputSpec("with_scores", "bool", (), "Whether scores are computed; without them they are 0."),
+        input=InputSpec("with_scores", "bool", (), "Whether log-probabilities are computed; else they are 0."),
         example=True,
         says_what_is_given=True,
     )

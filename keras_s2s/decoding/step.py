@@ -14,7 +14,6 @@ from keras_s2s.errors import UserError
 from keras_s2s.layers import fused
 from keras_s2s.typing import Decodable, Source, State, Tensor
 
-
 LogNormalizer = Tensor | Callable[[bool | Tensor], Tensor]
 """A log-normaliser, or a function that gives it where it is told that somebody wants it, and any numbers elsewhere."""
 

@@ -11,7 +11,7 @@ from keras_s2s.bundle import Bundle, Decoding, step_graphs, steps_name
 from keras_s2s.errors import UserError
 from keras_s2s.layout import Layout
 from keras_s2s.runtime.exchange import Exchange
-from keras_s2s.runtime.feeds import Sentence, feeds
+from keras_s2s.runtime.feeds import Sentence, feeds, with_scores
 from keras_s2s.runtime.graph import Candidates, candidates
 from keras_s2s.runtime.loading import load_graph, open_bundle
 from keras_s2s.runtime.providers import CPU
@@ -89,7 +89,8 @@ class Steps:
         self._start, self._advance, self._finish = (graphs[name] for name in ("start", "advance", "finish"))
         self._layouts, self._vocabulary, self._begins_word = layouts, vocabulary, begins_word
         later = {*self._advance.inputs, *self._finish.inputs}
-        self._options = [name for name in sorted(later) if name not in layouts]
+        # Scores are computed in those steps in which the batch has somebody who reads them.
+        self._options = [name for name in sorted(later) if name not in layouts and name != "with_scores"]
 
     @classmethod
     def load(
@@ -164,11 +165,12 @@ class Steps:
             if sentence.limit is not None:
                 begun["limit"][place] = sentence.limit
         options = {name: inputs[name] for name in self._options}
+        sentences = [replace(sentence, scores=sentence.scores and decoding.scores) for sentence in sentences]
         return Batch(tuple(sentences), options, {name: begun[name] for name in self._layouts})
 
     def advance(self, batch: Batch) -> Batch:
         """One token more for each sentence; what is done stays as it is."""
-        changed = self._advance({**batch.state, **batch.options})
+        changed = self._advance({**batch.state, **batch.options, "with_scores": with_scores(batch.sentences)})
         state = {**batch.state, **{name.removeprefix(_NEXT): value for name, value in changed.items()}}
         return replace(batch, state=state)
 

@@ -50,6 +50,7 @@ class OptionSpec:
         metavar: stands for its value on the command line; by default X for a number and N for a whole one.
         flags: its names on the command line; by default its own with hyphens.
         label: its name in the page's form; by default its own with spaces.
+        says_what_is_given: whether it says what an answer has. Then a strategy that does not look at it takes it, too.
         stands_first: whether the page's form always shows it, and not among further options.
         example: the value with which the forms of a model are compared at export; None leaves the bundle's own.
         bounds: of its value, by their names in JSON: `minimum`, `exclusive_minimum`, `maximum`, `exclusive_maximum`.
@@ -65,6 +66,7 @@ class OptionSpec:
     metavar: str | None = None
     flags: tuple[str, ...] = ()
     label: str | None = None
+    says_what_is_given: bool = False
     stands_first: bool = False
     example: Any = None
     bounds: Mapping[str, float] = field(default_factory=dict, hash=False)

@@ -311,6 +311,14 @@ class Decoding(Config):
         panel="Search",
         metavar="NAME=VALUE",
     )
+    scores: bool = option(
+        "Give scores and log-probabilities; without them greedy is quicker and finds the same.",
+        True,
+        strategies=("greedy",),
+        input=InputSpec("with_scores", "bool", (), "Whether log-probabilities are computed; else they are 0."),
+        example=True,
+        says_what_is_given=True,
+    )
 
     @field_validator("beam_size")
     @classmethod

@@ -44,7 +44,7 @@ def test_graphs_take_their_inputs_in_the_order_in_which_bundles_have_them() -> N
     limit_and_scorer = "max_length_factor max_length_extra length_penalty length_penalty_base word_reward"
     beam = f"{limit_and_scorer} beam_size n_best patience exhaustive"
     expected = {
-        "greedy": limit_and_scorer,
+        "greedy": f"{limit_and_scorer} with_scores",
         "beam": beam,
         "diverse": f"{beam} diversity",
         "sample": f"{limit_and_scorer} n_best temperature top_k top_p min_p uniforms",

@@ -39,7 +39,7 @@ def align(
     if output.suffix.lower() != ".png":
         raise UserError(f"{output}: the picture is a PNG; give a name that ends in .png")
     generator = Generator.load(bundle, precision, threads)
-    written = generator([text], n_best=1)[0][0].text if target is None else target
+    written = generator([text], n_best=1, scores=False)[0][0].text if target is None else target
     [weights] = generator.align([text], [written])
     # A source that is too long is cut before its end.
     *pieces, end = generator.source_pieces(text)

@@ -112,7 +112,7 @@ def _decoded(bundle: Path, sources: Sequence[str], precision: str, threads: int 
 
     generator = Generator.load(bundle, precision, threads)
     with Console(stderr=True).status(f"decoding with {bundle}"):
-        return [as_line(hypotheses[0].text) for hypotheses in generator(sources)]
+        return [as_line(hypotheses[0].text) for hypotheses in generator(sources, scores=False)]
 
 
 def _result(

@@ -95,7 +95,7 @@ def generate(
     from keras_s2s.runtime import Generator
 
     _check_files((input, prefix), output)
-    options = search.of_generator() | {"strict": strict}
+    options = search.of_generator() | {"strict": strict, "scores": scores or token_scores}
     window = max(WINDOW, 4 * (search.batch_size or 0))
     if ray and provider != "cpu":
         raise UserError(f"generate: --ray computes on the cores of a cluster; leave out --provider {provider} or --ray")

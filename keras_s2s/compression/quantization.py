@@ -201,7 +201,7 @@ class _Making:
 
     def _decoded(self, made: Bundle, name: str, sources: Sequence[str]) -> list[str]:
         generator = Generator(made, name, None)
-        return [hypotheses[0].text for hypotheses in generator.stream(sources, batch_size=_BATCH)]
+        return [hypotheses[0].text for hypotheses in generator.stream(sources, batch_size=_BATCH, scores=False)]
 
     def _loss(self, name: str) -> float:
         measure = find_metric(self._wanted.metric)

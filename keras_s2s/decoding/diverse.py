@@ -49,6 +49,7 @@ class DiverseBeamSearch:
     def choose(self, search: Search, following: NextScores) -> Choice:
         """One group after the other."""
         sentences, vocabulary = ops.shape(search.limit)[0], ops.shape(following.scores)[1]
+        following = following._replace(log_normalizer=following.log_normalizer)
         taken = ops.zeros((sentences, vocabulary), dtype="int32")
         row = ops.arange(sentences * self.beam.size) // self.beam.size
         chosen: list[tuple[Tensor, ...]] = []

@@ -67,19 +67,19 @@ class Ensemble:
             output, states[str(i)] = step(ids, apart(state, str(i)), attention)
             outputs.append(output)
         looked = self._mean([output.attention for output in outputs]) if attention else None
-        return StepOutput(*self._combined(outputs), looked), together(states)
+        return self._combined(outputs)._replace(attention=looked), together(states)
 
-    def _combined(self, outputs: Sequence[StepOutput]) -> tuple[Tensor, Tensor]:
+    def _combined(self, outputs: Sequence[StepOutput]) -> StepOutput:
+        if self.combine == "log-linear":
+            scores = self._mean([output.scores for output in outputs])  # What normalises each, normalises the mean.
+            return StepOutput(scores, lambda wanted: logsumexp(scores, wanted))
         each = [output.log_probabilities() for output in outputs]
-        if self.combine == "linear":
-            weighted = [x + float(np.log(w)) for w, x in zip(self.weights, each, strict=True)]
-            largest = weighted[0]
-            for x in weighted[1:]:
-                largest = ops.maximum(largest, x)
-            scores = largest + ops.log(sum(ops.exp(x - largest) for x in weighted))
-            return scores, ops.zeros_like(outputs[0].log_normalizer)
-        scores = self._mean(each)
-        return scores, logsumexp(scores)
+        weighted = [x + float(np.log(w)) for w, x in zip(self.weights, each, strict=True)]
+        largest = weighted[0]
+        for x in weighted[1:]:
+            largest = ops.maximum(largest, x)
+        mixed = largest + ops.log(sum(ops.exp(x - largest) for x in weighted))
+        return StepOutput(mixed, ops.zeros_like(mixed[..., 0]))
 
     def _mean(self, values: Sequence[Tensor]) -> Tensor:
         return sum(w * x for w, x in zip(self.weights, values, strict=True))

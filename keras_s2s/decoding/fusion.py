@@ -48,6 +48,9 @@ class Fusion:
         """See `Step`. Attention is the model's."""
         output, after = self.step(ids, apart(state, "model"), attention)
         other, after_other = self.language_model(ids, apart(state, "language_model"))
-        scores = output.log_probabilities() + self.weight * other.log_probabilities()
-        fused = StepOutput(scores, ops.zeros_like(output.log_normalizer), output.attention)
+        fused = StepOutput(
+            output.scores + self.weight * other.scores,
+            lambda wanted: output.log_normalizer_if(wanted) + self.weight * other.log_normalizer_if(wanted),
+            output.attention,
+        )
         return fused, together({"model": after, "language_model": after_other})

@@ -51,10 +51,11 @@ class JointCTC:
         # What has no path is equally impossible; differences are those of rounding.
         prefixes = ops.where(prefixes > IMPOSSIBLE, prefixes, FLOOR)
         following = prefixes - log_sum(prefixes)[:, None]
-        scores = (1.0 - self.weight) * output.log_probabilities() + self.weight * following[:, None, :]
+        share = 1.0 - self.weight
+        scores = share * output.scores + self.weight * following[:, None, :]
 
         after = {
             "memory": {**after["memory"], "ctc": log_p},
             "rows": {**after["rows"], "ctc_forward": forward, "ctc_last": token},
         }
-        return StepOutput(scores, ops.zeros_like(output.log_normalizer), output.attention), after
+        return StepOutput(scores, lambda wanted: share * output.log_normalizer_if(wanted), output.attention), after

@@ -18,7 +18,7 @@ from keras_s2s.decoding.strategies import SEARCH_ENTRIES
 from keras_s2s.errors import UserError
 from keras_s2s.option import OwnOption, config_of_own
 from keras_s2s.registry import Registry
-from keras_s2s.search_options import OPTIONS, SOURCE, STRATEGIES, Decoding, FeatureSpec, StrategySpec
+from keras_s2s.search_options import OPTIONS, SEARCHES, SOURCE, STRATEGIES, Decoding, FeatureSpec, StrategySpec
 
 strategies: Registry[Entry] = Registry("strategy", pieces={**SEARCH_ENTRIES, **PROGRAM_ENTRIES})
 """The strategies by name; `register_strategy` adds one."""
@@ -48,7 +48,7 @@ FEATURES: Mapping[str, Inputs] = _InputsOf(features)
 """The inputs that each feature adds."""
 
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
-_OF_ALL_SEARCHES = STRATEGIES["greedy"].options
+_OF_ALL_SEARCHES = [name for name, one in OPTIONS.items() if {*SEARCHES} <= {*one.strategies}]
 
 
 def register_strategy(

@@ -40,15 +40,18 @@ class IndependentRows:
         """The token of each row, (R,) int32."""
         raise NotImplementedError
 
+    def gain(self, following: NextScores, token: Tensor, at_limit: Tensor) -> Tensor:
+        """The log-probability of the token of each row, (R,), which is EOS for rows at their limit."""
+        score = ops.squeeze(select(following.scores, token[:, None]), axis=1)
+        return ops.where(at_limit, following.end, score) - following.log_normalizer
+
     def choose(self, search: Search, following: NextScores) -> Choice:
         """The token picked, EOS at the limit, padding after the end."""
         carry, ended = search.carry, self._flat(search.carry["ended"])
         at_limit = self._of_rows(search.length >= search.limit, search)
         picked = self.pick(search, following)
         token = ops.where(at_limit, EOS, picked)
-        score = ops.squeeze(select(following.scores, token[:, None]), axis=1)
-        score = ops.where(at_limit, following.end, score) - following.log_normalizer
-        score = ops.where(ended, 0.0, score)
+        score = ops.where(ended, 0.0, self.gain(following, token, at_limit))
         goes_on = ops.logical_and(ops.logical_not(ended), token != EOS)
         is_cut = ops.logical_and(at_limit, ops.logical_and(ops.logical_not(ended), picked != EOS))
         is_longer = self._by_sentence(goes_on, search)

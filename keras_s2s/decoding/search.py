@@ -9,7 +9,7 @@ from typing import ClassVar, NamedTuple, Protocol
 
 from keras import ops
 
-from keras_s2s.decoding.step import Step, StepOutput, select_rows, sentences_of
+from keras_s2s.decoding.step import LogNormalizer, Step, StepOutput, WhenWanted, select_rows, sentences_of
 from keras_s2s.special_ids import BOS, EOS
 from keras_s2s.typing import State, Tensor
 
@@ -77,20 +77,22 @@ class Choice(NamedTuple):
     carry: Carry
 
 
-class NextScores(NamedTuple):
+class _NextScores(NamedTuple):
+    scores: Tensor
+    log_normalizer: LogNormalizer
+    end: Tensor
+    coverage: Tensor | None = None
+
+
+class NextScores(WhenWanted, _NextScores):
     """The scores of every next token of each row.
 
     Attributes:
         scores: (R, V), not normalised; -inf where a processor forbids a token.
-        log_normalizer: (R,).
+        log_normalizer: (R,), as `StepOutput` has it.
         end: (R,), the score of EOS before any processor, for rows at their limit.
         coverage: (R, S) or None; see `StepOutput`.
     """
-
-    scores: Tensor
-    log_normalizer: Tensor
-    end: Tensor
-    coverage: Tensor | None = None
 
 
 class Strategy(Protocol):
@@ -184,6 +186,21 @@ def finish(strategy: Strategy, search: Search) -> Hypotheses:
     return strategy.finish(search)
 
 
+class _Once:
+    """The log-normaliser of each row, (R,), computed once for all who want it for certain."""
+
+    def __init__(self, output: StepOutput) -> None:
+        self._output, self._known = output, None
+
+    def __call__(self, wanted: bool | Tensor) -> Tensor:
+        found = self._known
+        if found is None:
+            found = ops.reshape(self._output.log_normalizer_if(wanted), (-1,))
+        if wanted is True:
+            self._known = found
+        return found
+
+
 def processed(output: StepOutput, processors: Sequence[Processor], search: Search) -> NextScores:
     """The scores that a strategy is given: a step's (R, T, V) as (R·T, V), changed by processors one after the other.
 
@@ -193,7 +210,7 @@ def processed(output: StepOutput, processors: Sequence[Processor], search: Searc
         search: of R·T rows, each as old as its place.
     """
     scores = ops.reshape(output.scores, (-1, ops.shape(output.scores)[-1]))
-    model = NextScores(scores, ops.reshape(output.log_normalizer, (-1,)), scores[:, EOS], output.coverage)
+    model = NextScores(scores, _Once(output), scores[:, EOS], output.coverage)
     for processor in processors:
         scores = processor(scores, model, search)
     return model._replace(scores=scores)

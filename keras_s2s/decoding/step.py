@@ -4,7 +4,7 @@ A step is an object that is called `step(ids (R, T), state) -> (StepOutput, stat
 sources into a state of B rows. Steps are made of steps: an ensemble, a fusion, a shortlist.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, Protocol
 
 from keras import ops
@@ -14,21 +14,41 @@ from keras_s2s.errors import UserError
 from keras_s2s.layers import fused
 from keras_s2s.typing import Decodable, Source, State, Tensor
 
+LogNormalizer = Tensor | Callable[[bool | Tensor], Tensor]
+"""A log-normaliser, or a function that gives it where it is told that somebody wants it, and any numbers elsewhere."""
 
-class StepOutput(NamedTuple):
+
+class WhenWanted:
+    """Reads the field `log_normalizer` of a named tuple: it takes a pass over the vocabulary, and not all need it."""
+
+    @property
+    def log_normalizer(self) -> Tensor:
+        """The log-normaliser."""
+        return self.log_normalizer_if(True)
+
+    def log_normalizer_if(self, wanted: bool | Tensor) -> Tensor:
+        """The log-normaliser if it is wanted; else any numbers, which cost nothing."""
+        held = super().log_normalizer  # type: ignore[misc]
+        return held(wanted) if callable(held) else held
+
+
+class _Output(NamedTuple):
+    scores: Tensor
+    log_normalizer: LogNormalizer
+    attention: Tensor | None = None
+    coverage: Tensor | None = None
+
+
+class StepOutput(WhenWanted, _Output):
     """The output of a step: scores of the token after each of its ids.
 
     Attributes:
         scores: (R, T, V), not normalised.
-        log_normalizer: (R, T); the log-probability of token v is `scores[..., v] - log_normalizer`.
+        log_normalizer: (R, T); the log-probability of token v is `scores[..., v] - log_normalizer`. What is given is
+            this tensor, or a function of `wanted`, a scalar; see `log_normalizer_if`.
         attention: (R, T, S), where the model looked, if it was asked for.
         coverage: (R, S), attention summed over all ids so far and 1 at padding; only of a `Coverage` step.
     """
-
-    scores: Tensor
-    log_normalizer: Tensor
-    attention: Tensor | None = None
-    coverage: Tensor | None = None
 
     def log_probabilities(self) -> Tensor:
         """(R, T, V)."""
@@ -86,14 +106,16 @@ class ModelStep:
     ) -> tuple[StepOutput, State]:
         """See `Step`. `columns` (C,) narrows V to these ids."""
 
-        def step(ids: Tensor, state: State, columns: Tensor | None) -> tuple[StepOutput, State]:
+        def step(ids: Tensor, state: State, columns: Tensor | None) -> tuple[list[Tensor], State]:
             hidden, state, *looked = self.model.decoder(ids, state, return_attention=attention)
-            logits = self.model.head(hidden, columns=columns)
-            return StepOutput(logits, fused.logsumexp(logits), *looked), state
+            return [self.model.head(hidden, columns=columns), *looked], state
 
         if only_shapes():
-            return of_shapes(self.model, ("step", attention), step, ids, state, columns)
-        return fused.part(step, (id(self.model), ("step", attention)), ids, state, columns)
+            (logits, *looked), state = of_shapes(self.model, ("step", attention), step, ids, state, columns)
+        else:
+            name = id(self.model), ("step", attention)
+            (logits, *looked), state = fused.part(step, name, ids, state, columns)
+        return StepOutput(logits, lambda wanted: fused.logsumexp(logits, wanted), *looked), state
 
 
 def as_step(model: Any) -> Step:

@@ -15,7 +15,7 @@ _SAMPLING = ("n_best", "temperature", "top_k", "top_p", "min_p", "uniforms")
 
 
 def _greedy(given: Given, scorer: Scorer) -> Greedy:
-    return Greedy(scorer=scorer)
+    return Greedy(scorer=scorer, scores=given["with_scores"])
 
 
 def _beam(given: Given, scorer: Scorer) -> BeamSearch:

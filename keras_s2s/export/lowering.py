@@ -100,10 +100,10 @@ class Markers:
         """See `layers.fused.rms_norm`."""
         return self._mark(FusedCall("rms_norm", {"scale": scale}, {"epsilon": epsilon}), [x], [x.shape])[0]
 
-    def logsumexp(self, x: Tensor) -> Tensor:
+    def logsumexp(self, x: Tensor, wanted: bool | Tensor = True) -> Tensor:
         """See `layers.fused.logsumexp`."""
         call = FusedCall("logsumexp", attributes={"shape": x.shape})
-        return self._mark(call, [x], [x.shape[:-1]])[0]
+        return self._mark(call, [x, *([] if wanted is True else [wanted])], [x.shape[:-1]])[0]
 
     def top_k(self, x: Tensor, k: int | Tensor) -> list[Tensor]:
         """See `layers.fused.top_k`."""

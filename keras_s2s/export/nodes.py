@@ -1,6 +1,6 @@
 """A graph in the making: nodes with names of their own, and constants that are stored once."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -51,6 +51,17 @@ class Nodes:
         names = [f"{name}_{i}" for i in range(outputs)]
         self.nodes.append(helper.make_node(operator, inputs, names, name, domain=domain, **attributes))
         return names
+
+    def either(self, condition: str, then: Callable[[], str], otherwise: Callable[[], str]) -> str:
+        """Makes an If of a scalar with what two functions make, of which each gives its output's name; in float32."""
+        branches = {"then_branch": self._graph(then), "else_branch": self._graph(otherwise)}
+        return self.node("If", [condition], **branches)
+
+    def _graph(self, make: Callable[[], str]) -> GraphProto:
+        outside, self.nodes = self.nodes, []
+        output = helper.make_tensor_value_info(make(), TensorProto.FLOAT, None)
+        inside, self.nodes = self.nodes, outside
+        return helper.make_graph(inside, f"{output.name}_graph", [], [output])
 
     def constant(self, name: str, value: np.ndarray) -> str:
         """An initializer; one that is there already stays what it is."""

@@ -1,7 +1,7 @@
 """Each fused operator as ONNX nodes, in float32."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -80,23 +80,38 @@ class Operators(Nodes):
         scale = self._variable(call.weights["scale"])
         return [self.node("SimplifiedLayerNormalization", [x, scale], axis=-1, epsilon=call.attributes["epsilon"])]
 
-    def logsumexp(self, call: FusedCall, x: str) -> list[str]:
+    def logsumexp(self, call: FusedCall, x: str, wanted: str = "") -> list[str]:
         """max(x) - max(log_softmax(x)): a kernel of its own is quicker than exponentials and their sum.
 
         In a step of a search both are looked for in the blocks of `top_k`, which knows their largest values.
         """
         shape, last = call.attributes["shape"], self.integers(-1)
-        logarithms = self.node("LogSoftmax", [x], axis=-1)
         size = _block_size(shape[-1])
         if size is None or len(shape) != 3 or shape[1] != 1:
-            largest = self.node("ReduceMax", [x, last], keepdims=0)
-            return [self.node("Sub", [largest, self.node("ReduceMax", [logarithms, last], keepdims=0)])]
+            return [self._if_wanted(wanted, x, lambda: self._largest_less_its_logarithm(x))]
         _, of_blocks = self._blocks(x, shape[-1], size)
-        chosen = self.node("ArgMax", [of_blocks], axis=1, keepdims=1)  # (N, 1)
-        blocks = self.node("Reshape", [logarithms, self.integers(-1, shape[-1] // size, size)])
-        block = self.node("GatherND", [blocks, self.node("Unsqueeze", [chosen, last])], batch_dims=1)
-        largest = self.node("ReduceMax", [of_blocks, last], keepdims=1)
-        return [self.node("Sub", [largest, self.node("ReduceMax", [block, last], keepdims=0)])]  # (N, 1)
+        chosen = self.node("Unsqueeze", [self.node("ArgMax", [of_blocks], axis=1, keepdims=1), last])  # (N, 1, 1)
+        sizes = self.integers(-1, shape[-1] // size, size)
+
+        def of_step() -> str:
+            blocks = self.node("Reshape", [self.node("LogSoftmax", [x], axis=-1), sizes])
+            block = self.node("GatherND", [blocks, chosen], batch_dims=1)
+            largest = self.node("ReduceMax", [of_blocks, last], keepdims=1)
+            return self.node("Sub", [largest, self.node("ReduceMax", [block, last], keepdims=0)])  # (N, 1)
+
+        return [self._if_wanted(wanted, x, of_step)]
+
+    def _largest_less_its_logarithm(self, x: str) -> str:
+        last = self.integers(-1)
+        largest = self.node("ReduceMax", [x, last], keepdims=0)
+        logarithms = self.node("LogSoftmax", [x], axis=-1)
+        return self.node("Sub", [largest, self.node("ReduceMax", [logarithms, last], keepdims=0)])
+
+    def _if_wanted(self, wanted: str, x: str, make: Callable[[], str]) -> str:
+        """What `make` makes of x, without its last axis, if that is wanted, or else zeros."""
+        if not wanted:
+            return make()
+        return self.either(wanted, make, lambda: self.node("ConstantOfShape", [self.node("Shape", [x], end=-1)]))
 
     def _blocks(self, x: str, vocabulary: int, size: int) -> tuple[str, str]:
         """x of N·V numbers as (N, V / size, size), and the largest of each block."""

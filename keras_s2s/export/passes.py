@@ -111,7 +111,7 @@ def put_constants_where_they_are_read(graph: GraphProto) -> None:
     """Gives each inner graph the constants of the outermost one that its nodes read.
 
     onnxruntime prepacks a constant of the node's own graph, or of the one around it, and of none further out. A small
-    constant moves into the graph that reads it; each further reader has a copy. One in a file stays in the outermost
+    constant moves into the graph that reads it last; each other reader has a copy. One in a file stays in the outermost
     graph, since onnxruntime reads files for no other when a model comes from memory. Inner graphs read it through a
     `Concat` of it alone, which onnxruntime computes when it loads the graph. (An `Identity` it takes away again, and of
     a `Reshape` some releases keep no copy of their own.) Look-ups read their tables where they are: no table is
@@ -127,6 +127,7 @@ def put_constants_where_they_are_read(graph: GraphProto) -> None:
             own = inner.initializer.add()
             own.CopyFrom(tensor)
             if readers[tensor.name] > 1:
+                readers[tensor.name] -= 1
                 own.name = _name_inside(inner, tensor.name)
                 for node in inner.node:
                     node.input[:] = [own.name if name == tensor.name else name for name in node.input]

@@ -77,7 +77,8 @@ class Questions:
     @classmethod
     def of(cls, request: Request) -> "Questions":
         """The questions about a request's model."""
-        text, decoding, default = request.measured, request.decoding, default_graph(request.decoding)
+        text, default = request.measured, default_graph(request.decoding)
+        decoding = request.decoding.replace(scores=True)  # They are compared.
         lacking = 0 if request.test is None else max(ALL - len(text.sources), 0)
         sources = [*text.sources, *request.dev.sources[:lacking]]
         rows = source_rows(request.source, sources, request.max_source_tokens)

@@ -189,9 +189,14 @@ def gru(layer: keras.layers.GRU, x: Tensor, state: tuple[Tensor], mask: Tensor |
 
 
 @_fused
-def logsumexp(x: Tensor) -> Tensor:
-    """The logarithm of the sum of exponentials over the last axis: (..., V) -> (...)."""
-    return ops.logsumexp(x, axis=-1)
+def logsumexp(x: Tensor, wanted: bool | Tensor = True) -> Tensor:
+    """The logarithm of the sum of exponentials over the last axis: (..., V) -> (...).
+
+    Args:
+        x: (..., V).
+        wanted: whether it is computed; else there are zeros. It may be a scalar tensor.
+    """
+    return ops.cond(wanted, lambda: ops.logsumexp(x, axis=-1), lambda: ops.zeros_like(x[..., 0]))
 
 
 @_fused

@@ -83,7 +83,7 @@ def bench(
 
 def measure(path: str | os.PathLike[str], texts: Sequence[str], setting: Setting, seconds: float) -> Timing:
     """Measures one setting in this process; its memory is the most that the process has ever had."""
-    options: dict[str, Any] = {"batch_size": setting.batch_size}
+    options: dict[str, Any] = {"batch_size": setting.batch_size, "scores": False}
     if setting.beam_size is not None:
         options |= {"strategy": "beam" if setting.beam_size > 1 else "greedy", "beam_size": setting.beam_size}
     again = itertools.cycle(texts)

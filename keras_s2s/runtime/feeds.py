@@ -24,12 +24,14 @@ class Sentence:
         prefix: target ids that the output begins with; see `runtime.prefixes.prefix_ids`.
         limit: the most tokens that may come out of a search a step at a time; None leaves it to the options, as
             whole searches do.
+        scores: whether anybody reads the scores of its outputs; in a batch they are computed for all or for none.
     """
 
     ids: Sequence[int]
     number: int = 0
     prefix: Sequence[int] = ()
     limit: int | None = None
+    scores: bool = True
 
     def __len__(self) -> int:
         """The number of source ids."""
@@ -48,8 +50,8 @@ def length_limit(source_length: int, decoding: Decoding) -> int:
 
 
 def default_feeds(target: Tokenizer, decoding: Decoding) -> Mapping[str, np.ndarray]:
-    """The inputs that follow from a bundle's options, beside a sentence of nothing but EOS."""
-    suppressed = suppressed_ids(target, decoding)
+    """The inputs that follow from a bundle's options, beside a sentence of nothing but EOS; with scores."""
+    suppressed, decoding = suppressed_ids(target, decoding), decoding.replace(scores=True)
     return feeds([Sentence([EOS])], decoding, target.vocabulary_size, suppressed, begins_word=target.begins_word)
 
 
@@ -74,12 +76,18 @@ def feeds(
     return {
         "source_ids": pad([sentence.ids for sentence in sentences]),
         **{name: np.array(x, DTYPES[type(x)]) for name, x in (*decoding, *decoding.own.items()) if type(x) in DTYPES},
+        "with_scores": with_scores(sentences, decoding.scores),
         "begins_word": np.arange(vocabulary) > UNKNOWN if begins_word is None else begins_word,
         "prefix": _matrix([sentence.prefix for sentence in sentences]),
         "suppressed": _matrix([ids[::-1] for ids in suppressed] or [()])[:, ::-1],
         "uniforms": _uniforms(sentences, decoding) if _draws(decoding) else np.zeros((1, 1, 1), "float32"),
         "shortlist": np.arange(vocabulary, dtype="int32") if shortlist is None else shortlist,
     }
+
+
+def with_scores(sentences: Sequence[Sentence], wanted: bool = True) -> np.ndarray:
+    """The input that says whether scores are computed: if they are wanted, and anybody reads them."""
+    return np.array(wanted and any(sentence.scores for sentence in sentences))
 
 
 def _matrix(rows: Sequence[Sequence[int]]) -> np.ndarray:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, Self
 
 import numpy as np
 
-from keras_s2s.bundle import Bundle
+from keras_s2s.bundle import Bundle, Decoding
 from keras_s2s.errors import UserError
 from keras_s2s.runtime.feeds import Sentence, feeds, length_limit
 from keras_s2s.runtime.graph import Candidates, Graph, candidates
@@ -39,8 +39,8 @@ class Hypothesis:
     Attributes:
         text: the detokenized output.
         tokens: its target ids, without EOS.
-        score: what ranks it: its log-probability, divided by the length penalty.
-        token_scores: the log-probability of each token and of EOS; empty where a search has none.
+        score: what ranks it: its log-probability, divided by the length penalty; None without `scores`.
+        token_scores: the log-probability of each token and of EOS; empty where a search has none, and without `scores`.
         alignment: where the model looked as it wrote each token and EOS, (T+1, S), if that was asked for; S counts
             the source's EOS.
         finished: whether the output ended by itself; False if it was cut at its length limit; None if it has just so
@@ -49,14 +49,15 @@ class Hypothesis:
 
     text: str
     tokens: tuple[int, ...]
-    score: float
+    score: float | None
     token_scores: tuple[float, ...] = ()
     alignment: np.ndarray | None = field(default=None, compare=False)
     finished: bool | None = True
 
 
-NOTHING = Hypothesis("", (), 0.0)
-"""The output of a blank text."""
+def nothing(options: Decoding) -> Hypothesis:
+    """The output of a blank text."""
+    return Hypothesis("", (), 0.0 if options.scores else None)
 
 
 @dataclass(frozen=True)
@@ -154,7 +155,8 @@ class Generator:
                 word follow.
             options: fields of `keras_s2s.bundle.Decoding` and `keras_s2s.runtime.Options`, such as `beam_size`,
                 `n_best`, `strategy`, `suppress`; `own={"alpha": 0.7}` holds those that the bundle brings along. A
-                missing one, or None, stands for the bundle's default.
+                missing one, or None, stands for the bundle's default. With `scores=False` hypotheses have none, and
+                greedy search is quicker.
 
         Returns:
             For each text its hypotheses, best first. A blank text has one, which is empty and has score 0.
@@ -294,7 +296,13 @@ class Generator:
         """The last part of a call: what was found for a text, as text, with its alignment if that is wanted."""
         texts = self._target.decode([candidate.tokens for candidate in found])
         hypotheses = [
-            Hypothesis(written, one.tokens, one.score, one.token_scores, finished=one.finished)
+            Hypothesis(
+                written,
+                one.tokens,
+                one.score if options.scores else None,
+                one.token_scores if options.scores else (),
+                finished=one.finished,
+            )
             for written, one in zip(texts, found, strict=True)
         ]
         return self._aligned(text, sentence, hypotheses, options, context)
@@ -382,7 +390,7 @@ class Generator:
 
         def hypotheses() -> list[list[Hypothesis]]:
             found = iter(results())
-            return [[NOTHING] if sentence is None else next(found) for sentence in sentences]
+            return [[nothing(plan.options)] if sentence is None else next(found) for sentence in sentences]
 
         return hypotheses
 
@@ -424,7 +432,7 @@ class Generator:
                 f"text {number}: a prefix of {len(prefix)} tokens, but at most {longest} may come out; "
                 "shorten it or raise max_length_extra"
             )
-        return Sentence(kept, number, prefix, longest)
+        return Sentence(kept, number, prefix, longest, options.scores)
 
     def _aligned(
         self, text: str, sentence: Sentence, hypotheses: list[Hypothesis], options: Options, context: RunContext

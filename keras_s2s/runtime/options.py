@@ -78,7 +78,7 @@ def _check_use(options: Options, given: Mapping[str, Any], strategies: Mapping[s
     for one in (OPTIONS[name] for name in given if name in OPTIONS):
         users = [strategy for strategy, spec in strategies.items() if looks_at(spec, one)]
         has_effect = not one.field.is_required() and getattr(options, one.name) != one.default
-        if users and options.strategy not in users and has_effect:
+        if users and options.strategy not in users and has_effect and not one.says_what_is_given:
             raise _unused(verb, one.name, options.strategy, users)
 
 

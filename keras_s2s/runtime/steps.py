@@ -11,7 +11,7 @@ from keras_s2s.bundle import Bundle, Decoding, step_graphs, steps_name
 from keras_s2s.errors import UserError
 from keras_s2s.layout import Layout
 from keras_s2s.runtime.exchange import Exchange
-from keras_s2s.runtime.feeds import Sentence, feeds
+from keras_s2s.runtime.feeds import Sentence, feeds, with_scores
 from keras_s2s.runtime.graph import Candidates, candidates
 from keras_s2s.runtime.loading import load_graph, open_bundle
 from keras_s2s.runtime.providers import CPU
@@ -89,7 +89,7 @@ class Steps:
         self._start, self._advance, self._finish = (graphs[name] for name in ("start", "advance", "finish"))
         self._layouts, self._vocabulary, self._begins_word = layouts, vocabulary, begins_word
         later = {*self._advance.inputs, *self._finish.inputs}
-        self._options = [name for name in sorted(later) if name not in layouts]
+        self._options = [name for name in sorted(later) if name not in layouts and name != "with_scores"]
 
     @classmethod
     def load(
@@ -164,11 +164,13 @@ class Steps:
             if sentence.limit is not None:
                 begun["limit"][place] = sentence.limit
         options = {name: inputs[name] for name in self._options}
+        if not decoding.scores:
+            sentences = [replace(sentence, scores=False) for sentence in sentences]
         return Batch(tuple(sentences), options, {name: begun[name] for name in self._layouts})
 
     def advance(self, batch: Batch) -> Batch:
         """One token more for each sentence; what is done stays as it is."""
-        changed = self._advance({**batch.state, **batch.options})
+        changed = self._advance({**batch.state, **_shared(batch)})
         state = {**batch.state, **{name.removeprefix(_NEXT): value for name, value in changed.items()}}
         return replace(batch, state=state)
 
@@ -190,7 +192,7 @@ class Steps:
             return [], places
         state = {name: self._rows(name, batch, places) for name in self._finish.inputs if name in self._layouts}
         limits = batch.state["limit"][places].tolist()
-        found = candidates(self._finish({**state, **batch.options}), limits)
+        found = candidates(self._finish({**state, **_shared(batch)}), limits)
         return list(zip((batch.sentences[place] for place in places), found, strict=True)), places
 
     def exchange(self, batch: Batch, leaving: Sequence[int] | np.ndarray, coming: Batch | None = None) -> Batch | None:
@@ -264,3 +266,8 @@ class Steps:
             places = (places[:, None] * each + np.arange(each)).ravel()
         rows: np.ndarray = values[places]
         return rows
+
+
+def _shared(batch: Batch) -> Arrays:
+    """The inputs that are no sentence's own. Scores are computed as long as the batch has somebody who reads them."""
+    return {**batch.options, "with_scores": with_scores(batch.sentences)}

@@ -4,7 +4,6 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, create_model
 
-from keras_s2s.search_options import OPTIONS as SEARCH_OPTIONS
 from keras_s2s.serving.schemas import WHOLE, Body, options
 
 VERSION = "1"
@@ -73,8 +72,10 @@ class _Parameters(Body):
     replace_unknown: bool = Field(default=False, description="Write the source's part for an unknown token.")
 
 
-InferParameters: Any = create_model("InferParameters", __base__=_Parameters, **options())
-OPTIONS = ("replace_unknown", *SEARCH_OPTIONS)
+# Whether there are scores, the outputs say.
+_SEARCH = {name: field for name, field in options().items() if name != "scores"}
+InferParameters: Any = create_model("InferParameters", __base__=_Parameters, **_SEARCH)
+OPTIONS = ("replace_unknown", *_SEARCH)
 
 
 class InferRequest(Body):

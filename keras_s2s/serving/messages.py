@@ -53,7 +53,7 @@ class Generate(NamedTuple):
         options: of a call of a `Generator`.
         prefixed: as `Generator.plan`.
         text: the source.
-        sentence: its ids, number, prefix and limit; a `Sentence`.
+        sentence: its ids, number, prefix and limit, and whether its scores are read; a `Sentence`.
         progress: whether anybody wants to know what was written so far.
     """
 

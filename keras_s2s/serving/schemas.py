@@ -92,7 +92,9 @@ class HypothesisOut(BaseModel):
     """An output; what was not asked for is missing."""
 
     text: str
-    score: float = Field(description="Its log-probability, divided by the length penalty.")
+    score: float | None = Field(
+        default=None, description="Its log-probability, divided by the length penalty; missing without `scores`."
+    )
     finished: bool | None = Field(
         default=None,
         description="Whether it ended by itself; false if it was cut at its length limit. An older bundle does not "

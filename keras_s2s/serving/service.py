@@ -9,7 +9,7 @@ from typing import Any
 
 from keras_s2s.errors import UserError
 from keras_s2s.runtime.feeds import Sentence
-from keras_s2s.runtime.generator import NOTHING, Plan
+from keras_s2s.runtime.generator import Plan, nothing
 from keras_s2s.serving.http_problem import HTTPProblem
 from keras_s2s.serving.messages import Generate, Job, Score, hypotheses, scored
 from keras_s2s.serving.model_repository import ModelRepository
@@ -154,10 +154,11 @@ class Service:
         with _refused(model):
             sentences = model.generator.sentences(texts, prefixes or [""] * len(texts), plan.options)
         self._check_lengths(sentences)
-        pending = PendingRequest([[NOTHING] if sentence is None else None for sentence in sentences], self._pool)
+        blank = [nothing(plan.options)]
+        pending = PendingRequest([blank if sentence is None else None for sentence in sentences], self._pool)
         for place, (text, sentence) in enumerate(zip(texts, sentences, strict=True)):
             if sentence is not None:
-                item = (sentence.ids, sentence.number, sentence.prefix, sentence.limit)
+                item = (sentence.ids, sentence.number, sentence.prefix, sentence.limit, sentence.scores)
                 about = self._pool.number(), model.number, scheduler, time.perf_counter()
                 job = Generate(*about, dict(options), prefixed, text, item, progress)
                 pending.add(place, job, hypotheses)

@@ -1,6 +1,7 @@
 """A bundle as a worker has it: its graphs, and the batchers that run them."""
 
 from collections.abc import Callable, Hashable
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -14,7 +15,8 @@ from keras_s2s.serving.jobs import Batcher, ScheduledJob
 from keras_s2s.serving.messages import Job, Score, WorkerOptions, packed_hypotheses, packed_score
 from keras_s2s.serving.plan_cache import PlanCache
 
-_NOT_OF_A_SEARCH = {"alignment": False, "replace_unknown": False}
+# What a text may want for itself, whoever shares its batch.
+_OF_A_TEXT = {"alignment": False, "replace_unknown": False, "scores": True}
 
 
 class WorkerModel:
@@ -48,7 +50,8 @@ class WorkerModel:
             return ScheduledJob(job.number, key, batcher, pair, packed_score, job.came, bundle=job.bundle)
         plan = self._plans(job.options, job.prefixed)
         sentence = Sentence(*job.sentence)
-        key, batcher = self._stepwise(plan) if job.scheduler == "steps" else self._whole(plan)
+        of_batch = replace(plan, options=plan.options.model_copy(update=_OF_A_TEXT))
+        key, batcher = self._stepwise(of_batch) if job.scheduler == "steps" else self._whole(of_batch)
         finish = partial(self._finish, job.text, sentence, plan)
         progress = job.progress and job.scheduler == "steps"
         return ScheduledJob(job.number, key, batcher, sentence, finish, job.came, progress, bundle=job.bundle)
@@ -65,7 +68,7 @@ class WorkerModel:
     def _whole(self, plan: Plan) -> tuple[Hashable, Callable[[], Batcher]]:
         """The same of a static batcher that searches."""
         search = partial(self._generator.search, plan=plan)
-        key = (self, plan.graph, plan.options.model_copy(update=_NOT_OF_A_SEARCH))
+        key = (self, plan.graph, plan.options)
         return key, lambda: StaticBatcher(search, _count, self._options.batch_size)
 
     def _scored(self) -> tuple[Hashable, Callable[[], Batcher]]:

@@ -8,13 +8,14 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from keras_s2s import UserError, text
 from keras_s2s.cli.length_penalty import length_penalty_options
 from keras_s2s.cli.search import SearchOptions
-from keras_s2s.runtime import Options
+from keras_s2s.runtime import Generator, Options
 
 COMMAND = [sys.executable, "-m", "keras_s2s.cli", "generate", "--precision", "fp32"]
 
@@ -116,6 +117,30 @@ def test_options_and_formats(
     assert done == (0, expected, "")
 
 
+@pytest.mark.parametrize(
+    ("options", "wanted"),
+    [([], False), (["--n-best", "2"], False), (["--scores"], True), (["--token-scores", "--beam-size", "1"], True)],
+)
+def test_scores_are_asked_for_where_they_are_written(
+    command: Callable,
+    echo_bundle: Path,
+    lines: Path,
+    options: list[str],
+    wanted: bool,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked, plan = [], Generator.plan
+
+    def noted(self: Generator, given: Any, prefixed: bool) -> Any:
+        asked.append(given["scores"])
+        return plan(self, given, prefixed)
+
+    monkeypatch.setattr(Generator, "plan", noted)
+    code, _, err = command("generate", echo_bundle, "--precision", "fp32", "--input", lines, *options)
+    assert (code, err) == (0, "")
+    assert set(asked) == {wanted}
+
+
 # The scores of its graph of samples: -100 * top_k - 10 * temperature - top_p - min_p - the first random number.
 @pytest.mark.parametrize(
     ("options", "hundreds"),
@@ -191,8 +216,9 @@ def test_unknown_tokens_are_replaced(command: Callable, many_graphs_bundle: Path
 
 def test_options_of_the_search_are_those_of_the_runtime() -> None:
     names = {field.name for field in dataclasses.fields(SearchOptions)} - {"mbr"}
-    # How long sources may be is `strict`; an alignment is no text; a base comes with its penalty.
-    assert names == set(Options.model_fields) - {"strict", "alignment", "length_penalty_base"}
+    # How long sources may be is `strict`; an alignment is no text; a base comes with its penalty; a verb knows whether
+    # it writes scores.
+    assert names == set(Options.model_fields) - {"strict", "alignment", "length_penalty_base", "scores"}
     assert set(SearchOptions().of_generator()) <= set(Options.model_fields)
 
 

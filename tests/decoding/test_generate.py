@@ -63,7 +63,7 @@ def test_length_limit_counts_real_tokens(factor: float, extra: int, expected: li
 
 def test_the_greedy_program_equals_the_eager_search(model: Any) -> None:
     penalty = LengthPenalty(0.6, 5.0)
-    traced = make_program(model, "greedy")(*options(1.0, 1, penalty))
+    traced = make_program(model, "greedy")(*options(1.0, 1, penalty), np.bool_(True))
     expected = generate(model, Greedy(scorer=Scorer(penalty)), SOURCE, length_limit(SOURCE, 1.0, 1))
     assert traced["tokens"].numpy().tolist() == expected.tokens.numpy().tolist()
     assert traced["lengths"].numpy().tolist() == expected.lengths.numpy().tolist()

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from keras_s2s.decoding import Greedy, LengthPenalty, Scorer
 
@@ -72,6 +73,21 @@ def test_a_sentence_does_not_depend_on_its_batch_mates(greedy: Callable, token_t
         alone = greedy(tables[i : i + 1], limits[i : i + 1])
         assert alone.texts() == together.texts(i)
         assert alone.scores[0].tolist() == together.scores[i].tolist()
+
+
+@pytest.mark.parametrize("kind", [bool, tf.constant])
+@pytest.mark.parametrize("scores", [True, False])
+def test_scores_are_computed_where_they_are_wanted(
+    greedy: Callable, eager: Callable, token_tables: Callable, scores: bool, kind: Callable
+) -> None:
+    tables, limits = token_tables(np.random.default_rng(3).normal(scale=2, size=(5, 5, 5))), [0, 1, 4, 4, 7]
+    plain, found = greedy(tables, limits), eager(Greedy(scores=kind(scores)), tables, limits)
+    assert found.tokens.tolist() == plain.tokens.tolist()
+    assert found.lengths.tolist() == plain.lengths.tolist()
+    assert found.finished.tolist() == plain.finished.tolist()
+    for name in ("scores", "token_scores"):
+        expected = getattr(plain, name) if scores else np.zeros_like(getattr(plain, name))
+        np.testing.assert_allclose(getattr(found, name), expected, rtol=1e-5)
 
 
 def test_traced_equals_eager(greedy: Callable, eager: Callable, token_tables: Callable) -> None:

@@ -48,6 +48,7 @@ OPTIONS: dict[str, Any] = {
     "length_penalty": 1.0,
     "length_penalty_base": 0.0,
     "word_reward": 0.0,
+    "with_scores": True,
     "beam_size": 3,
     "n_best": 3,
     "patience": 1.0,
@@ -87,6 +88,7 @@ def made(kind: str, seed: int = 3) -> Any:
 def models() -> dict[str, Any]:
     found = {kind: made(kind) for kind in PARTS}
     found["ensemble"] = Ensemble([found["lstm"], found["transformer"]], [1, 2])
+    found["linear ensemble"] = Ensemble([found["lstm"], found["transformer"]], [1, 2], "linear")
     found["fusion"] = Fusion(found["ensemble"], found["language model"], 0.3)
     return found
 
@@ -184,6 +186,29 @@ def test_token_scores_are_those_of_the_model(models: dict, kind: str, strategy: 
             np.testing.assert_allclose(
                 found["token_scores"][sentence, n, : len(target[0])], expected, rtol=1e-5, atol=1e-4
             )
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [
+        ("lstm", "greedy"),
+        ("transformer", "greedy"),
+        ("transformer", "greedy-shortlist"),
+        ("transformer", "greedy-constrained"),
+        ("joint", "greedy-joint"),
+        ("ensemble", "greedy"),
+        ("linear ensemble", "greedy"),
+        ("fusion", "greedy"),
+    ],
+)
+def test_without_scores_the_tokens_are_the_same(models: dict, kind: str, name: str) -> None:
+    given = {"ctc_weight": 0.4, "repetition_penalty": 1.3}
+    plain, found = (run(models[kind], name, with_scores=wanted, **given) for wanted in (True, False))
+    assert np.all(plain["scores"] < 0)
+    for key in ("scores", "token_scores"):
+        assert not found[key].any()
+        found[key] = plain[key]
+    same(found, plain)
 
 
 def test_ensembles_and_fusions_have_every_program_of_a_decoder(models: dict) -> None:

@@ -83,7 +83,7 @@ class Twice:
 def run(model: Any, strategy: str, *features: str, **own: float) -> dict[str, np.ndarray]:
     program = make_program(model, strategy, features)
     plain = dict(Decoding(strategy="greedy", beam_size=1, max_length_extra=4, max_length_factor=0))
-    given = {**plain, **own, "source_ids": [[5, 6, 2]]}
+    given = {**plain, **own, "with_scores": True, "source_ids": [[5, 6, 2]]}
     found = program(*(tf.constant(given[spec.name], spec.dtype) for spec in program.input_signature))
     return {name: value.numpy() for name, value in found.items()}
 
@@ -97,7 +97,8 @@ def test_a_strategy_takes_its_own_options_and_those_that_it_looks_at(model: Any)
         looks_at=["patience"],
         has_steps=True,
     )
-    assert list(INPUTS["last"]) == [*INPUTS["greedy"], "patience", "token"]
+    of_all = [name for name in INPUTS["greedy"] if name in INPUTS["beam"]]
+    assert list(INPUTS["last"]) == [*of_all, "patience", "token"]
     assert "last" in available(model)
     assert run(model, "last", token=7)["tokens"].tolist() == [[[7, 7, 7, 7, 0]]]
     assert step_problems("last") == []

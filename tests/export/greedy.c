@@ -61,11 +61,11 @@ typedef struct {
 
 extern const ApiBase *OrtGetApiBase(void);
 
-enum { API_VERSION = 21, WARNING = 2, ARENA = 1, DEFAULT_MEMORY = 0, FLOAT = 1, INT32 = 6 };
+enum { API_VERSION = 21, WARNING = 2, ARENA = 1, DEFAULT_MEMORY = 0, FLOAT = 1, INT32 = 6, BOOL = 9 };
 
 /* ------------------------------------------------------------------------------------------------------------------ */
 
-enum { PADDING = 0, LONGEST_LINE = 1 << 16, MULTIPLE = 4, INPUTS = 6 };
+enum { PADDING = 0, LONGEST_LINE = 1 << 16, MULTIPLE = 4, INPUTS = 7 };
 
 static const Api *api;
 
@@ -157,6 +157,7 @@ int main(int count, char **arguments) {
         return 2;
     }
     float factor = strtof(arguments[2], NULL), penalty = 0.0f, base = 0.0f, reward = 0.0f;
+    uint8_t scores = 0; /* the ids are all that is printed */
     int32_t extra = (int32_t)strtol(arguments[3], NULL, 10);
 
     Sentence *sentences = NULL, sentence;
@@ -186,7 +187,8 @@ int main(int count, char **arguments) {
 
     const int64_t shape[] = {(int64_t)batch, (int64_t)length};
     const char *input_names[INPUTS] = {"source_ids",     "max_length_factor",   "max_length_extra",
-                                       "length_penalty", "length_penalty_base", "word_reward"};
+                                       "length_penalty", "length_penalty_base", "word_reward",
+                                       "with_scores"};
     Value *inputs[INPUTS] = {
         tensor(memory, ids, batch * length * sizeof *ids, shape, 2, INT32),
         tensor(memory, &factor, sizeof factor, NULL, 0, FLOAT), /* a scalar has rank 0 */
@@ -194,6 +196,7 @@ int main(int count, char **arguments) {
         tensor(memory, &penalty, sizeof penalty, NULL, 0, FLOAT),
         tensor(memory, &base, sizeof base, NULL, 0, FLOAT),
         tensor(memory, &reward, sizeof reward, NULL, 0, FLOAT),
+        tensor(memory, &scores, sizeof scores, NULL, 0, BOOL),
     };
     const char *output_names[] = {"tokens", "lengths"};
     Value *outputs[2] = {NULL, NULL};

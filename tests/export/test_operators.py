@@ -198,6 +198,17 @@ def logsumexp(*shape: int | None) -> Case:
     )
 
 
+def logsumexp_if_wanted(*shape: int | None) -> Case:
+    """Wanted but for length 1."""
+    plain = logsumexp(*shape)
+    return Case(
+        fused.logsumexp,
+        [*plain.shapes, ()],
+        lambda length: [*plain.inputs(length), np.array(length > 1)],
+        lengths=plain.lengths,
+    )
+
+
 def top_k(vocabulary: int, k: int | None = None) -> Case:
     """Few numbers, so that many are equal; without `k` it is known at run time alone."""
 
@@ -244,6 +255,8 @@ CASES: dict[str, Case] = {
     "logsumexp of blocks": logsumexp(1, 1280),
     "logsumexp of blocks, several steps": logsumexp(None, 1280),
     "logsumexp of a prime": logsumexp(1, 1283),
+    "logsumexp if wanted": logsumexp_if_wanted(None, 30),
+    "logsumexp of blocks, if wanted": logsumexp_if_wanted(1, 1280),
     "top_k": top_k(60),
     "top_k, one": top_k(60, 1),
     "top_k of blocks": top_k(1280),

@@ -415,6 +415,22 @@ def test_constants_are_put_where_they_are_read() -> None:
     assert result == model
 
 
+def test_no_constant_stays_where_nobody_reads_it() -> None:
+    source = CONSTANTS.replace("on = Identity(goes_on)\n", "on = Identity(goes_on)\n again = Mul(x, inside)\n")
+    model = read(source.replace("(rounds, always, x)", "(rounds, always, again)"))
+    result = onnx.ModelProto.FromString(model.SerializeToString())
+    put_constants_where_they_are_read(result.graph)
+    inner, outer, whole = all_graphs(result.graph)
+    assert [stored(graph) for graph in (whole, outer, inner)] == [
+        {"everywhere", "outside"},
+        {"inside"},
+        {"inner/inside", "inner/everywhere"},
+    ]
+    same(model, result, rounds=np.array(2, "int64"), start=np.array([1, 2], "float32"))
+    put_constants_outside(result.graph)
+    assert stored(result.graph) == {"everywhere", "inside", "outside"}
+
+
 LARGE = """
     large (int64 rounds, int64 from, float[1, 4] start) => (float[1, 4] y)
     <float[4, 4] matrix, float[4] offset, float[4, 4] table, float[4] small = {1, 2, 3, 4}>

@@ -160,6 +160,8 @@ def test_logsumexp() -> None:
     x = normal(2, 3, 5)
     close(fused.logsumexp(x), np.log(np.exp(x).sum(axis=-1)))
     close(fused.logsumexp(np.array([[1000.0, -np.inf]], "float32")), np.array([1000]))
+    close(fused.logsumexp(x, True), fused.logsumexp(x))
+    close(fused.logsumexp(x, False), np.zeros(x.shape[:-1]))
 
 
 def slow_lstm(layer: Any, x: np.ndarray, h: np.ndarray, c: np.ndarray, lengths: list[int]) -> Any:

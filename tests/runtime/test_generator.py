@@ -9,6 +9,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -35,6 +36,12 @@ def test_greedy_text_in_text_out(echo: Generator) -> None:
     [[hypothesis]] = echo(["abc 1"], beam_size=1)
     ids = echo._source.encode(["abc 1"])[0]
     assert hypothesis == Hypothesis("abc 1", tuple(ids), -len(ids))
+
+
+@pytest.mark.parametrize("beam_size", [1, 3])
+def test_without_scores_there_are_none(echo: Generator, beam_size: int) -> None:
+    plain, found = (echo(["abc 1", ""], beam_size=beam_size, scores=scores) for scores in (True, False))
+    assert found == [[replace(one, score=None, token_scores=()) for one in some] for some in plain]
 
 
 def test_the_bundle_s_defaults_reach_the_graph(echo: Generator) -> None:

@@ -1,5 +1,6 @@
 """Lanes of a real bundle: who joins when changes nothing of what is found."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,36 @@ def test_joining_at_any_step_changes_nothing(
     assert len(found) == len(case.jobs)
     for one, alone in zip(case.jobs, case.alone, strict=True):
         assert tokens(found[id(one)]) == tokens(alone)
+
+
+def test_scores_come_to_who_reads_them_whoever_shares_the_batch(
+    stepwise_bundle: Path, generator: Generator, texts: Any
+) -> None:
+    case = Case(stepwise_bundle, generator, texts(30, seed=12), beam_size=1)
+    readers, others = case.jobs[::2], case.jobs[1::2]
+    for one in others:
+        one.item = replace(one.item, scores=False)
+    batcher, found, rounds = case.batcher(), dict[int, Candidates](), 0
+    coming = {0: others[:5], 2: readers, 4: others[5:]}
+    while batcher.jobs or rounds < max(coming):
+        found |= {id(one): candidates for one, candidates in batcher.round(coming.get(rounds, [])).found}
+        rounds += 1
+    for one, alone in zip(case.jobs, case.alone, strict=True):
+        assert tokens(found[id(one)]) == tokens(alone)
+    for one in readers:
+        (ours,), (theirs,) = found[id(one)], case.alone[case.place(one)]
+        assert ours.score == pytest.approx(theirs.score, abs=1e-2)
+
+
+def test_without_a_reader_there_are_no_scores(stepwise_bundle: Path, generator: Generator, texts: Any) -> None:
+    case = Case(stepwise_bundle, generator, texts(4, seed=13), beam_size=1, scores=False)
+    batcher = case.batcher()
+    found = batcher.round(case.jobs).found
+    while batcher.jobs:
+        found += batcher.round([]).found
+    assert {(best.score, *best.token_scores) for _, (best,) in found} == {
+        (0.0,) * (2 + len(best.tokens)) for _, (best,) in found
+    }
 
 
 def test_a_long_sentence_does_not_hold_a_short_one(stepwise_bundle: Path, generator: Generator, texts: Any) -> None:

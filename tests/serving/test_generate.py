@@ -55,6 +55,21 @@ def test_one_text_and_only_what_was_asked_for(server: Any, generator: Generator)
     assert (hypothesis["text"], hypothesis["finished"]) == (best.text, best.finished)
 
 
+@pytest.mark.parametrize("beam_size", [1, 3])
+def test_who_wants_no_scores_gets_none(server: Any, generator: Generator, texts: Texts, beam_size: int) -> None:
+    some, options = texts(12, seed=4), {"beam_size": beam_size, "scores": False}
+    answer = server.post("/v1/generate", {"text": some, **options}).json()
+    found = [hypothesis for result in answer["results"] for hypothesis in result["hypotheses"]]
+    assert {frozenset(one) for one in found} == {frozenset({"text", "finished"})}
+    assert [one["text"] for one in found] == [best.text for (best,) in generator(some, beam_size=beam_size)]
+
+
+def test_scores_of_tokens_are_not_given_without_scores(server: Any) -> None:
+    answer = server.post("/v1/generate", {"text": "abc", "scores": False, "token_scores": True})
+    assert answer.status_code == 422
+    assert answer.json() == {"error": "token_scores: not without scores; leave out one of both"}
+
+
 def test_prefixes(server: Any, generator: Generator) -> None:
     some, begins = ["abc", "hello", ""], ["xy", "", "q"]
     answer = server.post("/v1/generate", {"text": some, "prefix": begins}).json()

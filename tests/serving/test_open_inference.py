@@ -134,6 +134,17 @@ def test_only_the_outputs_that_are_wanted_and_each_as_it_is_wanted(
     assert ("data" in first, "data" in second) == (False, True)
     alone = client.infer("stepwise", [tensor(["abc"])], outputs=[triton.InferRequestedOutput("score")])
     assert [one["name"] for one in alone.get_response()["outputs"]] == ["score"]
+    assert alone.as_numpy("score").tolist() == both.as_numpy("score")[:1].tolist()
+
+
+@pytest.mark.parametrize("beam_size", [1, 3])
+def test_texts_alone_are_those_that_come_with_scores(
+    client: triton.InferenceServerClient, texts: Texts, beam_size: int
+) -> None:
+    given, options = [tensor(texts(20, seed=5))], {"beam_size": beam_size}
+    alone = client.infer("stepwise", given, outputs=[triton.InferRequestedOutput("text")], parameters=options)
+    assert [one["name"] for one in alone.get_response()["outputs"]] == ["text"]
+    assert decoded(alone) == decoded(client.infer("stepwise", given, parameters=options))
 
 
 @pytest.mark.parametrize("binary", [(True, True), (True, False), (False, True), (False, False)])
@@ -195,6 +206,7 @@ REFUSED: list[tuple[dict[str, Any], int, str]] = [
     ({"inputs": [in_json("a", parameters={"binary_data_size": 5})]}, 422, "expected either 'data', or"),
     ({"inputs": [in_json("a", parameters={"content_type": "base64"})]}, 422, "content_type: Input should be 'str'"),
     ({"inputs": [in_json("a", parameters={"shared_memory_region": "r"})]}, 422, "shared_memory_region: unknown key"),
+    ({"inputs": [in_json("a")], "parameters": {"scores": False}}, 422, "parameters.scores: unknown key"),
     ({"inputs": [in_json("a")], "outputs": [{"name": "logits"}]}, 422, "outputs.0.name: Input should be 'text' or"),
     ({"inputs": [in_json("a")], "outputs": [{"name": "text"}] * 2}, 422, "outputs: text: wanted twice"),
     (

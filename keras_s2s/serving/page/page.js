@@ -291,7 +291,7 @@ function showHypotheses(hypotheses) {
   output.textContent = hypotheses[0].text;
   const choice = hypotheses.length > 1 && hypotheses.some(({ alignment }) => alignment);
   const items = hypotheses.map((one, index) => {
-    const score = one.score.toFixed(3).replace("-", "−");
+    const score = one.score?.toFixed(3).replace("-", "−") ?? "";
     const parts = [make("bdi", { textContent: one.text }), make("span", { className: "score", textContent: score })];
     if (!choice) return make("li", {}, make("div", {}, ...parts));
     const radio = make("input", { type: "radio", name: "hypothesis", checked: !index, onchange: () => draw(one) });

@@ -8,7 +8,6 @@ from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response
 
 from keras_s2s import __version__
-from keras_s2s.runtime import Hypothesis
 from keras_s2s.runtime.options import options_of
 from keras_s2s.serving.body import count, hypotheses_of, note, parsed, read_body
 from keras_s2s.serving.encodings import ENCODINGS, accepted, packed
@@ -118,10 +117,10 @@ async def version_ready(name: str, version: str, request: Request) -> Response:
 async def infer(name: str, request: Request) -> Response:
     """Generate outputs for texts.
 
-    Inputs are [texts] or [texts, 1]. `parameters` has the options of `/v1/generate`; what is left out is as the model's
-    defaults have it. The outputs are `text`, BYTES, and `score`, FP32, both [texts, n_best], best first. Where fewer
-    than `n_best` were found, the rest of a row is filled with empty texts of score -3.4028235e38, the lowest that FP32
-    has.
+    Inputs are [texts] or [texts, 1]. `parameters` has the options of `/v1/generate`, but for `scores`; what is left out
+    is as the model's defaults have it. The outputs are `text`, BYTES, and `score`, FP32, both [texts, n_best], best
+    first. Where only `text` is wanted, greedy search computes no scores. Where fewer than `n_best` were found, the rest
+    of a row is filled with empty texts of score -3.4028235e38, the lowest that FP32 has.
 
     Tensors are in the JSON, or bytes after it, as Triton's extension "binary_tensor_data" says: a text is its number
     of bytes, as 4 bytes, little end first, and its bytes in UTF-8; the header `Inference-Header-Content-Length` says
@@ -157,6 +156,7 @@ async def _infer(request: Request, model: ServedModel) -> Response:
     parameters = asked.parameters or InferParameters()
     wanted = _wanted(asked.outputs or (), binary=bool(parameters.binary_data_output))
     options = {name: value for name in OPTIONS if (value := getattr(parameters, name)) is not None}
+    options["scores"] = "score" in wanted
     if "prefix" in given:
         _check_prefixes(service, model, options)
     pending = service.generate(model, given["text"], given.get("prefix"), options)
@@ -164,7 +164,9 @@ async def _infer(request: Request, model: ServedModel) -> Response:
     seconds = service.seconds(parameters.timeout / 1e6 if parameters.timeout else None)
     found = await hypotheses_of(pending, request, seconds)
     width = options_of(model.manifest, options).n_best
-    rows = [_row(some, width) for some in found]
+    rows = {"text": [_row([one.text for one in some], "", width) for some in found]}
+    if "score" in wanted:
+        rows["score"] = [_row([one.score for one in some], LOWEST, width) for some in found]
     return _answer(asked, model, wanted, rows, request.headers.get("accept-encoding", ""))
 
 
@@ -196,22 +198,19 @@ def _wanted(asked: Sequence[RequestedOutput], binary: bool) -> dict[str, bool]:
     return wanted or dict.fromkeys(OUTPUTS, binary)
 
 
-def _row(found: Sequence[Hypothesis], width: int) -> list[tuple[str, float]]:
-    return [(one.text, one.score) for one in found] + [("", LOWEST)] * (width - len(found))
+def _row(found: list[Any], missing: Any, width: int) -> list[Any]:
+    return found + [missing] * (width - len(found))
 
 
 def _answer(
     asked: InferRequest,
     model: ServedModel,
     wanted: dict[str, bool],
-    rows: Sequence[Sequence[tuple[str, float]]],
+    found: Mapping[str, list[list[Any]]],
     accept_encoding: str,
 ) -> Response:
-    texts = [[text for text, _ in row] for row in rows]
-    scores = [[score for _, score in row] for row in rows]
     outputs = [
-        write_texts(name, texts, binary) if name == "text" else write_numbers(name, scores, binary)
-        for name, binary in wanted.items()
+        (write_texts if name == "text" else write_numbers)(name, found[name], binary) for name, binary in wanted.items()
     ]
     tensors = [output.tensor for output in outputs]
     answer = InferResponse(model_name=model.name, model_version=VERSION, id=asked.id, outputs=tensors)

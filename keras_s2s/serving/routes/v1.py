@@ -62,6 +62,8 @@ async def generate(request: Request) -> Response:
     count(request, loaded)
     texts, prefixes = _list(asked.text), None if asked.prefix is None else _list(asked.prefix)
     options = {name: value for name in OPTIONS if (value := getattr(asked, name)) is not None}
+    if asked.token_scores and not options.setdefault("scores", True):
+        raise HTTPProblem(422, "token_scores: not without scores; leave out one of both")
     pending = service.generate(loaded, texts, prefixes, options, progress=asked.stream)
     seconds = service.seconds(asked.timeout)
     note(request, service.settings, loaded, texts, pending)

@@ -29,7 +29,9 @@ RECIPE = Path(__file__).parents[2] / "multi30k" / "transformer.yaml"
 MODELS = ("tiny", "base", "multi30k")
 ENGINES = ("ours", "theirs")  # modules
 TARGET = 24
-BATCHES, BEAMS, BATCHINGS = (1, 32), (1, 4), (16, 32, 64, 128)
+BATCHES, BATCHINGS = (1, 32), (16, 32, 64, 128)
+BEAMS = (1, 4)
+SEARCHES = {"greedy": (1, True), "greedy, no scores": (1, False), "beam 4": (4, True)}  # size of the beam, scores
 SECONDS = 0.5  # a measurement takes at least that long
 
 
@@ -49,7 +51,7 @@ def load(engine: str, folder: Path, precision: str, threads: int) -> Engine:
     return made
 
 
-def decoding(model: str, beam: int) -> Decoding:
+def decoding(model: str, beam: int, scores: bool = True) -> Decoding:
     """How both engines decode."""
     natural = model == "multi30k"
     return Decoding(
@@ -60,6 +62,7 @@ def decoding(model: str, beam: int) -> Decoding:
         n_best=1,
         max_length_factor=1.5 if natural else 0.0,
         max_length_extra=10 if natural else TARGET,
+        scores=scores,
     )
 
 
@@ -108,16 +111,16 @@ def compared(engines: list[Engine], rows: Rows, how: Decoding, sizes: list[int],
 
 
 def speeds(model: str, folder: Path, threads: int, rounds: int) -> list[list[str]]:
-    """A row for each batch size and beam; of natural outputs, for the whole set in each engine's best batches."""
+    """A row for each batch size and search; of natural outputs, for the whole set in each engine's best batches."""
     engines: list[Engine] = [load(engine, folder, "int8", threads) for engine in ENGINES]
     rows, table = rows_of(folder), []
     for batch_size in BATCHES if model != "multi30k" else [None]:
-        for beam in BEAMS:
-            how, some = decoding(model, beam), rows[:batch_size]
+        for search, (beam, scores) in SEARCHES.items():
+            how, some = decoding(model, beam, scores), rows[:batch_size]
             sizes = [_best_batches(engine, some, how, batch_size) for engine in engines]
             cells = compared(engines, some, how, sizes, rounds)
             what = f"batch {batch_size}" if batch_size else f"test set, batches of {sizes[0]} and {sizes[1]}"
-            table.append([model, str(threads), what, f"beam {beam}" if beam > 1 else "greedy", *cells])
+            table.append([model, str(threads), what, search, *cells])
             print("  ".join(table[-1]), file=sys.stderr, flush=True)
     return table
 

@@ -19,7 +19,7 @@ class Engine:
     def decode(self, rows: Sequence[Sequence[int]], decoding: Any, batch_size: int) -> list[list[int]]:
         """The best output of each row, without EOS; it sorts rows by length itself.
 
-        Scores are computed, as ours always are. `decoding` is a `keras_s2s.bundle.Decoding`.
+        `decoding` is a `keras_s2s.bundle.Decoding`.
         """
         found = self._translator.translate_batch(
             [[token(number) for number in row] for row in rows],
@@ -27,7 +27,7 @@ class Engine:
             beam_size=decoding.beam_size,
             max_decoding_length=int(decoding.max_length_factor * max(map(len, rows))) + decoding.max_length_extra,
             length_penalty=decoding.length_penalty,
-            return_scores=True,
+            return_scores=decoding.scores,
         )
         return [[number(token) for token in result.hypotheses[0]] for result in found]
 

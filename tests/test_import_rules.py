@@ -97,6 +97,7 @@ TENSORFLOW = {"tensorflow", "tensorflow_text", "tf2onnx"}
 MAY_IMPORT_TENSORFLOW = (
     "data",
     "decoding.entries",
+    "decoding.forced",
     "decoding.generate",
     "decoding.heads",
     "decoding.inputs",

@@ -82,6 +82,7 @@ class Operators(Nodes):
         """
         shape, last = call.attributes["shape"], self.integers(-1)
         logarithms = self.node("LogSoftmax", [x], axis=-1)
+        self.write_over(x, logarithms, shape)
         size = _block_size(shape[-1])
         if size is None or len(shape) != 3 or shape[1] != 1:
             largest = self.node("ReduceMax", [x, last], keepdims=0)
@@ -131,7 +132,9 @@ class Operators(Nodes):
         return [values, self.node("Cast", [places], to=TensorProto.INT32)]
 
     def select(self, call: FusedCall, x: str, index: str) -> list[str]:
-        """GatherND, row by row."""
+        """GatherND, row by row; of a matrix GatherElements, which takes the index as it is."""
+        if call.attributes["axes"] == 2:
+            return [self.node("GatherElements", [x, index], axis=1)]
         places = self.node("Unsqueeze", [self.node("Cast", [index], to=TensorProto.INT64), self.integers(-1)])
         return [self.node("GatherND", [x, places], batch_dims=1)]
 

@@ -209,7 +209,7 @@ def _block_size(vocabulary: int | None) -> int | None:
     """Into blocks of what size a vocabulary is cut, or None if it is not."""
     if vocabulary is None or vocabulary < 1024:
         return None
-    return next((size for size in range(256, 31, -1) if vocabulary % size == 0), None)
+    return next((size for size in range(128, 31, -1) if vocabulary % size == 0), None)
 
 
 def _names(calls: Sequence[FusedCall]) -> dict[int, str]:

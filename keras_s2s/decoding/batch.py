@@ -37,14 +37,23 @@ def put_results(results: Hypotheses, found: Hypotheses, sentence: Tensor) -> Hyp
     return Hypotheses(*(ops.scatter_update(x, place, y) for x, y in zip(padded, found, strict=True)))
 
 
-def without_done(search: Search) -> Search:
-    """The search of those sentences that are not done."""
+def without_done(search: Search, parents: list[Tensor]) -> tuple[Search, list[Tensor]]:
+    """Leaves only those sentences of a search that are not done.
+
+    Args:
+        search: of R rows.
+        parents: (R,), the row of the state that each row follows; none if it follows its own.
+
+    Returns:
+        The search and its parents. If there are such, its state still has all rows.
+    """
     kept = ops.cast(ops.nonzero(ops.logical_not(search.done))[0], "int32")
     times = ops.shape(search.ids)[0] // ops.shape(search.done)[0]
     rows = ops.reshape(kept[:, None] * times + ops.arange(times), (-1,))
-    return Search(
+    state = select_sentences(search.state if parents else select_rows(search.state, rows), kept)
+    left = Search(
         ids=ops.take(search.ids, rows, axis=0),
-        state=select_sentences(select_rows(search.state, rows), kept),
+        state=state,
         sentence=ops.take(search.sentence, kept, axis=0),
         limit=ops.take(search.limit, kept, axis=0),
         length=ops.take(search.length, kept, axis=0),
@@ -52,3 +61,4 @@ def without_done(search: Search) -> Search:
         history={name: ops.take(value, rows, axis=0) for name, value in search.history.items()},
         carry={name: ops.take(value, kept, axis=0) for name, value in search.carry.items()},
     )
+    return left, [ops.take(each, rows, axis=0) for each in parents]

@@ -49,6 +49,24 @@ class Candidates(NamedTuple):
     tokens: Tensor
 
 
+class Endings(NamedTuple):
+    """Hypotheses of a sentence that may end: (B, K) each.
+
+    Attributes:
+        scores: log-probability of the whole, EOS counted.
+        gains: that of EOS alone.
+        parents: the hypothesis that ends, from 0 to K - 1.
+        may_end: whether it does.
+        is_cut: whether the limit alone ends it.
+    """
+
+    scores: Tensor
+    gains: Tensor
+    parents: Tensor
+    may_end: Tensor
+    is_cut: Tensor
+
+
 @dataclass(frozen=True)
 class BeamSearch:
     """Keeps the K best open hypotheses of a sentence, and apart from them the K best finished ones.
@@ -114,22 +132,20 @@ class BeamSearch:
         Returns:
             The K continuations that stay open, (B, K) each, which sentences are done, and the carry.
         """
-        at_limit = beam.length >= beam.limit
-        free, forced = self._candidates(beam, following, handicap), self._ends(beam, following)
-        found = Candidates(*(ops.where(at_limit[:, None], x, y) for x, y in zip(forced, free, strict=True)))
-        ends = found.tokens == EOS
-        is_cut = ops.logical_and(at_limit[:, None], ops.logical_not(self._would_end(free, found)))
-        finished = self._finish(beam, following, found, ends, is_cut)
-        # The first K that do not end, in their order.
-        place = ops.arange(2 * self.size)[None, :]
-        _, order = ops.top_k(-ops.where(ends, place + 2 * self.size, place), self.size)
-        scores = ops.where(select(ends, order), _IMPOSSIBLE, select(found.scores, order))
-        kept = Candidates(scores, *(select(x, order) for x in found[1:]))
+        found = self._candidates(beam, following, handicap)
+        ends, at_limit = found.tokens == EOS, (beam.length >= beam.limit)[:, None]
+        # The first K that do not end, in their order. At the limit there is none.
+        place = ops.arange(2 * self.size, dtype="float32")[None, :]
+        behind = ops.cast(2 * self.size, "float32")
+        _, order = ops.top_k(ops.where(ends, -place - behind, -place), self.size)
+        scores = ops.where(ops.logical_or(ends, at_limit), _IMPOSSIBLE, found.scores)
+        kept = Candidates(*(select(x, order) for x in (scores, *found[1:])))
+        finished = self._finish(beam, following, self._endings(beam, following, found, ends, at_limit))
         carry = {"scores": kept.scores, **finished}
         return kept, self._done(beam, carry), carry
 
     def _candidates(self, beam: Beam, following: NextScores, handicap: Tensor | None) -> Candidates:
-        """The best continuations of hypotheses that are below their limit."""
+        """The best continuations, as if there were no limit."""
         sentences = ops.shape(beam.limit)[0]
         ranked = following.scores if handicap is None else following.scores - handicap
         # The 2K best of a row suffice, and normalising after that spares a pass over V.
@@ -147,62 +163,57 @@ class BeamSearch:
             total = select(beam.carry["scores"], parents) + gains
         return Candidates(total, gains, parents, select(_of_sentence(tokens, sentences), index))
 
-    def _ends(self, beam: Beam, following: NextScores) -> Candidates:
-        """All K hypotheses, ended; behind them K that are impossible."""
-        gains = _of_sentence((following.end - following.log_normalizer)[:, None], ops.shape(beam.limit)[0])
-        total, order = ops.top_k(beam.carry["scores"] + gains, self.size)
-        order = ops.cast(order, "int32")
-        none = ops.zeros_like(order)
-        scores = ops.concatenate([total, ops.cast(none, "float32") + _IMPOSSIBLE], axis=1)
-        gains = ops.concatenate([select(gains, order), ops.cast(none, "float32")], axis=1)
-        parents = ops.concatenate([order, none], axis=1)
-        return Candidates(scores, gains, parents, ops.zeros_like(parents) + EOS)
+    def _endings(self, beam: Beam, following: NextScores, found: Candidates, ends: Tensor, at_limit: Tensor) -> Endings:
+        """Those of the first K candidates that end; at the limit all K hypotheses, in their order."""
+        scores, gains, parents, ends = (x[:, : self.size] for x in (*found[:3], ends))
+        own = ops.arange(self.size)[None, :]
+        # How often a hypothesis would have ended without a limit.
+        would_end = ops.logical_and(ends, scores > _IMPOSSIBLE)
+        same = ops.equal(own[:, :, None], parents[:, None, :])  # (B, K, K)
+        times = ops.sum(ops.cast(ops.logical_and(same, would_end[:, None, :]), "int32"), axis=2)
+        forced = _of_sentence(following.end - following.log_normalizer, ops.shape(beam.limit)[0])  # (B, K)
+        scores = ops.where(at_limit, beam.carry["scores"] + forced, scores)
+        may_end = ops.logical_and(ops.logical_or(ends, at_limit), ops.logical_not(beam.done)[:, None])
+        return Endings(
+            scores,
+            ops.where(at_limit, forced, gains),
+            ops.where(at_limit, own, parents),
+            ops.logical_and(may_end, scores > _IMPOSSIBLE),
+            ops.logical_and(at_limit, times == 0),
+        )
 
-    def _would_end(self, free: Candidates, forced: Candidates) -> Tensor:
-        """Whether the search would have ended the first K of `forced` without a limit: (B, K)."""
-        first = [x[:, : self.size] for x in free]
-        scores, _, parents, tokens = first
-        ends = ops.logical_and(tokens == EOS, scores > _IMPOSSIBLE)
-        same = ops.equal(forced.parents[:, : self.size, None], parents[:, None, :])  # (B, K, K)
-        return ops.any(ops.logical_and(same, ends[:, None, :]), axis=2)
-
-    def _finish(self, beam: Beam, following: NextScores, found: Candidates, ends: Tensor, is_cut: Tensor) -> Carry:
-        """Merges candidates that end into the K best finished hypotheses."""
-        carry, size = beam.carry, self.size
-        scores, parents = found.scores[:, :size], found.parents[:, :size]
-        may_end = ops.logical_and(ends[:, :size], ops.logical_not(beam.done)[:, None])
-        may_end = ops.logical_and(may_end, scores > _IMPOSSIBLE)
+    def _finish(self, beam: Beam, following: NextScores, new: Endings) -> Carry:
+        """Merges hypotheses that end into the K best finished ones."""
+        carry, size, sentences = beam.carry, self.size, ops.shape(beam.limit)[0]
         covered = following.coverage
         if covered is not None:
-            covered = select(split_rows(covered, ops.shape(beam.limit)[0], size), parents)  # (B, K, S)
-        ended = self.scorer(scores, beam.length[:, None] + 1, covered)
-        ended = ops.where(may_end, ended, _IMPOSSIBLE)  # (B, K)
+            covered = select(split_rows(covered, sentences, size), new.parents)  # (B, K, S)
+        ended = self.scorer(new.scores, beam.length[:, None] + 1, covered)
+        ended = ops.where(new.may_end, ended, _IMPOSSIBLE)  # (B, K)
         best, order = ops.top_k(ops.concatenate([carry["finished_scores"], ended], axis=1), size)
 
-        gains = found.gains[:, :size, None]
-        new = {name: select(value, parents) for name, value in beam.history.items()}  # (B, K, T)
-        new["tokens"] = ops.concatenate([new["tokens"], ops.zeros_like(parents[:, :, None])], axis=2)
-        new["token_scores"] = ops.concatenate([new["token_scores"], gains], axis=2)
-        lengths = ops.zeros_like(parents) + beam.length[:, None]
-        merged = {
-            "lengths": ops.concatenate([carry["finished_lengths"], lengths], axis=1),
-            "cut": ops.concatenate([carry["finished_cut"], is_cut], axis=1),
-        }
-        for name, value in new.items():
-            old = ops.pad(carry[f"finished_{name}"], ((0, 0), (0, 0), (0, 1)))
-            merged[name] = ops.concatenate([old, value], axis=1)
+        def merged(old: Tensor, value: Tensor) -> Tensor:
+            return select(ops.concatenate([old, value], axis=1), order)
+
+        none = ops.zeros((sentences, size), dtype="int32")
+        tokens, token_scores = (
+            merged(carry[f"finished_{name}"], select(beam.history[name], new.parents))  # (B, K, T)
+            for name in ("tokens", "token_scores")
+        )
+        last = merged(ops.cast(none, "float32"), new.gains)[:, :, None]
         return {
-            "finished_count": carry["finished_count"] + ops.sum(ops.cast(may_end, "int32"), axis=1),
+            "finished_count": carry["finished_count"] + ops.sum(ops.cast(new.may_end, "int32"), axis=1),
             "finished_scores": best,
-            **{f"finished_{name}": select(value, order) for name, value in merged.items()},
+            "finished_lengths": merged(carry["finished_lengths"], none + beam.length[:, None]),
+            "finished_cut": merged(carry["finished_cut"], new.is_cut),
+            "finished_tokens": ops.pad(tokens, ((0, 0), (0, 0), (0, 1))),
+            "finished_token_scores": ops.concatenate([token_scores, last], axis=2),
         }
 
     def _done(self, beam: Beam, carry: Carry) -> Tensor:
         enough = ops.cast(ops.ceil(self.patience * ops.cast(self.size, "float32")), "int32")
         can_win = self.scorer.bound(carry["scores"], beam.length[:, None] + 1, beam.limit[:, None])
-        last = ops.min(
-            ops.where(ops.arange(self.size)[None, :] < self.n_best, carry["finished_scores"], float("inf")), axis=1
-        )
+        last = ops.take(carry["finished_scores"], ops.minimum(self.n_best, self.size) - 1, axis=1)
         proven = ops.max(can_win, axis=1) <= last
         enough_finished = ops.logical_and(ops.logical_not(self.exhaustive), carry["finished_count"] >= enough)
         done = ops.logical_or(enough_finished, ops.logical_and(self.exhaustive, proven))
@@ -223,10 +234,10 @@ def best_finished(carry: Carry, n_best: int | Tensor) -> Hypotheses:
 
 
 def split_rows(values: Tensor, sentences: Tensor, size: Tensor) -> Tensor:
-    """(B·K, ...) -> (B, K, ...)."""
-    return ops.reshape(values, (sentences, size, *tuple(ops.shape(values))[1:]))
+    """(B·K, T) -> (B, K, T)."""
+    return ops.reshape(values, (sentences, size, -1))
 
 
 def _of_sentence(values: Tensor, sentences: Tensor) -> Tensor:
-    """(B·K, W) -> (B, K·W)."""
+    """(B·K, ...) -> (B, K·...)."""
     return ops.reshape(values, (sentences, -1))

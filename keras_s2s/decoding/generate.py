@@ -32,23 +32,26 @@ def generate(
     """
     step = as_step(model)
 
-    def extended(search: Search) -> tuple[Search, Tensor | None]:
-        return extend(step, strategy, search, processors)
+    def advanced(search: Search, parents: list[Tensor]) -> tuple[Search, list[Tensor]]:
+        # A state follows its rows where it is read next, layer by layer: no cache waits in its new order until then.
+        search, rows = extend(step, strategy, follow(search, *parents), processors)
+        return search, [rows] if strategy.branches else []
 
-    def left(search: Search, results: Hypotheses) -> tuple[Search, Hypotheses]:
-        return without_done(search), put_results(results, finish(strategy, search), search.sentence)
+    def left(search: Search, parents: list[Tensor], results: Hypotheses) -> tuple[Search, list[Tensor], Hypotheses]:
+        return *without_done(search, parents), put_results(results, finish(strategy, search), search.sentence)
 
-    def some_done(search: Search) -> Search:
-        return _until_some_are_done(extended, search, strategy.branches, shapes and shapes[0])
+    def some_done(search: Search, parents: list[Tensor]) -> tuple[Search, list[Tensor]]:
+        return _until_some_are_done(advanced, search, parents, shapes and shapes[:2])
 
     search = start(strategy, step.start(source), limit)
-    first = search, no_results(strategy, tf.shape(limit)[0])
+    parents = [tf.range(tf.shape(search.ids)[0])] if strategy.branches else []
+    first = search, parents, no_results(strategy, tf.shape(limit)[0])
     # Where nothing is traced, nothing minds.
     traced = not tf.executing_eagerly()
-    shapes = shapes_in_loop(lambda search, results: left(follow(*extended(search)), results), first) if traced else None
-    _, results = tf.while_loop(
-        lambda search, _: tf.size(search.done) > 0,
-        lambda search, results: left(some_done(search), results),
+    shapes = shapes_in_loop(lambda *state: left(*advanced(*state[:2]), state[2]), first) if traced else None
+    _, _, results = tf.while_loop(
+        lambda search, *_: tf.size(search.done) > 0,
+        lambda search, parents, results: left(*some_done(search, parents), results),
         first,
         shape_invariants=shapes,
     )
@@ -56,8 +59,11 @@ def generate(
 
 
 def _until_some_are_done(
-    extended: Callable[[Search], tuple[Search, Tensor | None]], search: Search, branches: bool, shapes: Any
-) -> Search:
+    advanced: Callable[[Search, list[Tensor]], tuple[Search, list[Tensor]]],
+    search: Search,
+    parents: list[Tensor],
+    shapes: Any,
+) -> tuple[Search, list[Tensor]]:
     """Advances a search until enough sentences are done for them to leave."""
     enough = (tf.size(search.done) + _LEAVING - 1) // _LEAVING
 
@@ -72,12 +78,10 @@ def _until_some_are_done(
     def goes_on(values: Any, _: Any) -> Tensor:
         return tf.reduce_sum(tf.cast(whole(*values).done, tf.int32)) < enough
 
-    # A state follows its rows where it is read next, layer by layer, and no cache waits in its new order until then.
     def body(values: Any, parents: list[Tensor]) -> tuple:
-        search, rows = extended(follow(whole(*values), *parents))
-        return moving(search), [rows] if branches else []
+        search, parents = advanced(whole(*values), parents)
+        return moving(search), parents
 
-    first = moving(search), [tf.range(tf.shape(search.ids)[0])] if branches else []
-    invariants = shapes and (moving(shapes), [tf.TensorShape([None])] if branches else [])
-    values, parents = tf.while_loop(goes_on, body, first, shape_invariants=invariants)
-    return follow(whole(*values), *parents)
+    invariants = shapes and (moving(shapes[0]), shapes[1])
+    values, parents = tf.while_loop(goes_on, body, (moving(search), parents), shape_invariants=invariants)
+    return whole(*values), parents

@@ -52,13 +52,14 @@ class IndependentRows:
         picked = self.pick(search, following)
         token = ops.where(at_limit, EOS, picked)
         score = ops.where(ended, 0.0, self.gain(following, token, at_limit))
-        goes_on = ops.logical_and(ops.logical_not(ended), token != EOS)
-        is_cut = ops.logical_and(at_limit, ops.logical_and(ops.logical_not(ended), picked != EOS))
+        ends = ops.logical_or(ended, token == EOS)
+        goes_on = ops.logical_not(ends)
+        is_cut = ops.logical_and(at_limit, ops.logical_not(ops.logical_or(ended, picked == EOS)))
         is_longer = self._by_sentence(goes_on, search)
         after = {
             "lengths": carry["lengths"] + ops.cast(is_longer, "int32"),
             "scores": carry["scores"] + self._by_sentence(score, search),
-            "ended": ops.logical_not(is_longer),
+            "ended": self._by_sentence(ends, search),
             "cut": ops.logical_or(carry["cut"], self._by_sentence(is_cut, search)),
         }
         done = after["ended"] if self._is_one() else ops.all(after["ended"], axis=1)

@@ -49,9 +49,9 @@ class Scorer:
         Args:
             log_probability: (...), so far; more tokens only lower it.
             length: (...), tokens so far.
-            limit: (...), the most tokens before EOS.
+            limit: (...), the most tokens before EOS, not fewer than `length`.
         """
-        soonest, latest = length + 1, ops.maximum(limit, length) + 1
+        soonest, latest = length + 1, limit + 1
         divisor = ops.maximum(self.length.divisor(soonest), self.length.divisor(latest))
         rewards = [self.reward * ops.cast(n, "float32") for n in (soonest, latest)]
         return log_probability / divisor + ops.maximum(*rewards)

@@ -115,7 +115,8 @@ class Markers:
     def select(self, x: Tensor, index: Tensor) -> Tensor:
         """See `layers.fused.select`."""
         shape = (*index.shape, *x.shape[2:])
-        return self._mark(FusedCall("select"), [x, index], [shape], [x.dtype])[0]
+        call = FusedCall("select", attributes={"axes": len(x.shape)})
+        return self._mark(call, [x, index], [shape], [x.dtype])[0]
 
     def attention(self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor, bias: Tensor | None = None) -> Tensor:
         """See `layers.fused.attention`. A mask that differs by query becomes a part of the bias."""
@@ -211,6 +212,18 @@ def _log(ctx: Any, node: Any, name: str, args: Any) -> None:
     )
 
 
+def _compared(operator: str) -> Any:
+    """A handler that compares whole numbers as they are, where the converter makes floats of them."""
+
+    def handle(ctx: Any, node: Any, name: str, args: Any) -> None:
+        inputs, outputs, shapes = list(node.input), list(node.output), node.output_shapes
+        ctx.remove_node(node.name)
+        types = [TensorProto.BOOL]
+        ctx.make_node(operator, inputs, outputs=outputs, shapes=shapes, dtypes=types, skip_conversion=True)
+
+    return handle
+
+
 def _erfc(ctx: Any, node: Any, name: str, args: Any) -> None:
     """1 - erf(x), for the exact GELU of Keras, which the converter does not know."""
     (x,), outputs = list(node.input), list(node.output)
@@ -226,6 +239,8 @@ HANDLERS: dict[str, tuple[Any, list]] = {
     "PyFuncStateless": (_replace_marker, []),
     "SelectV2": (_select, []),
     "All": (_all, []),
+    "Less": (_compared("Less"), []),
+    "Greater": (_compared("Greater"), []),
     "Log": (_log, []),
     "Erfc": (_erfc, []),
 }

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-from onnx import GraphProto, NodeProto, TensorProto, helper, numpy_helper
+from onnx import GraphProto, NodeProto, TensorProto, ValueInfoProto, helper, numpy_helper
 
 MICROSOFT = "com.microsoft"
 
@@ -18,10 +18,12 @@ class Nodes:
     Attributes:
         nodes: made since they were last taken.
         initializers: by name.
+        sizes: of tensors whose sizes onnxruntime should know.
     """
 
     def __init__(self, name: str) -> None:
         self.nodes: list[NodeProto] = []
+        self.sizes: list[ValueInfoProto] = []
         self.initializers: dict[str, TensorProto] = {}
         self.prefix, self._count = name, 0
 
@@ -29,6 +31,19 @@ class Nodes:
         """The nodes made since the last time."""
         nodes, self.nodes = self.nodes, []
         return nodes
+
+    def take_sizes(self) -> list[ValueInfoProto]:
+        """The sizes told since the last time."""
+        sizes, self.sizes = self.sizes, []
+        return sizes
+
+    def write_over(self, before: str, after: str, shape: Sequence[int | None]) -> None:
+        """Tells that a tensor in float32 has the sizes of the one that it was made of.
+
+        Where an operator can do it, onnxruntime then writes the one over the other, if nobody reads that any more.
+        """
+        sizes = [f"{before}/size_{axis}" if size is None else size for axis, size in enumerate(shape)]
+        self.sizes += [helper.make_tensor_value_info(name, TensorProto.FLOAT, sizes) for name in (before, after)]
 
     def store(self, graph: GraphProto) -> None:
         """Moves the initializers into a graph, one by one; what it has of a name, it keeps."""

@@ -195,6 +195,8 @@ def expand(
             else:
                 nodes.append(node)
         replace_nodes(graph, nodes)
+        del graph.value_info[:]
+        graph.value_info.extend(operators.take_sizes())
     operators.store(result.graph)
     tidy(result.graph)
     if weights is not None:
@@ -202,7 +204,6 @@ def expand(
             if (outside := weights.of(tensor)) is not tensor:
                 tensor.CopyFrom(outside)
     remove_unread_inputs(result.graph)
-    del result.graph.value_info[:]
     del result.opset_import[:]
     result.opset_import.extend([helper.make_opsetid("", OPSET), helper.make_opsetid(MICROSOFT, 1)])
     result.ir_version = IR_VERSION
@@ -239,7 +240,7 @@ def _without_initializers(model: ModelProto) -> ModelProto:
     result = ModelProto(ir_version=model.ir_version, producer_name=model.producer_name)
     result.opset_import.extend(model.opset_import)
     result.graph.name = model.graph.name
-    for field in ("node", "input", "output"):
+    for field in ("node", "input", "output", "value_info"):
         getattr(result.graph, field).extend(getattr(model.graph, field))
     return result
 

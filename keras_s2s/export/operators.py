@@ -88,23 +88,29 @@ class Operators(Nodes):
         shape, last = call.attributes["shape"], self.integers(-1)
         size = _block_size(shape[-1])
         if size is None or len(shape) != 3 or shape[1] != 1:
-            return [self._if_wanted(wanted, x, lambda: self._largest_less_its_logarithm(x))]
+            return [self._if_wanted(wanted, x, lambda: self._largest_less_its_logarithm(x, shape, wanted))]
         _, of_blocks = self._blocks(x, shape[-1], size)
         chosen = self.node("Unsqueeze", [self.node("ArgMax", [of_blocks], axis=1, keepdims=1), last])  # (N, 1, 1)
         sizes = self.integers(-1, shape[-1] // size, size)
 
         def of_step() -> str:
-            blocks = self.node("Reshape", [self.node("LogSoftmax", [x], axis=-1), sizes])
+            blocks = self.node("Reshape", [self._log_softmax(x, shape, wanted), sizes])
             block = self.node("GatherND", [blocks, chosen], batch_dims=1)
             largest = self.node("ReduceMax", [of_blocks, last], keepdims=1)
             return self.node("Sub", [largest, self.node("ReduceMax", [block, last], keepdims=0)])  # (N, 1)
 
         return [self._if_wanted(wanted, x, of_step)]
 
-    def _largest_less_its_logarithm(self, x: str) -> str:
+    def _log_softmax(self, x: str, shape: Sequence[int | None], wanted: str) -> str:
+        logarithms = self.node("LogSoftmax", [x], axis=-1)
+        if not wanted:  # A branch cannot write over what is outside of it.
+            self.write_over(x, logarithms, shape)
+        return logarithms
+
+    def _largest_less_its_logarithm(self, x: str, shape: Sequence[int | None], wanted: str) -> str:
         last = self.integers(-1)
         largest = self.node("ReduceMax", [x, last], keepdims=0)
-        logarithms = self.node("LogSoftmax", [x], axis=-1)
+        logarithms = self._log_softmax(x, shape, wanted)
         return self.node("Sub", [largest, self.node("ReduceMax", [logarithms, last], keepdims=0)])
 
     def _if_wanted(self, wanted: str, x: str, make: Callable[[], str]) -> str:
@@ -151,7 +157,9 @@ class Operators(Nodes):
         return [values, self.node("Cast", [places], to=TensorProto.INT32)]
 
     def select(self, call: FusedCall, x: str, index: str) -> list[str]:
-        """GatherND, row by row."""
+        """GatherND, row by row; of a matrix GatherElements, which takes the index as it is."""
+        if call.attributes["axes"] == 2:
+            return [self.node("GatherElements", [x, index], axis=1)]
         places = self.node("Unsqueeze", [self.node("Cast", [index], to=TensorProto.INT64), self.integers(-1)])
         return [self.node("GatherND", [x, places], batch_dims=1)]
 
@@ -229,7 +237,7 @@ def _block_size(vocabulary: int | None) -> int | None:
     """Into blocks of what size a vocabulary is cut, or None if it is not."""
     if vocabulary is None or vocabulary < 1024:
         return None
-    return next((size for size in range(256, 31, -1) if vocabulary % size == 0), None)
+    return next((size for size in range(128, 31, -1) if vocabulary % size == 0), None)
 
 
 def _names(calls: Sequence[FusedCall]) -> dict[int, str]:

@@ -4,17 +4,19 @@ import math
 from collections.abc import Iterator, Mapping
 
 import numpy as np
-from onnx import GraphProto, NodeProto, helper, numpy_helper
+from onnx import GraphProto, NodeProto, TensorProto, helper, numpy_helper
 
 Values = Mapping[str, np.ndarray]
 
 _RESHAPES = ("Reshape", "Squeeze", "Unsqueeze")
+_INT32, _INT64 = TensorProto.INT32, TensorProto.INT64
 _SMALL = 64  # numbers
 _WHOLE = 10**9  # the converter's end of an axis that is taken whole, or more
 
 
 def simplify_slices(graph: GraphProto, values: Values) -> dict[str, str]:
-    """Makes one Gather of a slice of one place that is squeezed, and drops slices that take everything.
+    """Makes one Gather of a slice of one place that is squeezed, and drops slices that take everything, places of an
+    axis that was put in before, and casts of indices to int32 and back.
 
     Args:
         graph: changed in place.
@@ -26,13 +28,43 @@ def simplify_slices(graph: GraphProto, values: Values) -> dict[str, str]:
     made = {name: node for node in graph.node for name in node.output}
     instead: dict[str, str] = {}
     for node in graph.node:
-        if node.op_type == "Slice":
-            taken = _taken(node, values)
-            if taken is not None and not taken:
-                instead[node.output[0]] = node.input[0]
+        if before := _same_before(node, made, values):
+            instead[node.output[0]] = before
         elif node.op_type == "Squeeze" and (sliced := made.get(node.input[0])) is not None:
             _squeeze_as_gather(graph, node, sliced, values)
     return {name: _last(name, instead) for name in instead}
+
+
+def _same_before(node: NodeProto, made: Mapping[str, NodeProto], values: Values) -> str | None:
+    """The name of what a node only gives again."""
+    if node.op_type == "Slice":
+        return node.input[0] if _taken(node, values) == {} else None
+    if node.op_type == "Gather":
+        return _of_new_axis(node, made, values)
+    return _index_before(node, made) if node.op_type == "Cast" else None
+
+
+def _of_new_axis(node: NodeProto, made: Mapping[str, NodeProto], values: Values) -> str | None:
+    """What a Gather reads of which it takes the one place of an axis that an Unsqueeze has just put in."""
+    before, index = made.get(node.input[0]), values.get(node.input[1])
+    if before is None or before.op_type != "Unsqueeze" or index is None or index.shape != () or index != 0:
+        return None
+    axis = next((a.i for a in node.attribute if a.name == "axis"), 0)
+    return before.input[0] if [axis] == values.get(before.input[1], np.array([])).tolist() else None
+
+
+def _index_before(node: NodeProto, made: Mapping[str, NodeProto]) -> str | None:
+    """The places of a TopK that a Cast makes int64 again, where they were int32 in between."""
+    before = made.get(node.input[0])
+    if before is None or before.op_type != "Cast" or (_type_of(node), _type_of(before)) != (_INT64, _INT32):
+        return None
+    places = made.get(before.input[0])
+    is_places = places is not None and places.op_type == "TopK" and before.input[0] == places.output[1]
+    return before.input[0] if is_places else None
+
+
+def _type_of(cast: NodeProto) -> int:
+    return next(a.i for a in cast.attribute if a.name == "to")
 
 
 def _taken(node: NodeProto, values: Values) -> dict[int, int] | None:
@@ -64,12 +96,30 @@ def _squeeze_as_gather(graph: GraphProto, node: NodeProto, sliced: NodeProto, va
 
 
 def reshape_at_once(graph: GraphProto, values: Values) -> None:
-    """A reshape to sizes that are all known, but for one, does not care what shape it begins with."""
+    """A reshape to sizes that are all known, but for one, does not care what shape it begins with.
+
+    An axis that is put in behind it is one of its sizes.
+    """
     made = {name: node for node in graph.node for name in node.output}
     for node in graph.node:
         if node.op_type == "Reshape" and node.input[1] in values and 0 not in values[node.input[1]]:
             while (before := made.get(node.input[0])) is not None and before.op_type in _RESHAPES:
                 node.input[0] = before.input[0]
+        elif node.op_type == "Unsqueeze" and (before := made.get(node.input[0])) is not None:
+            _unsqueeze_as_reshape(graph, node, before, values)
+
+
+def _unsqueeze_as_reshape(graph: GraphProto, node: NodeProto, before: NodeProto, values: Values) -> None:
+    if before.op_type != "Reshape" or before.input[1] not in values or 0 in values[before.input[1]]:
+        return
+    if node.input[1] not in values or min(axes := sorted(values[node.input[1]].tolist())) < 0:
+        return
+    sizes = values[before.input[1]].tolist()
+    for axis in axes:
+        sizes.insert(axis, 1)
+    name = f"{node.output[0]}/shape"
+    graph.initializer.append(numpy_helper.from_array(np.array(sizes, "int64"), name))
+    node.CopyFrom(helper.make_node("Reshape", [before.input[0], name], node.output, node.name))
 
 
 def keep_sizes(graph: GraphProto, values: Values) -> None:

@@ -38,10 +38,10 @@ def causal_mask(position: Tensor, past: Tensor, length: Tensor) -> Tensor:
     Returns:
         (R, T, P+T) bool, keys as `places_of_keys` has them.
     """
+    if isinstance(length, int) and length == 1:  # nothing stands behind it
+        return (ops.arange(past + 1) <= position[:, None])[:, None]
     place = places_of_keys(length, past)[None, None, :]
     seen = place >= -position[:, None, None]
-    if isinstance(length, int) and length == 1:  # nothing stands behind it
-        return seen
     return ops.logical_and(seen, place <= ops.arange(length)[None, :, None])
 
 

@@ -64,7 +64,9 @@ class TransformerDecoder(keras.layers.Layer):
         """
         memory, rows = state["memory"], dict(state["rows"])
         length, attention = ops.shape(ids)[1], None
-        positions = rows["position"][:, None] + ops.arange(length)[None, :]
+        positions = rows["position"][:, None]
+        if ids.shape[1] != 1:
+            positions = positions + ops.arange(length)[None, :]
         tokens = Tokens(rows["position"], positions, length, partial(self.positions.of_attention, positions, length))
         given = self.blocks[0].mixer.prepare(tokens, self._state_of(rows, 0))
         x = self.positions(self.embedding(ids) * self.embedding.width**0.5, positions)

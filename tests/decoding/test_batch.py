@@ -21,7 +21,7 @@ from keras_s2s.decoding import (
     start,
 )
 from keras_s2s.decoding.batch import put_results, without_done
-from keras_s2s.decoding.search import Hypotheses
+from keras_s2s.decoding.search import Hypotheses, follow
 
 RNG = np.random.default_rng(4)
 SENTENCES = 8
@@ -105,7 +105,8 @@ def test_who_stays_keeps_all_that_is_its_own(table_step: Any, tables: Any) -> No
     for _ in range(2):
         search = advance(step, strategy, search)
     search = search._replace(done=np.isin(np.arange(SENTENCES), [0, 3, 4]))
-    left, kept = without_done(search), [1, 2, 5, 6, 7]
+    (left, none), kept = without_done(search, []), [1, 2, 5, 6, 7]
+    assert none == []
     rows = [3 * sentence + beam for sentence in kept for beam in range(3)]
     assert np.asarray(left.sentence).tolist() == kept
     assert not np.any(left.done)
@@ -118,9 +119,16 @@ def test_who_stays_keeps_all_that_is_its_own(table_step: Any, tables: Any) -> No
     assert all(np.array_equal(np.asarray(whole)[kept], part) for whole, part in of_sentence)
     assert all(np.array_equal(np.asarray(whole)[rows], part) for whole, part in of_rows)
     # Of those that stay, the third and the last leave.
-    again = without_done(left._replace(done=np.array([False, False, True, False, True])))
+    again, _ = without_done(left._replace(done=np.array([False, False, True, False, True])), [])
     assert np.asarray(again.sentence).tolist() == [1, 2, 6]
-    assert without_done(left._replace(done=np.ones(5, bool))).ids.shape[0] == 0
+    assert without_done(left._replace(done=np.ones(5, bool)), [])[0].ids.shape[0] == 0
+    # A state that has not yet followed its rows does it once, for those that stay.
+    parents = RNG.permutation(3 * SENTENCES).astype("int32")
+    later, (of_left,) = without_done(search, [parents])
+    expected = without_done(follow(search, parents), [])[0].state["rows"]
+    assert all(later.state["rows"][name] is value for name, value in search.state["rows"].items())
+    found = follow(later, of_left).state["rows"]
+    assert all(np.array_equal(found[name], value) for name, value in expected.items())
 
 
 def test_results_grow_and_are_put_in_their_places() -> None:

@@ -11,6 +11,7 @@ from onnx import parser
 
 from keras_s2s.export import onnx_graph
 from keras_s2s.export.passes import tidy
+from keras_s2s.layers import fused
 
 HEADER = '<ir_version: 8, opset_import: ["" : 18]>\n'
 X = np.arange(24, dtype="float32").reshape(2, 3, 4)
@@ -93,6 +94,48 @@ def test_a_reshape_that_copies_a_size_stays() -> None:
     assert np.array_equal(run(before), run(after))
 
 
+@pytest.mark.parametrize(("axes", "sizes"), [((1,), (-1, 1, 8)), ((0, 2), (1, -1, 1, 8))])
+def test_an_axis_put_in_behind_known_sizes_is_one_of_them(axes: tuple, sizes: tuple) -> None:
+    named = f"int64[{len(axes)}] new = {{{', '.join(map(str, axes))}}}"
+    before, after = tidied("a = Reshape(x, flat)  y = Unsqueeze(a, new)", f"int64[2] flat = {{-1, 8}}, {named}")
+    assert operators(after) == ["Reshape"]
+    assert tuple(onnx.numpy_helper.to_array(after.graph.initializer[0])) == sizes
+    assert np.array_equal(run(before), run(after))
+
+
+def test_an_axis_put_in_behind_sizes_that_are_copied_stays() -> None:
+    before, after = tidied("a = Reshape(x, flat)  y = Unsqueeze(a, new)", "int64[2] flat = {0, -1}, int64[1] new = {1}")
+    assert operators(after) == ["Reshape", "Unsqueeze"]
+    assert np.array_equal(run(before), run(after))
+
+
+@pytest.mark.parametrize(
+    ("axes", "axis", "place", "goes"),
+    [("{1}", 1, 0, True), ("{0}", 0, 0, True), ("{1}", 2, 0, False), ("{1}", 0, 1, False), ("{0, 1}", 0, 0, False)],
+)
+def test_the_one_place_of_an_axis_just_put_in_is_what_it_was_put_in(
+    axes: str, axis: int, place: int, goes: bool
+) -> None:
+    count = axes.count(",") + 1
+    body = f"a = Unsqueeze(x, new)  b = Gather<axis={axis}>(a, place)  y = Neg(b)"
+    before, after = tidied(body, f"int64[{count}] new = {axes}, int64 place = {{{place}}}")
+    assert operators(after) == (["Neg"] if goes else ["Unsqueeze", "Gather", "Neg"])
+    assert np.array_equal(run(before), run(after))
+
+
+@pytest.mark.parametrize(("output", "between", "goes"), [(1, 6, True), (1, 2, False), (0, 6, False)])
+def test_places_stay_what_they_are(output: int, between: int, goes: bool) -> None:
+    """`between` is int32 or uint8; casts of values round them."""
+    found = ["values", "places"][output]
+    body = f"values, places = TopK(x, two)  a = Cast<to={between}>({found})  b = Cast<to=7>(a)  y = Neg(b)"
+    model = parser.parse_model(f"{HEADER} f (float[A,B,C] x) => (int64[D,E,F] y) <int64[1] two = {{2}}> {{ {body} }}")
+    before = onnx.ModelProto()
+    before.CopyFrom(model)
+    tidy(model.graph)
+    assert operators(model) == (["TopK", "Neg"] if goes else ["TopK", "Cast", "Cast", "Neg"])
+    assert np.array_equal(run(before), run(model))
+
+
 SIZE = "s = Shape(x)  i = Cast<to=6>(s)  n = Gather<axis=0>(i, which)  one = Unsqueeze(n, zero)"
 SIZES = "int64[1] zero = {0}, int32[1] rest = {-1}, int32[1] two = {2}"
 
@@ -151,3 +194,37 @@ def test_whether_all_are_true(axis: Any, keepdims: bool) -> None:
             y, np.all(x, axis=None if axis is None else tuple(np.atleast_1d(axis)), keepdims=keepdims)
         )
         assert y.dtype == bool
+
+
+def test_whole_numbers_are_compared_as_such() -> None:
+    """In float32 neighbours above 2^24 are one."""
+    numbers = tf.TensorSpec((None,), tf.int32)
+
+    @tf.function(input_signature=[numbers, numbers], autograph=False)
+    def program(a: Any, b: Any) -> dict[str, Any]:
+        return {"less": a < b, "greater": a > b}
+
+    graph = onnx_graph.expand(*onnx_graph.convert(program))
+    assert sorted(operators(graph)) == ["Greater", "Less"]
+    session = onnxruntime.InferenceSession(graph.SerializeToString())
+    a, b = np.array([2**24, 2**24 + 1, 5], "int32"), np.array([2**24 + 1, 2**24, 5], "int32")
+    less, greater = session.run(
+        ["less", "greater"], dict(zip((x.name for x in session.get_inputs()), (a, b), strict=True))
+    )
+    assert (less.tolist(), greater.tolist()) == ([True, False, False], [False, True, False])
+
+
+def test_logarithms_may_be_written_over_what_they_are_of() -> None:
+    """onnxruntime does it if it knows that both have the same sizes."""
+
+    @tf.function(input_signature=[tf.TensorSpec((None, 1, 1280), tf.float32, name="x")], autograph=False)
+    def program(x: Any) -> dict[str, Any]:
+        return {"y": fused.logsumexp(x + 1.0)}
+
+    graph = onnx_graph.expand(*onnx_graph.convert(program)).graph
+    (node,) = (node for node in graph.node if node.op_type == "LogSoftmax")
+    shapes = {value.name: value.type.tensor_type.shape for value in graph.value_info}
+    assert shapes[node.input[0]] == shapes[node.output[0]]
+    rows, *others = shapes[node.output[0]].dim
+    assert rows.dim_param
+    assert [size.dim_value for size in others] == [1, 1280]

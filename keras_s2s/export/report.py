@@ -75,8 +75,8 @@ def write_report(
     Path(folder, "report.md").write_text(
         f"# {name}\n\n"
         f"## Quality, size, speed\n\n"
-        f"{len(text.sources)} {request.split} sentences, {search}. Speed is that of {_sampled(text)}, in batches of 32 "
-        f"of like length.\n\n"
+        f"{len(text.sources)} {request.split} sentences, {search}. Speed is that of a sample, in batches of 32 of like "
+        f"length.\n\n"
         f"{markdown_table(*results_table(measured))}\n{signed}{_proven(measured[0], search)}\n"
         f"## Verification\n\n"
         f"{_compared(request)}\n\n"
@@ -87,10 +87,6 @@ def write_report(
         f"Made with {made_with}.\n",
         encoding="utf-8",
     )
-
-
-def _sampled(text: ParallelText) -> str:
-    return f"{SOME} of them" if len(text.sources) > SOME else "these"
 
 
 def _compared(request: Request) -> str:

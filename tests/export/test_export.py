@@ -152,7 +152,7 @@ def test_the_report(toy: Any, done: Done) -> None:
     report = (done.path / "report.md").read_text(encoding="utf-8")
     lines = report.splitlines()
     assert lines[0] == "# toy"
-    assert "20 test sentences, beam 4. Speed is that of these, in batches of 32" in report
+    assert "20 test sentences, beam 4. Speed is that of a sample, in batches of 32" in report
     assert "The sentences are those of test and of dev" in report
     for m in done.measured:
         (row,) = (line for line in lines if line.startswith(f"| {m.form} "))

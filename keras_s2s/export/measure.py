@@ -28,7 +28,7 @@ class Measured:
         form: "Keras", "SavedModel", "ONNX fp32" or "ONNX int8".
         metrics: by name.
         megabytes: on disk.
-        sentences_per_second: in batches of 32 of like length, on all cores; of Keras and the SavedModel one run over the
+        sentences_per_second: in batches of 32 of like length, on all cores; of Keras and the SavedModel one run over a
             sample, of ONNX the median of three over half of it.
         texts: what it generated.
         proven: how many of them were not searched for, but proved by teacher forcing.

@@ -217,11 +217,21 @@ def _compared(operator: str) -> Any:
 
     def handle(ctx: Any, node: Any, name: str, args: Any) -> None:
         inputs, outputs, shapes = list(node.input), list(node.output), node.output_shapes
+        if any(_may_count(ctx, each) for each in inputs):
+            as_counter = {"to": TensorProto.INT64}
+            inputs = [ctx.make_node("Cast", [each], attr=as_counter).output[0] for each in inputs]
         ctx.remove_node(node.name)
         types = [TensorProto.BOOL]
         ctx.make_node(operator, inputs, outputs=outputs, shapes=shapes, dtypes=types, skip_conversion=True)
 
     return handle
+
+
+def _may_count(ctx: Any, name: str) -> bool:
+    """Whether a value may be what counts a loop's rounds, of which the converter makes an int64."""
+    node = ctx.get_node_by_output(name, search_in_parent_graphs=False)
+    whole = ctx.get_dtype(name) in (TensorProto.INT32, TensorProto.INT64)
+    return whole and ctx.get_shape(name) in ([], None) and (node is None or node.is_graph_input())
 
 
 def _erfc(ctx: Any, node: Any, name: str, args: Any) -> None:

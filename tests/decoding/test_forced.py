@@ -32,6 +32,7 @@ PARTS: dict[str, Any] = {
 GIVEN: dict[str, Any] = {
     **{name: one.default if one.example is None else one.example for name, one in OPTIONS.items()},
     "source_ids": SOURCE_IDS,
+    "with_scores": True,
     "max_length_factor": 1.0,
     "max_length_extra": 4,
     "length_penalty": 0.7,

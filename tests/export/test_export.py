@@ -185,10 +185,10 @@ def test_a_bundle_of_standard_operators(toy: Any, standard: Path) -> None:
 
 
 def test_progress_is_told(done: Done) -> None:
-    assert done.said[:2] == ["ONNX, greedy", "ONNX, beam"]
-    assert "SavedModel" in done.said
+    assert done.said[:2] == ["ONNX, beam", "ONNX, greedy"]  # that of the default decoding first
+    assert any(said.startswith("SavedModel") for said in done.said)
     assert "verifying: int8, beam 4, one by one" in done.said
-    assert done.said[-2:] == [f"verifying: measuring: {form}" for form in FORMS[2:]]
+    assert done.said[-1].startswith("measuring the speed of ONNX (")
 
 
 class Echo:

@@ -49,7 +49,8 @@ inputs = {
     "length_penalty_base": tf.constant(0.0), "word_reward": tf.constant(0.0), "beam_size": tf.constant(3),
     "n_best": tf.constant(2), "patience": tf.constant(1.0), "exhaustive": tf.constant(False),
 }
-limits = {name: inputs[name] for name in inputs if name not in ("beam_size", "n_best", "patience", "exhaustive")}
+greedy = {name: inputs[name] for name in inputs if name not in ("beam_size", "n_best", "patience", "exhaustive")}
+greedy = loaded.signatures["greedy"](**greedy, with_scores=tf.constant(True))
 encode, step, score = (loaded.signatures[name] for name in ("encode", "step", "score"))
 memory, rows, newest = {}, {}, tf.ones((len(ids), 1), tf.int32)
 for name, value in encode(source_ids=inputs["source_ids"]).items():
@@ -64,7 +65,7 @@ for _ in range(int(inputs["source_ids"].shape[1]) + 4):
     scores.append(tf.reduce_max(log_p, axis=1))
 by_steps = tf.concat(written, axis=1)
 print(json.dumps({
-    "greedy": {name: value.numpy().tolist() for name, value in loaded.signatures["greedy"](**limits).items()},
+    "greedy": {name: value.numpy().tolist() for name, value in greedy.items()},
     "by_steps": by_steps.numpy().tolist(),
     "step_scores": tf.stack(scores, axis=1).numpy().tolist(),
     "target_scores": score(source_ids=inputs["source_ids"], target_ids=by_steps)["token_scores"].numpy().tolist(),

@@ -51,8 +51,8 @@ def dataset(sources: list[tuple[int, ...]], targets: list[tuple[int, ...]], batc
 def exact_match(decode: Any, sources: list[tuple[int, ...]], targets: list[tuple[int, ...]]) -> float:
     """Share of sources whose greedy result is the target."""
     ids = padded([[*text, EOS] for text in sources])
-    # The length factor and what is allowed besides; the penalty, its base, and the word reward.
-    found = decode(ids, np.float32(1.0), np.int32(4), np.float32(1.0), np.float32(0.0), np.float32(0.0))
+    # The length factor and what is allowed besides; the penalty, its base, the word reward; and no scores.
+    found = decode(ids, np.float32(1.0), np.int32(4), np.float32(1.0), np.float32(0.0), np.float32(0.0), False)
     tokens, lengths = found["tokens"].numpy()[:, 0], found["lengths"].numpy()[:, 0]
     right = [tuple(row[:n].tolist()) == text for row, n, text in zip(tokens, lengths, targets, strict=True)]
     return sum(right) / len(right)

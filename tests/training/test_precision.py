@@ -155,7 +155,7 @@ def test_a_loaded_model_decodes_as_the_trained_one_in_float32(name: str, tmp_pat
     # What was traced stays as it is, and the model computes as before.
     np.testing.assert_array_equal(model(inputs_of(model)), before)
     assert np.abs(before - np.asarray(loaded(inputs_of(model)))).max() > 1e-4
-    given = [tf.constant(SOURCE_IDS), *map(tf.constant, (1.0, 2, 1.0, 0.0, 0.0))]
+    given = [tf.constant(SOURCE_IDS), *map(tf.constant, (1.0, 2, 1.0, 0.0, 0.0, True))]
     found, expected = program(*given), make_program(loaded, "greedy")(*given)
     for field in ("tokens", "scores"):
         np.testing.assert_array_equal(found[field], expected[field])

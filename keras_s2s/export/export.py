@@ -5,7 +5,7 @@ import importlib.metadata
 import os
 import queue
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -36,6 +36,7 @@ from keras_s2s.models import describe
 from keras_s2s.models.float32 import float32_policy, in_float32
 from keras_s2s.option import OwnOption, config_of_own
 from keras_s2s.runtime.feeds import source_rows
+from keras_s2s.runtime.graph import Stop
 from keras_s2s.search_options import STRATEGIES, USUAL_BEAM, StrategySpec
 from keras_s2s.special_ids import EOS
 from keras_s2s.text import Tokenizer
@@ -293,9 +294,10 @@ def write_graphs(
         onnx_graph.save(finished, folder / "onnx" / precision / f"{name}.onnx", weights)
         found[precision][name] = only_in_onnxruntime(finished)
 
+    stop = Stop()
     with ThreadPoolExecutor(1) as beside:
         # A graph is calibrated while the next ones are converted: each of both keeps a core busy.
-        scales = beside.submit(calibrate, iter(ready.get, None), batches, threads=1)
+        scales = beside.submit(calibrate, iter(ready.get, None), batches, threads=1, stop=stop)
         try:
             with WeightsFile(folder / "onnx" / "fp32") as weights:
                 for name in sorted(programs, key=lambda name: name != default):
@@ -305,12 +307,16 @@ def write_graphs(
                     graphs[name] = onnx_graph.expand(model, own, calls, weights)
                     ready.put(graphs[name])
                     save("fp32", name, graphs[name], weights)
-        finally:
             ready.put(None)
-        progress("calibrating int8")
-        with WeightsFile(folder / "onnx" / "int8") as weights:
-            for name in programs:
-                save("int8", name, int8(graphs[name], scales.result()), weights)
+            progress("calibrating int8")
+            wait([scales])
+        except BaseException:
+            stop()
+            ready.put(None)
+            raise
+    with WeightsFile(folder / "onnx" / "int8") as weights:
+        for name in programs:
+            save("int8", name, int8(graphs[name], scales.result()), weights)
     return found
 
 

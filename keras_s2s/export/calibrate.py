@@ -132,8 +132,8 @@ def _activations(
     session = _session(tapped, threads)
     inputs = [node.name for node in session.get_inputs()]
     for batch in batches:
-        given = {name: batch[name] for name in inputs}
-        found = session.run([*samples], given, None if stop is None else stop.options)
+        fed = {name: batch[name] for name in inputs}
+        found = session.run([*samples], fed, None if stop is None else stop.options)
         for sample, values in zip(samples.values(), found, strict=True):
             sample.add(values)
     alike: dict[tuple[str, ...], list[str]] = {}

@@ -25,6 +25,7 @@ from keras_s2s.models import describe
 from keras_s2s.runtime import Generator, Steps
 from keras_s2s.runtime.feeds import Sentence
 from keras_s2s.runtime.graph import Candidate
+from keras_s2s.runtime.triton import write_triton_model
 
 pytestmark = pytest.mark.filterwarnings("ignore:You are using a softmax over axis -1")
 
@@ -170,6 +171,13 @@ def test_the_manifest_says_which_operators_onnx_does_not_define(done: Done) -> N
     graphs = bundle.read(done.path).manifest.graphs
     assert graphs["fp32"]["greedy"].only_in_onnxruntime == ()
     assert graphs["int8"]["beam"].only_in_onnxruntime == ("MatMulIntegerToFloat",)
+
+
+def test_a_model_for_triton_tells_the_default_of_each_option(standard: Path, tmp_path: Path) -> None:
+    config = write_triton_model(standard, tmp_path, "greedy") / "config.pbtxt"
+    inputs = [line for line in config.read_text(encoding="utf-8").splitlines() if line.startswith("input")]
+    told = [line.partition("  # in the bundle ")[2] for line in inputs if '"source_ids"' not in line]
+    assert told == ["1.5", "10", "1.0", "0.0", "0.0", "True"]
 
 
 def test_a_bundle_of_standard_operators(toy: Any, standard: Path) -> None:

@@ -193,11 +193,10 @@ def test_a_bundle_of_standard_operators(toy: Any, standard: Path) -> None:
 
 
 def test_progress_is_told(done: Done) -> None:
-    said = [what.partition(" (")[0] for what in done.said]  # without the time that is left
-    assert said[:2] == ["ONNX, beam", "ONNX, greedy"]  # the default search is the first
-    assert said.index("calibrating int8") < said.index("SavedModel") < said.index("verifying: keras, beam 4")
-    assert "verifying: int8, beam 4, one by one" in said
-    assert said[-2:] == ["verifying: text to text", "measuring the speed of ONNX"]
+    assert done.said[:2] == ["ONNX, beam", "ONNX, greedy"]  # that of the default decoding first
+    assert any(said.startswith("SavedModel") for said in done.said)
+    assert "verifying: int8, beam 4, one by one" in done.said
+    assert done.said[-1].startswith("measuring the speed of ONNX (")
 
 
 class Echo:

@@ -14,7 +14,7 @@ from keras_s2s.export.passes import loops_of
 from keras_s2s.export.products import products
 from keras_s2s.export.weights import folder_of
 from keras_s2s.runtime.feeds import Sentence, feeds
-from keras_s2s.runtime.graph import session_options
+from keras_s2s.runtime.graph import Stop, session_options
 from keras_s2s.runtime.providers import make_session
 from keras_s2s.text.padding import pad
 
@@ -72,6 +72,7 @@ def calibrate(
     batches: Iterable[Arrays],
     choose: Choose | None = None,
     threads: int | None = None,
+    stop: Stop | None = None,
 ) -> dict[str, ActivationScale]:
     """Runs graphs until all their products have been seen, and chooses the scale of each one's activations.
 
@@ -80,6 +81,7 @@ def calibrate(
         batches: inputs of all graphs together; each takes those that it has.
         choose: makes a scale of a sample of activations; `least_squares` if None.
         threads: how many threads one operator may use; None is one for each core.
+        stop: ends each run of a graph.
 
     Returns:
         The scales by the name of the product's matrix.
@@ -87,7 +89,7 @@ def calibrate(
     batches, choose, found = list(batches), choose or least_squares, dict[str, ActivationScale]()
     for model in graphs:
         if {product.weight for product in products(model)} - found.keys():
-            seen = ((choose(values), weights) for values, weights in _activations(model, batches, threads))
+            seen = ((choose(values), weights) for values, weights in _activations(model, batches, threads, stop))
             of_model = {weight: scale for scale, weights in seen for weight in weights}
             found = of_model | found  # what an earlier graph has said stays
     return found
@@ -122,7 +124,7 @@ def _error(counts: np.ndarray, values: np.ndarray, scale: float, zero_point: int
 
 
 def _activations(
-    model: ModelProto, batches: Sequence[Arrays], threads: int | None
+    model: ModelProto, batches: Sequence[Arrays], threads: int | None, stop: Stop | None
 ) -> Iterator[tuple[np.ndarray, list[str]]]:
     """Samples of what products are given, and the names of the matrices that are given just that."""
     tapped, taps = _tapped(model)
@@ -130,7 +132,8 @@ def _activations(
     session = _session(tapped, threads)
     inputs = [node.name for node in session.get_inputs()]
     for batch in batches:
-        found = session.run([*samples], {name: batch[name] for name in inputs})
+        fed = {name: batch[name] for name in inputs}
+        found = session.run([*samples], fed, None if stop is None else stop.options)
         for sample, values in zip(samples.values(), found, strict=True):
             sample.add(values)
     alike: dict[tuple[str, ...], list[str]] = {}

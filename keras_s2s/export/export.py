@@ -4,8 +4,8 @@ import datetime
 import importlib.metadata
 import os
 import queue
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -36,6 +36,7 @@ from keras_s2s.models import describe
 from keras_s2s.models.float32 import float32_policy, in_float32
 from keras_s2s.option import OwnOption, config_of_own
 from keras_s2s.runtime.feeds import source_rows
+from keras_s2s.runtime.graph import Stop
 from keras_s2s.search_options import STRATEGIES, USUAL_BEAM, StrategySpec
 from keras_s2s.special_ids import EOS
 from keras_s2s.text import Tokenizer
@@ -147,8 +148,8 @@ def export_bundle(
         programs = programs_of(request.model, graphs, groups)
         step_programs, layouts = steps_of(request.model, with_steps)
         converted = {**programs, **step_programs}
-        tell = Remaining(progress, {**_work(converted), **questions.work()})
         default, batches = default_graph(decoding), _calibration_batches(request)
+        tell = Remaining(progress, {**_work(_in_order(converted, default)), **questions.work()})
         own_operators = write_graphs(converted, default, batches, folder, tell, operators)
         if shortlist is not None:
             np.savez_compressed(folder / SHORTLIST, candidates=shortlist.candidates, always=shortlist.always)
@@ -188,7 +189,20 @@ def export_bundle(
     return found.measured
 
 
-def _work(programs: Mapping[str, Any]) -> dict[str, float]:
+def _in_order(programs: Iterable[str], default: str) -> list[str]:
+    """The programs as they are converted: decoders before heads, and of the decoders that of the default search first.
+
+    A decoder may multiply by the table of the source's embeddings; if it does, all graphs store the table for that.
+    """
+
+    def of_head(name: str) -> bool:
+        known = STRATEGIES.get(strategy_and_features(name)[0])
+        return known is not None and not known.is_search
+
+    return sorted(programs, key=lambda name: (of_head(name), name != default))
+
+
+def _work(programs: Sequence[str]) -> dict[str, float]:
     """The steps before verification, and about how many seconds each takes."""
     return {**{f"ONNX, {name}": 4.0 for name in programs}, "calibrating int8": 4.0, "SavedModel": 3.0 * len(programs)}
 
@@ -293,24 +307,29 @@ def write_graphs(
         onnx_graph.save(finished, folder / "onnx" / precision / f"{name}.onnx", weights)
         found[precision][name] = only_in_onnxruntime(finished)
 
+    stop = Stop()
     with ThreadPoolExecutor(1) as beside:
         # A graph is calibrated while the next ones are converted: each of both keeps a core busy.
-        scales = beside.submit(calibrate, iter(ready.get, None), batches, threads=1)
+        scales = beside.submit(calibrate, iter(ready.get, None), batches, threads=1, stop=stop)
         try:
             with WeightsFile(folder / "onnx" / "fp32") as weights:
-                for name in sorted(programs, key=lambda name: name != default):
+                for name in _in_order(programs, default):
                     progress(f"ONNX, {name}")
                     model, own = onnx_graph.convert(programs[name], parts)
                     calls += own.values()
                     graphs[name] = onnx_graph.expand(model, own, calls, weights)
                     ready.put(graphs[name])
                     save("fp32", name, graphs[name], weights)
-        finally:
             ready.put(None)
-        progress("calibrating int8")
-        with WeightsFile(folder / "onnx" / "int8") as weights:
-            for name in programs:
-                save("int8", name, int8(graphs[name], scales.result()), weights)
+            progress("calibrating int8")
+            wait([scales])
+        except BaseException:
+            stop()
+            ready.put(None)
+            raise
+    with WeightsFile(folder / "onnx" / "int8") as weights:
+        for name in programs:
+            save("int8", name, int8(graphs[name], scales.result()), weights)
     return found
 
 

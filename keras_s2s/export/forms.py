@@ -129,6 +129,16 @@ class KerasGraph:
         return {name: value.numpy() for name, value in found.items()}
 
 
+class _Stoppable:
+    """A graph whose runs `stop` ends."""
+
+    def __init__(self, graph: Graph, stop: Stop | None) -> None:
+        self.inputs, self._graph, self._stop = graph.inputs, graph, stop
+
+    def __call__(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        return self._graph(inputs, self._stop)
+
+
 class StepwiseForm:
     """The steps of ONNX graphs, driven as a server drives them: sentences come while others are on their way.
 
@@ -136,6 +146,7 @@ class StepwiseForm:
         folder: of one precision.
         layouts: by graph and tensor.
         vocabulary: V, of the target.
+        stop: ends each run of a graph.
 
     Attributes:
         steps: by graph.
@@ -144,10 +155,18 @@ class StepwiseForm:
 
     at_once = 1
 
-    def __init__(self, folder: Path, layouts: Mapping[str, Mapping[str, Layout]], vocabulary: int) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        layouts: Mapping[str, Mapping[str, Layout]],
+        vocabulary: int,
+        stop: Stop | None = None,
+    ) -> None:
         self.steps = {
             name: Steps(
-                {part: Graph(folder / f"{file}.onnx") for part, file in step_graphs(name).items()}, own, vocabulary
+                {part: _Stoppable(Graph(folder / f"{file}.onnx"), stop) for part, file in step_graphs(name).items()},
+                own,
+                vocabulary,
             )
             for name, own in layouts.items()
         }

@@ -21,6 +21,7 @@ from keras_s2s.runtime.graph import Candidate
 from keras_s2s.special_ids import EOS
 
 _TOKENS = 2048  # of a batch; each has scores of a whole vocabulary
+_PAIRS = 1 << 26  # of all that was written before a token, as rules against repetition look at them, of a batch
 
 
 class Proof:
@@ -64,5 +65,5 @@ def _of_one_length(said: Mapping[int, Candidate]) -> Iterator[Sequence[int]]:
     for place, one in said.items():
         by_length.setdefault(len(one.tokens) + 1, []).append(place)
     for length, places in by_length.items():
-        size = max(1, _TOKENS // length)
+        size = max(1, min(_TOKENS // length, _PAIRS // length**3))
         yield from (places[start : start + size] for start in range(0, len(places), size))

@@ -77,9 +77,9 @@ def write_report(
         f"## Quality, size, speed\n\n"
         f"{len(text.sources)} {request.split} sentences, {search}. Speed is that of a sample, in batches of 32 of like "
         f"length.\n\n"
-        f"{markdown_table(*results_table(measured))}\n{signed}{_proven(measured[0], search)}\n"
+        f"{markdown_table(*results_table(measured))}\n{signed}{_proven(measured[0], decoding.strategy)}\n"
         f"## Verification\n\n"
-        f"{_compared(request)}\n\n"
+        f"{_compared(request, comparisons)}\n\n"
         f"{markdown_table(checked_header, checked)}\n"
         f"## Operators\n\n{_operators(own_operators)}\n"
         f"## Examples (int8)\n\n{markdown_table(*examples_table(text, measured))}\n"
@@ -89,23 +89,33 @@ def write_report(
     )
 
 
-def _compared(request: Request) -> str:
+def _compared(request: Request, comparisons: Sequence[Mapping[str, Any]]) -> str:
     """How the forms were compared."""
     filled = "" if request.test is None or len(request.test.sources) >= ALL else " and of dev"
     return (
         "Tokens are equal in every comparison but at near-ties. These are counted, with the largest margin by which "
         "one continuation was preferred, in log-probability, and what they change of the metric. The sentences are "
         f"those of {request.split}{filled}: all of them of the default search, at most {ALL:,} of other plain ones, "
-        f"at most {SOME} of the rest. Keras and the SavedModel search for at most {SOME} sentences, spread over "
-        "lengths; for the others Keras proves what ONNX wrote in float32, and searches where a proof fails."
+        f"at most {SOME} of the rest. {_searched(comparisons)}"
     )
 
 
-def _proven(keras: Measured, search: str) -> str:
+def _searched(comparisons: Sequence[Mapping[str, Any]]) -> str:
+    """Who searched for which sentences."""
+    spread = f"at most {SOME} sentences, spread over lengths"
+    if not any(c["proven"] for c in comparisons):
+        return f"Keras searches for all of them, the SavedModel for {spread}."
+    return (
+        f"Keras and the SavedModel search for {spread}; for the others Keras proves what ONNX wrote in float32, and "
+        "searches where there is no proof."
+    )
+
+
+def _proven(keras: Measured, strategy: str) -> str:
     """How the outputs of Keras are known that it was not asked to search for; nothing if there are none."""
     if not keras.proven:
         return ""
-    proof = "the likeliest token of every step" if search == "greedy" else "every log-probability and score"
+    proof = "the likeliest token of every step" if strategy == "greedy" else "every log-probability and score"
     return (
         f"- Keras searched for {len(keras.texts) - keras.proven:,} sentences; of the other {keras.proven:,} it proved "
         f"what ONNX fp32 wrote, by {proof}, given what was written. The SavedModel is the same program.\n"

@@ -3,7 +3,7 @@
 import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
 from typing import Any, NamedTuple
@@ -86,7 +86,10 @@ class Questions:
         sentences = [Sentence(row, number) for number, row in enumerate(rows)]
         check = Check(default, title, decoding, sentences, suppressed_ids(request.target, decoding))
         rest = [graph for graph in request.graphs if graph != default or not is_plain(graph)]
-        others = list(checks(rest, rows, decoding, request.target.vocabulary_size))
+        others = [
+            replace(other, title=f"{other.title}, all options") if other.graph == default else other
+            for other in checks(rest, rows, decoding, request.target.vocabulary_size)
+        ]
         return cls(check, others, [*text.targets, *request.dev.targets[:lacking]])
 
     @property
@@ -130,7 +133,7 @@ def decoding_beside(
     paths = {path.name: path for path in sorted((folder / "onnx").iterdir())}
     forms = OnnxForms(
         {name: onnx_form(path, request.graphs, vocabulary, stop) for name, path in paths.items()},
-        {name: StepwiseForm(path, layouts, vocabulary) for name, path in paths.items()},
+        {name: StepwiseForm(path, layouts, vocabulary, stop) for name, path in paths.items()},
     )
 
     def verifying(what: str) -> None:

@@ -19,6 +19,7 @@ from keras_s2s.export.decode import BATCH, decode, decode_in_given_order, timed
 from keras_s2s.export.forms import Form, StepwiseForm
 from keras_s2s.export.near_ties import Margins
 from keras_s2s.runtime.graph import Candidate
+from keras_s2s.search_options import OPTIONS
 from keras_s2s.text import Tokenizer
 from keras_s2s.text.padding import pad
 
@@ -38,6 +39,7 @@ _COMPARED = {
     "keras and fp32": ("keras", "fp32"),
     **{f"{name} in batches of {BATCH} and alone": (name, f"{name}, alone") for name in ("fp32", "int8")},
     **{f"{name} and its steps": (name, f"{name}, steps") for name in ("fp32", "int8")},
+    **{f"{name} with scores and without": (name, f"{name}, without scores") for name in ("fp32", "int8")},
 }
 
 
@@ -54,7 +56,7 @@ class Comparison:
         decoding: "greedy", or "beam 4", or "score".
         sentences: how many were compared.
         near_ties: how many differ at a near-tie.
-        largest_score_difference: between sentences whose tokens agree; None where only texts are compared.
+        largest_score_difference: between sentences whose tokens agree; None where no scores are compared.
         largest_margin: of a near-tie, in log-probability.
         metric_change: what the near-ties change of the metric, the second form's value less the first one's.
         proven: how many of them Keras did not search for, but proved.
@@ -161,7 +163,8 @@ def by_onnx(
 
     Returns:
         The outputs by the names of `forms`, with ", alone" behind them sentence by sentence, and ", steps" a step at a
-        time if the graph has steps.
+        time if the graph has steps, and ", without scores" if the search can do without; its numbers are those of the
+        search with scores.
     """
     every, sample, found = list(range(len(check.sentences))), check.sample, dict[str, Outputs]()
     for name, form in forms.items():
@@ -174,7 +177,17 @@ def by_onnx(
             progress(f"{name}, {check.title}, step by step")
             steps = decode_in_given_order(stepwise[name], check.only(sample))
             found[f"{name}, steps"] = _by_place(sample, steps)
+        if check.strategy in OPTIONS["scores"].strategies:
+            progress(f"{name}, {check.title}, without scores")
+            found[f"{name}, without scores"] = _without_scores(form, check, found[name])
     return found
+
+
+def _without_scores(form: Form, check: Check, scored: Outputs) -> Outputs:
+    """Decodes the sample of a check as those want it who read no scores."""
+    asked = replace(check.only(check.sample), decoding=check.decoding.replace(scores=False))
+    found = _by_place(check.sample, decode_in_given_order(form, asked))
+    return {place: scored[place]._replace(tokens=one.tokens) for place, one in found.items()}
 
 
 class Searched(NamedTuple):
@@ -245,7 +258,8 @@ def verify(compare: Comparing, check: Check, onnx: Mapping[str, Outputs], search
         if one in outputs and other in outputs:
             compared = compare(forms, check, outputs[one], outputs[other])
             proven = len(outputs[other].keys() & searched.proven) if one == "keras" else 0
-            result.append(asdict(replace(compared, proven=proven)))
+            difference = None if other.endswith("without scores") else compared.largest_score_difference
+            result.append(asdict(replace(compared, largest_score_difference=difference, proven=proven)))
     return result
 
 

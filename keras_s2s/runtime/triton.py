@@ -94,6 +94,7 @@ def _config(name: str, session: onnxruntime.InferenceSession, decoding: Decoding
 def _tensor(kind: str, tensor: Any, decoding: Decoding) -> str:
     """An input or output: sizes that only a call knows are -1, and a scalar is a vector of one number."""
     sizes = ", ".join(str(size) if isinstance(size, int) else "-1" for size in tensor.shape) or "1"
-    defaults = {**dict(decoding), **decoding.own}
-    default = f"  # in the bundle {defaults[tensor.name]}" if tensor.name in defaults else ""
+    defaults = {**dict(decoding), **decoding.own, "with_scores": decoding.scores}
+    is_option = kind == "input" and tensor.name in defaults  # "scores" is an output, too
+    default = f"  # in the bundle {defaults[tensor.name]}" if is_option else ""
     return f'{kind} {{ name: "{tensor.name}" data_type: {_TYPES[tensor.type]} dims: [{sizes}] }}{default}'

@@ -25,6 +25,7 @@ from keras_s2s.models import describe
 from keras_s2s.runtime import Generator, Steps
 from keras_s2s.runtime.feeds import Sentence
 from keras_s2s.runtime.graph import Candidate
+from keras_s2s.runtime.triton import write_triton_model
 
 pytestmark = pytest.mark.filterwarnings("ignore:You are using a softmax over axis -1")
 
@@ -73,8 +74,8 @@ def test_the_bundle_is_whole_and_names_every_file(toy: Any, done: Done) -> None:
     assert sum(part.parameters for part in manifest.parts) == toy.model.count_params()
     assert manifest.metrics == {"split": "test", **{m.form: m.metrics for m in done.measured}}
     comparisons = manifest.verification["comparisons"]
-    assert [c["decoding"] for c in comparisons[:-1]] == ["beam 4"] * 6 + ["greedy"] * 4
-    assert [(c["sentences"], c["proven"]) for c in comparisons[:-1]] == [(60, 0)] * 10
+    assert [c["decoding"] for c in comparisons[:-1]] == ["beam 4"] * 6 + ["greedy"] * 6
+    assert [(c["sentences"], c["proven"]) for c in comparisons[:-1]] == [(60, 0)] * 12
     assert [c["forms"] for c in comparisons[4:6]] == ["fp32 and its steps", "int8 and its steps"]
     assert comparisons[-1]["forms"] == "keras and saved_model, text to text"
     assert (comparisons[-1]["decoding"], comparisons[-1]["near_ties"]) == ("beam 4", 0)
@@ -170,6 +171,13 @@ def test_the_manifest_says_which_operators_onnx_does_not_define(done: Done) -> N
     graphs = bundle.read(done.path).manifest.graphs
     assert graphs["fp32"]["greedy"].only_in_onnxruntime == ()
     assert graphs["int8"]["beam"].only_in_onnxruntime == ("MatMulIntegerToFloat",)
+
+
+def test_a_model_for_triton_tells_the_default_of_each_option(standard: Path, tmp_path: Path) -> None:
+    config = write_triton_model(standard, tmp_path, "greedy") / "config.pbtxt"
+    inputs = [line for line in config.read_text(encoding="utf-8").splitlines() if line.startswith("input")]
+    told = [line.partition("  # in the bundle ")[2] for line in inputs if '"source_ids"' not in line]
+    assert told == ["1.5", "10", "1.0", "0.0", "0.0", "True"]
 
 
 def test_a_bundle_of_standard_operators(toy: Any, standard: Path) -> None:

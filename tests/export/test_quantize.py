@@ -14,7 +14,7 @@ from keras_s2s.export.calibrate import ActivationScale, calibrate, calibration_b
 from keras_s2s.export.number_formats import FORMATS
 from keras_s2s.export.products import parts
 from keras_s2s.export.quantize import int8, quantize
-from keras_s2s.runtime.graph import session_options
+from keras_s2s.runtime.graph import Stop, session_options
 
 HEADER = '<ir_version: 8, opset_import: ["" : 18, "com.microsoft" : 1]>\n'
 RNG = np.random.default_rng(7)
@@ -205,6 +205,13 @@ def test_calibration_sees_what_products_are_given_in_every_round() -> None:
     assert found.keys() == {"w"}
     theirs = least_squares(np.concatenate(rounds).ravel())
     assert (found["w"].zero_point, found["w"].scale) == (theirs.zero_point, pytest.approx(theirs.scale, rel=1e-4))
+
+
+def test_calibration_ends_when_it_is_told_to() -> None:
+    stop = Stop()
+    stop()
+    with pytest.raises(Exception, match="terminate"):
+        calibrate([read(NO_BIAS, w=np.ones((8, 5), "float32"))], [{"x": np.ones((4, 8), "float32")}], stop=stop)
 
 
 def test_what_calibration_saw_in_an_earlier_graph_stays() -> None:

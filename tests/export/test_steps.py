@@ -14,7 +14,7 @@ from keras_s2s.export.forms import Form, StepwiseForm, onnx_form
 from keras_s2s.export.passes import all_graphs, loops_of
 from keras_s2s.runtime import Steps
 from keras_s2s.runtime.feeds import Sentence
-from keras_s2s.runtime.graph import Candidates, Graph
+from keras_s2s.runtime.graph import Candidates, Graph, Stop
 
 pytestmark = pytest.mark.filterwarnings("ignore:You are using a softmax over axis -1")
 
@@ -102,6 +102,14 @@ def test_a_sentence_is_the_same_among_others_of_any_age_as_alone(
         assert max(ages) > 2
         assert len(found) == len(some)
         same([found[sentence.number] for sentence in some], expected, precision)
+
+
+def test_steps_end_when_they_are_told_to(exported: Exported) -> None:
+    stop = Stop()
+    form = StepwiseForm(exported.folder / "onnx" / "fp32", exported.layouts, VOCABULARY, stop)
+    stop()
+    with pytest.raises(Exception, match="terminate"):
+        form.search("greedy", sentences("greedy"), options("greedy"))
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)

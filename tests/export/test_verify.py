@@ -39,19 +39,25 @@ class Echo:
         other: the first token of a sentence -> what is said of it.
         alone: whether `other` is said only of a sentence that comes alone.
         strategy: `other` is said only by this one.
+        scores: `other` is said only where scores are asked for, or only where they are not.
     """
 
     at_once = 1
 
     def __init__(
-        self, other: dict[int, Candidate] | None = None, alone: bool = False, strategy: str | None = None
+        self,
+        other: dict[int, Candidate] | None = None,
+        alone: bool = False,
+        strategy: str | None = None,
+        scores: bool | None = None,
     ) -> None:
-        self.other, self.alone, self.strategy = other or {}, alone, strategy
+        self.other, self.alone, self.strategy, self.scores = other or {}, alone, strategy, scores
         self.asked: list[tuple[Decoding, list[int]]] = []
 
     def search(self, graph: str, sentences: Sequence[Sentence], decoding: Decoding, *rest: Any) -> list[Candidates]:
         self.asked.append((decoding, [sentence.number for sentence in sentences]))
         different = (not self.alone or len(sentences) == 1) and self.strategy in (None, decoding.strategy)
+        different = different and self.scores in (None, decoding.scores)
         found = self.other if different else {}
         return [[found.get(s.ids[0], Candidate(tuple(s.ids[:-1]), -0.5))] for s in sentences]
 
@@ -122,9 +128,14 @@ def test_forms_that_agree() -> None:
             "keras and fp32",
             "fp32 in batches of 32 and alone",
             "int8 in batches of 32 and alone",
+            "fp32 with scores and without",
+            "int8 with scores and without",
         )
+        if decoding == "greedy" or "without" not in forms
     ]
-    assert all(c["sentences"] == 40 and c["near_ties"] == 0 and c["largest_score_difference"] == 0 for c in found)
+    assert all(c["sentences"] == 40 and c["near_ties"] == 0 for c in found)
+    assert {c["largest_score_difference"] for c in found if "without" not in c["forms"]} == {0}
+    assert {c["largest_score_difference"] for c in found if "without" in c["forms"]} == {None}
 
 
 def test_who_is_asked_for_what() -> None:
@@ -132,11 +143,14 @@ def test_who_is_asked_for_what() -> None:
     check(ROWS, **forms)
     for name, form in forms.items():
         for strategy, size in (("greedy", 1), ("beam", 4)):
+            decoding = DEFAULT_DECODING.replace(strategy=strategy, beam_size=size)
             asked = [(d, numbers) for d, numbers in form.asked if d.strategy == strategy]
-            assert all(d == DEFAULT_DECODING.replace(strategy=strategy, beam_size=size) for d, _ in asked)
-            of_onnx = [32, 8, *[1] * 40]  # all in batches, and one by one
-            warm = [1, 32, 8]
-            assert [len(numbers) for _, numbers in asked] == (of_onnx if name in ("fp32", "int8") else warm)
+            of_onnx = [(decoding, count) for count in (32, 8, *[1] * 40)]  # all in batches, and one by one
+            if strategy == "greedy":
+                of_onnx += [(decoding.replace(scores=False), count) for count in (32, 8)]
+            warm = [(decoding, count) for count in (1, 32, 8)]
+            found = [(d, len(numbers)) for d, numbers in asked]
+            assert found == (of_onnx if name in ("fp32", "int8") else warm)
 
 
 def test_keras_and_the_saved_model_search_for_a_sample_and_one_form_writes_all() -> None:
@@ -148,7 +162,7 @@ def test_keras_and_the_saved_model_search_for_a_sample_and_one_form_writes_all()
     assert asked["keras"] == asked["saved_model"] == asked["int8"]
     assert len(asked["keras"]) == 200
     assert {len(rows[number]) for number in asked["keras"]} == {len(row) for row in rows}
-    assert [(c["sentences"], c["proven"]) for c in found] == [(200, 0), (1000, 800), (200, 0), (200, 0)]
+    assert [(c["sentences"], c["proven"]) for c in found] == [(200, 0), (1000, 800), *[(200, 0)] * 4]
 
 
 def test_keras_searches_where_there_is_no_proof() -> None:
@@ -215,6 +229,13 @@ def test_a_sentence_that_is_another_one_alone(form: str) -> None:
         check(ROWS, **{form: other})
 
 
+@pytest.mark.parametrize("form", ["fp32", "int8"])
+def test_a_sentence_that_is_another_one_without_scores(form: str) -> None:
+    other = Echo({9: Candidate((9, 7, 6), 0.0)}, scores=False)
+    with pytest.raises(VerificationError, match=f"^{form} with scores and without, greedy: sentence 6 first differs"):
+        check(ROWS, **{form: other})
+
+
 def test_a_difference_in_beams_alone() -> None:
     other = Echo({9: Candidate((9, 7, 6), -0.6)}, strategy="beam")
     with pytest.raises(VerificationError, match=r"^keras and saved_model, beam 4: sentence 6 "):
@@ -232,7 +253,7 @@ def near(number: int) -> dict[int, Candidate]:
 
 def test_a_near_tie_is_counted() -> None:
     found = check(MANY, Model({5: -1.0, 7: -1.00009}), saved_model=Echo(near(1)))
-    assert [c["near_ties"] for c in found] == [1, 0, 0, 0, 1, 0, 0, 0]
+    assert [c["near_ties"] for c in found] == [1, 0, 0, 0, 0, 0, 1, 0, 0, 0]
     assert found[0]["sentences"] == 200
 
 
@@ -301,7 +322,7 @@ def test_a_text_that_no_ids_say_is_an_error() -> None:
 def test_near_ties_are_counted_and_measured_however_many() -> None:
     stub, told = Model({5: -1.0, 7: -1.00005}), list[str]()
     found = check(MANY, stub, ("greedy",), told, fp32=Echo(near(30)))
-    assert [c["near_ties"] for c in found] == [0, 30, 0, 0]
+    assert [c["near_ties"] for c in found] == [0, 30, 0, 0, 0, 0]
     assert found[1]["largest_margin"] == pytest.approx(5e-5, rel=0.01)
     assert found[1]["metric_change"] == pytest.approx(100 * 30 / 3000)
     assert (found[0]["largest_margin"], found[0]["metric_change"]) == (0, 0)
@@ -367,7 +388,7 @@ def test_samples_of_tokens_that_are_as_likely_are_a_near_tie() -> None:
 def test_int8_may_part_from_itself_at_a_wider_margin() -> None:
     other = Echo(near(1), alone=True)
     stub = Model({5: -1.0, 7: -1.005})
-    assert [c["near_ties"] for c in check(MANY, stub, ("greedy",), int8=other)] == [0, 0, 0, 1]
+    assert [c["near_ties"] for c in check(MANY, stub, ("greedy",), int8=other)] == [0, 0, 0, 1, 0, 0]
     with pytest.raises(VerificationError, match=r"at most 0\.0001 would be"):
         check(MANY, stub, ("greedy",), fp32=other)
     with pytest.raises(VerificationError, match=r"at most 0\.01 would be"):

@@ -4,9 +4,15 @@ from pathlib import Path
 
 import keras
 import numpy as np
+import pytest
 from onnx import TensorProto, numpy_helper
 
+from keras_s2s.bundle import Decoding
+from keras_s2s.export.calibrate import calibration_batches
+from keras_s2s.export.export import write_graphs
+from keras_s2s.export.forms import programs_of
 from keras_s2s.export.weights import WEIGHTS_FILE, WeightsFile, values_of
+from keras_s2s.models import CTCHeadConfig, GRUDecoderConfig, GRUEncoderConfig, ModelConfig, build
 
 
 def test_what_is_stored_is_read_back_while_the_file_grows(tmp_path: Path) -> None:
@@ -40,3 +46,28 @@ def test_small_tensors_stay_in_their_graph(tmp_path: Path) -> None:
             == TensorProto.DEFAULT
         )
     assert (tmp_path / "graphs" / WEIGHTS_FILE).stat().st_size == 0
+
+
+@pytest.mark.parametrize("default", ["ctc_greedy", "greedy"])
+def test_a_table_that_a_decoder_multiplies_by_is_stored_once_beside_the_graph_of_a_head(
+    tmp_path: Path, default: str
+) -> None:
+    vocabulary, width = 300, 8
+    model = build(
+        ModelConfig(
+            source_vocabulary=vocabulary,
+            target_vocabulary=vocabulary,
+            width=width,
+            encoder=GRUEncoderConfig(),
+            decoder=GRUDecoderConfig(),
+            ctc=CTCHeadConfig(),
+            share_embeddings=True,
+            tie_output=True,
+        )
+    )
+    decoding = Decoding(strategy=default, beam_size=1)
+    batches = calibration_batches([[4, 5, 2]], [[6, 2]], decoding, vocabulary)
+    programs = programs_of(model, ["ctc_greedy", "greedy"], groups=1)
+    write_graphs(programs, default, batches, tmp_path, lambda what: None, "onnxruntime")
+    size = (tmp_path / "onnx" / "fp32" / WEIGHTS_FILE).stat().st_size
+    assert size < 4 * (model.count_params() + vocabulary * width // 2)

@@ -105,6 +105,13 @@ def test_the_defaults_of_the_bundle_are_told(echo_bundle: Path, tmp_path: Path) 
     assert line == 'input { name: "length_penalty" data_type: TYPE_FP32 dims: [1] }  # in the bundle 0.5'
 
 
+def test_an_output_has_no_default(echo_bundle: Path, tmp_path: Path) -> None:
+    lines = (write_triton_model(echo_bundle, tmp_path, precision="fp32") / "config.pbtxt").read_text().splitlines()
+    (line,) = (line for line in lines if '"scores"' in line)
+    assert line.startswith("output ")
+    assert "in the bundle" not in line
+
+
 def test_a_model_that_is_there_stays(echo_bundle: Path, tmp_path: Path) -> None:
     model = write_triton_model(echo_bundle, tmp_path, "greedy", "fp32")
     (model / "config.pbtxt").write_text("mine")

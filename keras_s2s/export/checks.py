@@ -14,7 +14,7 @@ from keras_s2s.search_options import OPTIONS, STRATEGIES, StrategySpec
 from keras_s2s.special_ids import UNKNOWN
 
 ALL, SOME = 1000, 200
-_PLAIN = ("greedy", "beam", "ctc_greedy", "viterbi")  # searches without features, of which all sentences are proven
+_PLAIN = ("greedy", "beam", "ctc_greedy", "viterbi")  # searches without features, of many sentences
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,7 @@ from keras_s2s.export.remaining import Remaining
 from keras_s2s.export.report import draw_attention, write_report
 from keras_s2s.export.request import Lexicon, Request, check_request, default_graph, default_graphs, default_steps
 from keras_s2s.export.standard import OPERATORS, OperatorSet, only_in_onnxruntime
-from keras_s2s.export.verification import Questions, decoding_beside, verified
+from keras_s2s.export.verification import Questions, decoding_beside, search, verified
 from keras_s2s.export.weights import WEIGHTS_FILE, WeightsFile
 from keras_s2s.models import describe
 from keras_s2s.models.float32 import float32_policy, in_float32
@@ -158,7 +158,8 @@ def export_bundle(
             tell("SavedModel")
             saved = folder / "saved_model"
             saved_model.save(request.model, programs, default, *both, request.decoding, max_source_tokens, saved)
-        found = verified(request, questions, programs, forms, onnx.result(), folder, tell)
+            searched = search(request, questions, programs, folder, tell)
+        found = verified(request, questions, forms, onnx.result(), searched, folder, tell)
 
         text = request.measured
         if "greedy" in graphs:

@@ -28,8 +28,8 @@ class Measured:
         form: "Keras", "SavedModel", "ONNX fp32" or "ONNX int8".
         metrics: by name.
         megabytes: on disk.
-        sentences_per_second: in batches of 32 of like length, on all cores; of Keras and the SavedModel one run over a
-            sample, of ONNX the median of three over half of it.
+        sentences_per_second: of a few batches of 32 of like length, on all cores; of ONNX the median of three runs, of
+            the others one.
         texts: what it generated.
         proven: how many of them were not searched for, but proved by teacher forcing.
     """

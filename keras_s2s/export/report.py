@@ -75,8 +75,8 @@ def write_report(
     Path(folder, "report.md").write_text(
         f"# {name}\n\n"
         f"## Quality, size, speed\n\n"
-        f"{len(text.sources)} {request.split} sentences, {search}. Speed is that of a sample, in batches of 32 of like "
-        f"length.\n\n"
+        f"{len(text.sources)} {request.split} sentences, {search}. Speed is that of a few batches of 32 of like length."
+        f"\n\n"
         f"{markdown_table(*results_table(measured))}\n{signed}{_proven(measured[0], decoding.strategy)}\n"
         f"## Verification\n\n"
         f"{_compared(request, comparisons)}\n\n"

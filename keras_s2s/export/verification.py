@@ -29,10 +29,11 @@ from keras_s2s.export.verify import (
     TENSORFLOW,
     Comparing,
     Outputs,
+    Proven,
     Quality,
-    Searched,
     by_onnx,
     by_tensorflow,
+    prove,
     verify,
     verify_numbers,
     verify_texts,
@@ -42,6 +43,9 @@ from keras_s2s.runtime.feeds import Sentence, source_rows
 from keras_s2s.runtime.graph import Candidate, Stop
 from keras_s2s.runtime.prefixes import suppressed_ids
 from keras_s2s.special_ids import EOS
+
+_TITLES = {"keras": "Keras", "saved_model": "SavedModel"}
+_FEW = 3  # One of so many sentences of a sample is decoded to measure speed.
 
 Progress = Callable[[str], None]
 Onnx = Sequence[Mapping[str, Outputs]]
@@ -99,14 +103,14 @@ class Questions:
 
     def work(self) -> dict[str, float]:
         """The steps of verification that come one after the other, and about how many seconds each takes."""
-        found = {"verifying: waiting for ONNX": 5.0}
+        found = {}
         for check in self.all:
-            each = 0.01 * check.decoding.beam_size
             for form in TENSORFLOW:
-                found[f"verifying: {form}, {check.title}"] = each * len(check.sample)
-            found[f"verifying: {check.title}, proof"] = 0.003 * len(check.sentences)
+                found[f"verifying: {form}, {check.title}"] = 0.01 * check.decoding.beam_size * len(check.sample)
         found["verifying: text to text"] = 0.01 * self.default.decoding.beam_size * len(self.default.sample)
-        return {**found, "measuring the speed of ONNX": 3.0}
+        found["verifying: waiting for ONNX"] = 5.0
+        found |= {f"verifying: proof, {check.title}": 0.003 * len(check.sentences) for check in self.all}
+        return {**found, "measuring speed": 3.0}
 
 
 class OnnxForms(NamedTuple):
@@ -136,13 +140,10 @@ def decoding_beside(
         {name: StepwiseForm(path, layouts, vocabulary, stop) for name, path in paths.items()},
     )
 
-    def verifying(what: str) -> None:
-        tell(f"verifying: {what}")
-
     def work() -> Onnx:
         # Where quality is measured, int8 has one of its own.
         wholly = [list(paths), *(["fp32"] for _ in questions.others)]
-        return [by_onnx(*forms, *one, verifying) for one in zip(questions.all, wholly, strict=True)]
+        return [by_onnx(*forms, *one, _prefixed(tell)) for one in zip(questions.all, wholly, strict=True)]
 
     with ThreadPoolExecutor(1) as pool:
         future = pool.submit(work)
@@ -155,12 +156,49 @@ def decoding_beside(
             raise
 
 
+class Searched(NamedTuple):
+    """Keras and the SavedModel at work.
+
+    Attributes:
+        forms: "keras" and "saved_model".
+        outputs: of both, for the sample of each question.
+        texts: what the SavedModel makes of the texts of `places`, by its text signature.
+        places: of the sample of the default question, those whose quality is measured.
+    """
+
+    forms: dict[str, Any]
+    outputs: Sequence[dict[str, Outputs]]
+    texts: Sequence[str]
+    places: Sequence[int]
+
+
+def search(
+    request: Request, questions: Questions, programs: Mapping[str, Any], folder: Path, tell: Progress
+) -> Searched:
+    """Lets Keras and the SavedModel search for the samples of all questions.
+
+    Args:
+        request: what is exported.
+        questions: what is asked.
+        programs: of Keras, by graph.
+        folder: of the bundle; its SavedModel is there.
+        tell: is told what is being decoded.
+    """
+    vocabulary, text = request.target.vocabulary_size, request.measured
+    saved = SavedModelForm(folder / "saved_model", vocabulary)
+    forms: dict[str, Any] = {"keras": keras_form(programs, vocabulary), "saved_model": saved}
+    outputs = [by_tensorflow(forms, check, _prefixed(tell)) for check in questions.all]
+    tell("verifying: text to text")
+    places = [place for place in questions.default.sample if place < len(text.sources)]
+    return Searched(forms, outputs, saved.texts([text.sources[place] for place in places], BATCH), places)
+
+
 def verified(
     request: Request,
     questions: Questions,
-    programs: Mapping[str, Any],
     forms: OnnxForms,
     onnx: Onnx,
+    searched: Searched,
     folder: Path,
     tell: Progress,
 ) -> Verified:
@@ -169,38 +207,37 @@ def verified(
     Args:
         request: what is exported.
         questions: what is asked.
-        programs: of Keras, by graph.
         forms: those of ONNX.
         onnx: what they said to each question.
-        folder: of the bundle; its SavedModel is there.
+        searched: what Keras and the SavedModel said.
+        folder: of the bundle.
         tell: is told what is being done.
 
     Raises:
         VerificationError: two forms disagree.
     """
     vocabulary = request.target.vocabulary_size
-
-    def verifying(what: str) -> None:
-        tell(f"verifying: {what}")
-
-    keras, saved = keras_form(programs, vocabulary), SavedModelForm(folder / "saved_model", vocabulary)
-    others = {"keras": keras, "saved_model": saved}
     margins = Margins(request.model, steps_by_form(request.model, forms.stepwise, vocabulary))
-    compare = Comparing(margins, _quality(request, questions), verifying)
-    proof, comparisons, searched = Proof(request.model, vocabulary), [], []
-    for check, said in zip(questions.all, onnx, strict=True):
-        searched.append(by_tensorflow(others, proof, check, said["fp32"], verifying))
-        comparisons += verify(compare, check, said, searched[-1])
+    compare = Comparing(margins, _quality(request, questions), _prefixed(tell))
+    proof, comparisons, proven = Proof(request.model, vocabulary), [], []
+    for check, said, found in zip(questions.all, onnx, searched.outputs, strict=True):
+        tell(f"verifying: proof, {check.title}")
+        proven.append(prove(searched.forms["keras"], proof, check, found["keras"], said["fp32"]))
+        outputs = {**said, **found, "keras": proven[-1].outputs}
+        comparisons += verify(compare, check, outputs, proven[-1].places)
+    every = {**searched.forms, **forms.whole}
     rows = source_rows(request.source, request.dev.sources[:SOME], request.max_source_tokens)
     targets = [[*ids, EOS] for ids in request.target.encode(list(request.dev.targets[:SOME]))]
     for graph in request.graphs:
         if graph in NUMBERS:
-            comparisons += verify_numbers({**others, **forms.whole}, graph, rows, targets)
-    tell("verifying: text to text")
-    comparisons.append(_texts(compare, request, questions, others, searched[0].outputs["keras"]))
-    tell("measuring the speed of ONNX")
-    measured = _measured(request, questions.default, forms.whole, onnx[0], searched[0], folder)
-    return Verified(comparisons, measured)
+            comparisons += verify_numbers(every, graph, rows, targets)
+    comparisons.append(_texts(compare, request, questions, searched))
+    tell("measuring speed")
+    return Verified(comparisons, _measured(request, questions.default, every, onnx[0], proven[0], folder))
+
+
+def _prefixed(tell: Progress) -> Progress:
+    return lambda what: tell(f"verifying: {what}")
 
 
 def _quality(request: Request, questions: Questions) -> Quality:
@@ -214,17 +251,14 @@ def _quality(request: Request, questions: Questions) -> Quality:
     return quality
 
 
-def _texts(
-    compare: Comparing, request: Request, questions: Questions, forms: Mapping[str, Any], keras: Outputs
-) -> dict[str, Any]:
-    """Compares texts of the SavedModel with those that Keras's ids say, for the sample of those that are measured."""
-    text, check = request.measured, questions.default
-    places = [place for place in check.sample if place < len(text.sources)]
-    sources = [text.sources[place] for place in places]
+def _texts(compare: Comparing, request: Request, questions: Questions, searched: Searched) -> dict[str, Any]:
+    """Compares texts of the SavedModel with those that Keras's ids say."""
+    places, keras = searched.places, searched.outputs[0]["keras"]
     ours = request.target.decode([keras[place].tokens for place in places])
+    sources = [request.measured.sources[place] for place in places]
     ours = [said if source.strip() else "" for said, source in zip(ours, sources, strict=True)]
-    theirs = forms["saved_model"].texts(sources, BATCH)
-    return verify_texts(compare, forms, check.only(places), ours, theirs, request.target)
+    asked = questions.default.only(places)
+    return verify_texts(compare, searched.forms, asked, ours, searched.texts, request.target)
 
 
 def _measured(
@@ -232,23 +266,20 @@ def _measured(
     check: Check,
     forms: Mapping[str, Form],
     onnx: Mapping[str, Outputs],
-    searched: Searched,
+    keras: Proven,
     folder: Path,
 ) -> list[Measured]:
     """Each form's row; where Keras and the SavedModel say the same, so does their quality."""
-    text, measured = request.measured, []
-    every = range(len(text.sources))
-
-    def measure(title: str, size: int, outputs: Outputs, rate: float, proven: int = 0) -> None:
-        texts = request.target.decode([outputs[place].tokens for place in every])
-        metrics = evaluate(request.metrics, texts, text.targets)
-        measured.append(Measured(title, metrics, size / 1e6, rate, texts, proven))
-
-    keras, rates = searched.outputs["keras"], searched.rates
-    proven = len([place for place in searched.proven if place in every])
-    measure("Keras", bytes_of_weights(request.model), keras, rates["keras"], proven)
-    measure("SavedModel", bytes_of(folder / "saved_model"), keras, rates["saved_model"], proven)
+    text, few = request.measured, check.only(check.sample[::_FEW])
+    measured = []
     for name, form in forms.items():
-        rate = median(timed(form, check.only(check.sample[::2]))[1] for _ in range(3))
-        measure(onnx_title(name), bytes_of(folder / "onnx" / name), onnx[name], rate)
+        in_onnx = name in onnx
+        outputs, path = (onnx[name], folder / "onnx" / name) if in_onnx else (keras.outputs, folder / name)
+        size = bytes_of_weights(request.model) if name == "keras" else bytes_of(path)
+        rate = median(timed(form, few) for _ in range(3 if in_onnx else 1))
+        texts = request.target.decode([outputs[place].tokens for place in range(len(text.sources))])
+        metrics = evaluate(request.metrics, texts, text.targets)
+        proven = 0 if in_onnx else len([place for place in keras.places if place < len(texts)])
+        title = onnx_title(name) if in_onnx else _TITLES[name]
+        measured.append(Measured(title, metrics, size / 1e6, rate, texts, proven))
     return measured

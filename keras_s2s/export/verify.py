@@ -15,7 +15,7 @@ import numpy as np
 
 from keras_s2s.errors import ExportError
 from keras_s2s.export.checks import Check
-from keras_s2s.export.decode import BATCH, decode, decode_in_given_order, timed
+from keras_s2s.export.decode import BATCH, decode, decode_in_given_order
 from keras_s2s.export.forms import Form, StepwiseForm
 from keras_s2s.export.near_ties import Margins
 from keras_s2s.runtime.graph import Candidate
@@ -190,62 +190,66 @@ def _without_scores(form: Form, check: Check, scored: Outputs) -> Outputs:
     return {place: scored[place]._replace(tokens=one.tokens) for place, one in found.items()}
 
 
-class Searched(NamedTuple):
-    """What TensorFlow's forms say of a check.
-
-    Attributes:
-        outputs: of "keras", of all sentences, and "saved_model", of the sample.
-        proven: the places of those of "keras" that were not searched for.
-        rates: sentences a second, in batches of like length.
-    """
-
-    outputs: dict[str, Outputs]
-    proven: Sequence[int]
-    rates: dict[str, float]
-
-
-def by_tensorflow(
-    forms: Mapping[str, Form],
-    proof: Callable[[Check, Outputs], Outputs],
-    check: Check,
-    written: Outputs,
-    progress: Callable[[str], None],
-) -> Searched:
-    """Decodes the sample of a check in Keras and the SavedModel, and proves for Keras what ONNX wrote for the rest.
+def by_tensorflow(forms: Mapping[str, Form], check: Check, progress: Callable[[str], None]) -> dict[str, Outputs]:
+    """Decodes the sample of a check in Keras and the SavedModel.
 
     Args:
         forms: "keras" and "saved_model".
-        proof: gives what Keras says of outputs, where that is proven.
         check: what is asked.
-        written: what ONNX wrote in float32.
         progress: is told what is being decoded.
     """
-    sample, outputs, rates = check.sample, dict[str, Outputs](), {}
+    found: dict[str, Outputs] = {}
     for name in TENSORFLOW:
         progress(f"{name}, {check.title}")
-        found, rates[name] = timed(forms[name], check.only(sample))
-        outputs[name] = _by_place(sample, found)
-    progress(f"{check.title}, proof")
-    rest = {place: written[place] for place in written.keys() - outputs["keras"].keys()}
+        found[name] = _by_place(check.sample, decode(forms[name], check.only(check.sample)))
+    return found
+
+
+class Proven(NamedTuple):
+    """The outputs of Keras for all sentences of a check.
+
+    Attributes:
+        outputs: by place.
+        places: of those that were not searched for, but proven.
+    """
+
+    outputs: Outputs
+    places: Sequence[int]
+
+
+def prove(
+    keras: Form, proof: Callable[[Check, Outputs], Outputs], check: Check, searched: Outputs, written: Outputs
+) -> Proven:
+    """Proves for Keras what ONNX wrote, and searches where a proof fails.
+
+    Args:
+        keras: the form.
+        proof: gives what Keras says of outputs, where that is proven.
+        check: what is asked.
+        searched: what Keras has found already.
+        written: what ONNX wrote in float32.
+    """
+    rest = {place: one for place, one in written.items() if place not in searched}
     proven = proof(check, rest)
     unproven = sorted(rest.keys() - proven.keys())
-    searched = _by_place(unproven, decode(forms["keras"], check.only(unproven)))
-    outputs["keras"] = {**outputs["keras"], **proven, **searched}
-    return Searched(outputs, sorted(proven), rates)
+    others = _by_place(unproven, decode(keras, check.only(unproven)))
+    return Proven({**searched, **proven, **others}, sorted(proven))
 
 
 def _by_place(places: Sequence[int], found: Sequence[Candidate]) -> Outputs:
     return dict(zip(places, found, strict=True))
 
 
-def verify(compare: Comparing, check: Check, onnx: Mapping[str, Outputs], searched: Searched) -> list[dict[str, Any]]:
+def verify(
+    compare: Comparing, check: Check, outputs: Mapping[str, Outputs], proven: Sequence[int]
+) -> list[dict[str, Any]]:
     """Compares what all forms said of a check.
 
     Args:
         compare: compares what was found.
         check: what was asked.
-        onnx: what ONNX said, of `by_onnx`.
-        searched: what Keras and the SavedModel said.
+        outputs: by the names of `by_onnx` and `by_tensorflow`.
+        proven: the places of those of Keras that were proven.
 
     Returns:
         The comparisons as plain data.
@@ -253,13 +257,13 @@ def verify(compare: Comparing, check: Check, onnx: Mapping[str, Outputs], search
     Raises:
         VerificationError: two forms part at something other than a near-tie.
     """
-    outputs, result = {**onnx, **searched.outputs}, []
+    result = []
     for forms, (one, other) in _COMPARED.items():
         if one in outputs and other in outputs:
             compared = compare(forms, check, outputs[one], outputs[other])
-            proven = len(outputs[other].keys() & searched.proven) if one == "keras" else 0
+            counted = len(outputs[other].keys() & proven) if one == "keras" else 0
             difference = None if other.endswith("without scores") else compared.largest_score_difference
-            result.append(asdict(replace(compared, largest_score_difference=difference, proven=proven)))
+            result.append(asdict(replace(compared, largest_score_difference=difference, proven=counted)))
     return result
 
 

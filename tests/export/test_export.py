@@ -153,7 +153,7 @@ def test_the_report(toy: Any, done: Done) -> None:
     report = (done.path / "report.md").read_text(encoding="utf-8")
     lines = report.splitlines()
     assert lines[0] == "# toy"
-    assert "20 test sentences, beam 4. Speed is that of a sample, in batches of 32" in report
+    assert "20 test sentences, beam 4. Speed is that of a few batches of 32" in report
     assert "The sentences are those of test and of dev" in report
     for m in done.measured:
         (row,) = (line for line in lines if line.startswith(f"| {m.form} "))
@@ -196,7 +196,7 @@ def test_progress_is_told(done: Done) -> None:
     assert done.said[:2] == ["ONNX, beam", "ONNX, greedy"]  # that of the default decoding first
     assert any(said.startswith("SavedModel") for said in done.said)
     assert "verifying: int8, beam 4, one by one" in done.said
-    assert done.said[-1].startswith("measuring the speed of ONNX (")
+    assert done.said[-1].startswith("measuring speed (")
 
 
 class Echo:

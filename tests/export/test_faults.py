@@ -17,7 +17,7 @@ from keras_s2s.export.checks import Check, checks
 from keras_s2s.export.forms import Form, keras_form, onnx_form, programs_of, steps_by_form
 from keras_s2s.export.near_ties import Margins
 from keras_s2s.export.proof import Proof
-from keras_s2s.export.verify import Comparing, by_onnx, by_tensorflow, verify
+from keras_s2s.export.verify import Comparing, by_onnx, by_tensorflow, prove, verify
 from keras_s2s.layers.mixers import attention
 
 V = 34  # of the models of random weights
@@ -58,7 +58,9 @@ def compared(model: Any, in_keras: Form, folder: Path, check: Check) -> list[dic
     stepwise: Any = {"fp32": SimpleNamespace(steps={})}
     said = by_onnx({"fp32": onnx_form(folder, [check.graph], V)}, stepwise, check, ["fp32"], print)
     forms = {"keras": in_keras, "saved_model": in_keras}
-    return verify(compare, check, said, by_tensorflow(forms, Proof(model, V), check, said["fp32"], print))
+    searched = by_tensorflow(forms, check, print)
+    keras = prove(in_keras, Proof(model, V), check, searched["keras"], said["fp32"])
+    return verify(compare, check, {**said, **searched, "keras": keras.outputs}, keras.places)
 
 
 @pytest.fixture

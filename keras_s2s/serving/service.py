@@ -34,6 +34,7 @@ class PendingRequest:
         if any(result is not None for result in results):
             self.news.set()
         self.written: dict[int, list[int]] = {}
+        self._given_up = False
         self._settle()
 
     def add(self, place: int, job: Job, read: Callable[[Any], Any]) -> None:
@@ -70,8 +71,8 @@ class PendingRequest:
 
     @property
     def phases(self) -> Phases | None:
-        """When what happened; None unless there is a result for every text."""
-        if any(result is None or isinstance(result, Exception) for result in self.results):
+        """When what happened; None unless there was a result for every text in time."""
+        if self._given_up or any(result is None or isinstance(result, Exception) for result in self.results):
             return None
         given = min((job.given for job in self.jobs), default=self._came)
         return Phases(self._came, given, self._ended)
@@ -79,6 +80,11 @@ class PendingRequest:
     def cancel(self) -> None:
         """Nobody waits any more."""
         self._pool.cancel(self.jobs)
+
+    def give_up(self) -> None:
+        """It is too late, whatever still comes."""
+        self._given_up = True
+        self.cancel()
 
     def _settle(self) -> None:
         if not self.done.done() and all(result is not None for result in self.results):

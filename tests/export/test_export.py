@@ -333,7 +333,7 @@ def test_blank_sentences_are_sentences(toy: Any, quick: dict[str, Echo], tmp_pat
     dev = Pairs(["", "ab"], ["", "ba"])
     measured = export_bundle(toy.model, tmp_path / "toy", toy.tokenizer, toy.tokenizer, dev)
     assert measured[0].metrics == {"exact_match": 50.0}
-    assert np.array_equal([len(row) for row in quick["keras"].rows[:2]], [1, 3])
+    assert sorted(len(row) for row in quick["keras"].rows[:2]) == [1, 3]
 
 
 @pytest.mark.parametrize(

@@ -157,6 +157,7 @@ async def _events(
                 yield _event("result", {"index": index, **answer})
         yield _event("end", {})
     except TimeoutError:
+        pending.give_up()
         yield _event("error", {"error": too_late(seconds).message, "status": 504})
     except HTTPProblem as problem:
         yield _event("error", {"error": problem.message, "status": problem.status})

@@ -24,9 +24,8 @@ from keras_s2s.export.quantize import quantize
 from keras_s2s.export.standard import OPERATORS, only_in_onnxruntime
 from keras_s2s.export.weights import WEIGHTS_FILE
 from keras_s2s.runtime.bench import Setting, bench
-from keras_s2s.runtime.feeds import source_rows
+from keras_s2s.runtime.feeds import source_rows, target_rows
 from keras_s2s.runtime.generator import Generator
-from keras_s2s.special_ids import EOS
 from keras_s2s.text.tokenizer import Tokenizer
 
 FLOAT32 = "fp32"
@@ -302,7 +301,7 @@ def _scales(
     tokenizers = manifest.tokenizers
     source, target = (Tokenizer.load(made.file(file.path)) for file in (tokenizers.source, tokenizers.target))
     rows = source_rows(source, text.sources, manifest.limits.max_source_tokens)
-    targets = [[*ids, EOS] for ids in target.encode(list(text.targets))]
+    targets = target_rows(target, text.targets)
     default = manifest.default_graph
     batches = calibration_batches(rows, targets, manifest.decoding, tokenizers.target.vocabulary_size)
     return calibrate([graphs[default], *graphs.values()], batches, CALIBRATIONS[wanted.calibration])

@@ -7,7 +7,7 @@ from typing import Any, Self
 import numpy as np
 
 from keras_s2s.bundle import Decoding, strategy_and_features
-from keras_s2s.decoding.registry import own_options, own_strategies
+from keras_s2s.decoding.registry import features_of, own_options, own_strategies
 from keras_s2s.option import OwnOption
 from keras_s2s.runtime.feeds import Sentence
 from keras_s2s.search_options import OPTIONS, STRATEGIES, StrategySpec
@@ -116,6 +116,11 @@ def _at_work(strategy: StrategySpec, features: frozenset[str]) -> dict[str, Any]
 
 def _example(option: OwnOption) -> Any:
     return option.default if option.example is None else option.example
+
+
+def title_of(decoding: Decoding) -> str:
+    """The search of a decoding in a word or two."""
+    return search_name(decoding.strategy, decoding.beam_size, features_of(decoding))
 
 
 def search_name(strategy: str, beam_size: int, features: frozenset[str] = frozenset()) -> str:

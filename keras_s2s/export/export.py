@@ -5,7 +5,6 @@ import importlib.metadata
 import os
 import queue
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,8 +17,8 @@ from keras_s2s.bundle import Decoding, strategy_and_features, without_steps
 from keras_s2s.config import parse
 from keras_s2s.decoding.registry import own_options, own_strategies
 from keras_s2s.export import onnx_graph, saved_model
+from keras_s2s.export.beside import beside
 from keras_s2s.export.calibrate import calibrate, calibration_batches
-from keras_s2s.export.checks import SOME
 from keras_s2s.export.examples import examples as pick_examples
 from keras_s2s.export.forms import programs_of, steps_of
 from keras_s2s.export.lowering import FusedCall
@@ -35,10 +34,8 @@ from keras_s2s.export.weights import WEIGHTS_FILE, WeightsFile
 from keras_s2s.models import describe
 from keras_s2s.models.float32 import float32_policy, in_float32
 from keras_s2s.option import OwnOption, config_of_own
-from keras_s2s.runtime.feeds import source_rows
 from keras_s2s.runtime.graph import Stop
 from keras_s2s.search_options import STRATEGIES, USUAL_BEAM, StrategySpec
-from keras_s2s.special_ids import EOS
 from keras_s2s.text import Tokenizer
 
 DEFAULT_DECODING = Decoding(
@@ -148,7 +145,8 @@ def export_bundle(
         programs = programs_of(request.model, graphs, groups)
         step_programs, layouts = steps_of(request.model, with_steps)
         converted = {**programs, **step_programs}
-        default, batches = default_graph(decoding), _calibration_batches(request)
+        default, vocabulary = default_graph(decoding), target_tokenizer.vocabulary_size
+        batches = calibration_batches(*request.dev_rows(), request.decoding, vocabulary)
         tell = Remaining(progress, {**_work(_in_order(converted, default)), **questions.work()})
         own_operators = write_graphs(converted, default, batches, folder, tell, operators)
         if shortlist is not None:
@@ -206,13 +204,6 @@ def _in_order(programs: Iterable[str], default: str) -> list[str]:
 def _work(programs: Sequence[str]) -> dict[str, float]:
     """The steps before verification, and about how many seconds each takes."""
     return {**{f"ONNX, {name}": 4.0 for name in programs}, "calibrating int8": 4.0, "SavedModel": 3.0 * len(programs)}
-
-
-def _calibration_batches(request: Request) -> list[Mapping[str, np.ndarray]]:
-    """Sources and targets of dev as inputs of all graphs."""
-    rows = source_rows(request.source, request.dev.sources[:SOME], request.max_source_tokens)
-    targets = [[*ids, EOS] for ids in request.target.encode(list(request.dev.targets[:SOME]))]
-    return calibration_batches(rows, targets, request.decoding, request.target.vocabulary_size)
 
 
 def _default_decoding(graphs: Sequence[str]) -> Decoding:
@@ -309,9 +300,8 @@ def write_graphs(
         found[precision][name] = only_in_onnxruntime(finished)
 
     stop = Stop()
-    with ThreadPoolExecutor(1) as beside:
-        # A graph is calibrated while the next ones are converted: each of both keeps a core busy.
-        scales = beside.submit(calibrate, iter(ready.get, None), batches, threads=1, stop=stop)
+    # A graph is calibrated while the next ones are converted: each of both keeps a core busy.
+    with beside(lambda: calibrate(iter(ready.get, None), batches, threads=1, stop=stop), stop) as scales:
         try:
             with WeightsFile(folder / "onnx" / "fp32") as weights:
                 for name in _in_order(programs, default):
@@ -321,13 +311,9 @@ def write_graphs(
                     graphs[name] = onnx_graph.expand(model, own, calls, weights)
                     ready.put(graphs[name])
                     save("fp32", name, graphs[name], weights)
+        finally:
             ready.put(None)
-            progress("calibrating int8")
-            wait([scales])
-        except BaseException:
-            stop()
-            ready.put(None)
-            raise
+        progress("calibrating int8")
     with WeightsFile(folder / "onnx" / "int8") as weights:
         for name in programs:
             save("int8", name, int8(graphs[name], scales.result()), weights)

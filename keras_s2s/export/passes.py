@@ -7,7 +7,7 @@ import onnx
 from onnx import AttributeProto, GraphProto, TensorProto, helper
 
 from keras_s2s.export.alike import is_random, merge_alike
-from keras_s2s.export.slices import constants, keep_sizes, reshape_at_once, simplify_slices
+from keras_s2s.export.slices import constants, keep_sizes, reshape_at_once, resolved, simplify_slices
 
 
 def tidy(graph: GraphProto) -> None:
@@ -53,7 +53,7 @@ def remove_copies(graph: GraphProto) -> None:
         instead: dict[str, str] = {}
         kept = []
         for node in inner.node:
-            source = _last(node.input[0], instead) if node.op_type == "Identity" else ""
+            source = resolved(node.input[0], instead) if node.op_type == "Identity" else ""
             if node.op_type != "Identity" or (node.output[0] in results and (source not in made or source in results)):
                 kept.append(node)
             elif node.output[0] in results:
@@ -61,16 +61,10 @@ def remove_copies(graph: GraphProto) -> None:
             else:
                 instead[node.output[0]] = source
         for node in kept:
-            node.output[:] = [_last(name, instead) for name in node.output]
+            node.output[:] = [resolved(name, instead) for name in node.output]
         for node in (node for one in all_graphs(inner) for node in one.node):
-            node.input[:] = [_last(name, instead) for name in node.input]
+            node.input[:] = [resolved(name, instead) for name in node.input]
         replace_nodes(inner, kept)
-
-
-def _last(name: str, instead: Mapping[str, str]) -> str:
-    while name in instead:
-        name = instead[name]
-    return name
 
 
 def replace_nodes(graph: GraphProto, nodes: list[onnx.NodeProto]) -> None:

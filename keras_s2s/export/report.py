@@ -7,9 +7,8 @@ from typing import Any
 import numpy as np
 
 from keras_s2s.decoding import alignment
-from keras_s2s.decoding.registry import features_of
 from keras_s2s.evaluation import attention_picture, markdown_table, signatures
-from keras_s2s.export.checks import ALL, SOME, search_name
+from keras_s2s.export.checks import ALL, SOME, title_of
 from keras_s2s.export.measure import Measured, ParallelText
 from keras_s2s.export.request import Request
 from keras_s2s.special_ids import EOS
@@ -67,7 +66,7 @@ def write_report(
 ) -> None:
     """Writes report.md into the bundle's folder."""
     text, decoding, metrics = request.measured, request.decoding, request.metrics
-    search = search_name(decoding.strategy, decoding.beam_size, features_of(decoding))
+    search = title_of(decoding)
     checked_header, checked = _checked_table(comparisons, metrics[0])
     signed = "".join(f"- {metric}: `{signature}`\n" for metric, signature in signatures(metrics).items())
     picture = f"![attention]({PICTURE})\n\n" if (folder / PICTURE).exists() else ""

@@ -14,8 +14,10 @@ from keras_s2s.errors import UserError
 from keras_s2s.evaluation import find_metric
 from keras_s2s.export.measure import ParallelText
 from keras_s2s.models.float32 import is_float32
+from keras_s2s.runtime.feeds import source_rows, target_rows
 from keras_s2s.text import Tokenizer
 
+_DEV = 200  # sentences, for calibration and for numbers of given targets
 _DEFAULTS = ("greedy", "beam", "ctc_greedy", "ctc_beam", "viterbi")  # of all strategies, where they can be
 
 
@@ -56,6 +58,11 @@ class Request:
     def measured(self) -> ParallelText:
         """That text."""
         return self.dev if self.test is None else self.test
+
+    def dev_rows(self) -> tuple[list[list[int]], list[list[int]]]:
+        """Source and target ids of the first sentences of dev, each row ended by EOS."""
+        sources, targets = self.dev.sources[:_DEV], self.dev.targets[:_DEV]
+        return source_rows(self.source, sources, self.max_source_tokens), target_rows(self.target, targets)
 
 
 def default_graph(decoding: Decoding) -> str:

@@ -32,7 +32,7 @@ def simplify_slices(graph: GraphProto, values: Values) -> dict[str, str]:
             instead[node.output[0]] = before
         elif node.op_type == "Squeeze" and (sliced := made.get(node.input[0])) is not None:
             _squeeze_as_gather(graph, node, sliced, values)
-    return {name: _last(name, instead) for name in instead}
+    return {name: resolved(name, instead) for name in instead}
 
 
 def _same_before(node: NodeProto, made: Mapping[str, NodeProto], values: Values) -> str | None:
@@ -162,7 +162,8 @@ def _uncast(name: str, made: Mapping[str, NodeProto]) -> str:
     return name
 
 
-def _last(name: str, instead: Mapping[str, str]) -> str:
+def resolved(name: str, instead: Mapping[str, str]) -> str:
+    """What is read in the place of a name in the end."""
     while name in instead:
         name = instead[name]
     return name

@@ -2,15 +2,15 @@
 
 import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
 from typing import Any, NamedTuple
 
-from keras_s2s.decoding.registry import features_of
 from keras_s2s.evaluation import evaluate
-from keras_s2s.export.checks import ALL, SOME, Check, checks, is_plain, search_name
+from keras_s2s.export.beside import beside
+from keras_s2s.export.checks import ALL, Check, checks, is_plain, title_of
 from keras_s2s.export.decode import BATCH, timed
 from keras_s2s.export.forms import (
     Form,
@@ -42,7 +42,6 @@ from keras_s2s.layout import Layout
 from keras_s2s.runtime.feeds import Sentence, source_rows
 from keras_s2s.runtime.graph import Candidate, Stop
 from keras_s2s.runtime.prefixes import suppressed_ids
-from keras_s2s.special_ids import EOS
 
 _TITLES = {"keras": "Keras", "saved_model": "SavedModel"}
 _FEW = 3  # One of so many sentences of a sample is decoded to measure speed.
@@ -86,9 +85,8 @@ class Questions:
         lacking = 0 if request.test is None else max(ALL - len(text.sources), 0)
         sources = [*text.sources, *request.dev.sources[:lacking]]
         rows = source_rows(request.source, sources, request.max_source_tokens)
-        title = search_name(decoding.strategy, decoding.beam_size, features_of(decoding))
         sentences = [Sentence(row, number) for number, row in enumerate(rows)]
-        check = Check(default, title, decoding, sentences, suppressed_ids(request.target, decoding))
+        check = Check(default, title_of(decoding), decoding, sentences, suppressed_ids(request.target, decoding))
         rest = [graph for graph in request.graphs if graph != default or not is_plain(graph)]
         others = [
             replace(other, title=f"{other.title}, all options") if other.graph == default else other
@@ -145,15 +143,9 @@ def decoding_beside(
         wholly = [list(paths), *(["fp32"] for _ in questions.others)]
         return [by_onnx(*forms, *one, _prefixed(tell)) for one in zip(questions.all, wholly, strict=True)]
 
-    with ThreadPoolExecutor(1) as pool:
-        future = pool.submit(work)
-        try:
-            yield forms, future
-            tell("verifying: waiting for ONNX")
-            wait([future])
-        except BaseException:
-            stop()
-            raise
+    with beside(work, stop) as found:
+        yield forms, found
+        tell("verifying: waiting for ONNX")
 
 
 class Searched(NamedTuple):
@@ -226,11 +218,9 @@ def verified(
         outputs = {**said, **found, "keras": proven[-1].outputs}
         comparisons += verify(compare, check, outputs, proven[-1].places)
     every = {**searched.forms, **forms.whole}
-    rows = source_rows(request.source, request.dev.sources[:SOME], request.max_source_tokens)
-    targets = [[*ids, EOS] for ids in request.target.encode(list(request.dev.targets[:SOME]))]
     for graph in request.graphs:
         if graph in NUMBERS:
-            comparisons += verify_numbers(every, graph, rows, targets)
+            comparisons += verify_numbers(every, graph, *request.dev_rows())
     comparisons.append(_texts(compare, request, questions, searched))
     tell("measuring speed")
     return Verified(comparisons, _measured(request, questions.default, every, onnx[0], proven[0], folder))
@@ -271,14 +261,18 @@ def _measured(
 ) -> list[Measured]:
     """Each form's row; where Keras and the SavedModel say the same, so does their quality."""
     text, few = request.measured, check.only(check.sample[::_FEW])
-    measured = []
+
+    def judged(outputs: Outputs) -> tuple[list[str], dict[str, float]]:
+        texts = request.target.decode([outputs[place].tokens for place in range(len(text.sources))])
+        return texts, evaluate(request.metrics, texts, text.targets)
+
+    of_keras, measured = judged(keras.outputs), []
     for name, form in forms.items():
         in_onnx = name in onnx
-        outputs, path = (onnx[name], folder / "onnx" / name) if in_onnx else (keras.outputs, folder / name)
+        path = folder / "onnx" / name if in_onnx else folder / name
         size = bytes_of_weights(request.model) if name == "keras" else bytes_of(path)
         rate = median(timed(form, few) for _ in range(3 if in_onnx else 1))
-        texts = request.target.decode([outputs[place].tokens for place in range(len(text.sources))])
-        metrics = evaluate(request.metrics, texts, text.targets)
+        texts, metrics = judged(onnx[name]) if in_onnx else of_keras
         proven = 0 if in_onnx else len([place for place in keras.places if place < len(texts)])
         title = onnx_title(name) if in_onnx else _TITLES[name]
         measured.append(Measured(title, metrics, size / 1e6, rate, texts, proven))

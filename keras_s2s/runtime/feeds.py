@@ -43,6 +43,11 @@ def source_rows(tokenizer: Tokenizer, texts: Sequence[str], longest: int) -> lis
     return [[*ids[: longest - 1], EOS] for ids in tokenizer.encode(list(texts))]
 
 
+def target_rows(tokenizer: Tokenizer, texts: Sequence[str]) -> list[list[int]]:
+    """The ids of texts, each with EOS."""
+    return [[*ids, EOS] for ids in tokenizer.encode(list(texts))]
+
+
 def length_limit(source_length: int, decoding: Decoding) -> int:
     """The most tokens that may come out for so many source tokens, as the graphs compute it."""
     factor = np.float32(decoding.max_length_factor) * np.float32(source_length)

@@ -193,10 +193,11 @@ def test_a_bundle_of_standard_operators(toy: Any, standard: Path) -> None:
 
 
 def test_progress_is_told(done: Done) -> None:
-    assert done.said[:2] == ["ONNX, beam", "ONNX, greedy"]  # that of the default decoding first
-    assert any(said.startswith("SavedModel") for said in done.said)
-    assert "verifying: int8, beam 4, one by one" in done.said
-    assert done.said[-1].startswith("measuring speed (")
+    said = [what.partition(" (")[0] for what in done.said]  # How much time is left depends on the machine.
+    assert said[:2] == ["ONNX, beam", "ONNX, greedy"]  # that of the default decoding first
+    assert "SavedModel" in said
+    assert "verifying: int8, beam 4, one by one" in said
+    assert said[-1] == "measuring speed"
 
 
 class Echo:

@@ -12,7 +12,7 @@ class Layout(Config):
 
     Attributes:
         axes: what each axis is: "sentences", B; "rows", R = B·K, the K of a sentence next to each other; "time", padded
-            in front; "past", time with the newest first, "source" or "prefix", padded behind; "" has one size in all
+            in front; "past", the tokens in a cache, "source" or "prefix", padded behind; "" has one size in all
             batches of the same options.
         padding: the neutral value.
     """

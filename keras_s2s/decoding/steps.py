@@ -5,14 +5,15 @@ What a search keeps between two steps is handed out and taken back as named tens
 
 Batches are merged and sentences dropped along the first axis of each. Histories grow at their end, so that the newest
 token of every row stands in the last place, however old the row is; one that began later is padded in front with BOS,
-which no processor and no strategy takes for a token. Caches grow at their beginning and are masked by `position`: a
-row that began later is padded behind, so that attention adds what the row has seen from the first place on, as in a
-batch of its own. Recurrent layers have no such axis. A shorter memory is padded behind and masked; what has been looked
-at counts padding as looked at. A `Layout` says which axis is which.
+which no processor and no strategy takes for a token. A cache holds what a row has seen in its first places, as many as
+its `position` says: a row that began later is padded behind, so that attention adds the same numbers in the same order
+as in a batch of its own. Recurrent layers have no such axis. A shorter memory is padded behind and masked; what has been
+looked at counts padding as looked at. A `Layout` says which axis is which.
 
 onnxruntime's product of a row and a matrix adds the last three of 4n + 3 numbers in another order than if zeros follow
-(1.31, x86), so a row whose cache has such a length may differ in the last bit. In int8 that seldom moves an activation
-by a whole step, and then a score in its third or fourth digit.
+(1.31, x86), so attention to a memory of such a length, or with a bias to a cache, may differ in the last bit if there is
+padding. In int8 that seldom moves an activation by a whole step, and then a score in its third or fourth digit. The
+fused attention of a step reads no padding.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -193,7 +194,7 @@ def _spec(tensor: Tensor) -> tf.TensorSpec:
 
 
 def _layout(name: str, begun: tf.TensorSpec, later: tf.TensorSpec) -> Layout:
-    """The axes of a search's tensor: an axis that a step makes longer is time, in a state newest first."""
+    """The axes of a search's tensor: an axis that a step makes longer is time, in a state a cache's."""
     of_rows = name == "ids" or name.startswith(("state/rows/", "history/"))
     in_state = name.startswith("state/")
     grows: Axis = "past" if in_state else "time"

@@ -131,6 +131,16 @@ class Markers:
             inputs += [tf.cast(mask[:, 0], tf.int32), *([] if bias is None else [bias])]
         return self._mark(call, inputs, [query.shape])[0]
 
+    def step_attention(
+        self, query_key_value: Tensor, key: Tensor, value: Tensor, seen: Tensor, length: Tensor
+    ) -> list[Tensor]:
+        """See `layers.fused.step_attention`."""
+        rows, heads, past, width = key.shape
+        after = (rows, heads, None if past is None else past + 1, width)
+        call = FusedCall("step_attention", attributes={"heads": heads, "width": width})
+        inputs = [query_key_value, key, value, seen, length]
+        return self._mark(call, inputs, [(rows, 1, heads * width), after, after])
+
     def lstm(self, layer: keras.layers.LSTM, x: Tensor, state: Any, mask: Tensor | None = None) -> Any:
         """See `layers.fused.lstm`."""
         return self._recurrent("lstm", layer, x, state, mask)

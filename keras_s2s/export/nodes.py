@@ -32,6 +32,15 @@ class Nodes:
         nodes, self.nodes = self.nodes, []
         return nodes
 
+    def take_as(self, outputs: Sequence[str], names: Sequence[str]) -> list[NodeProto]:
+        """The nodes made since the last time, of whose outputs some get the names of what they stand for."""
+        instead = dict(zip(outputs, names, strict=True))
+        nodes = self.take()
+        for node in nodes:
+            node.input[:] = [instead.get(name, name) for name in node.input]
+            node.output[:] = [instead.get(name, name) for name in node.output]
+        return nodes
+
     def take_sizes(self) -> list[ValueInfoProto]:
         """The sizes told since the last time."""
         sizes, self.sizes = self.sizes, []

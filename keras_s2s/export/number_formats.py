@@ -35,6 +35,7 @@ class Format(Nodes):
         needs_calibration: whether it takes `scales`, which are found by running the graph in float32 on a user's text.
         depends_on_batch: whether a row's result depends on the others in its batch.
         quantizes_lstm: whether it has an `lstm`; without one LSTM layers stay in float32.
+        is_for_cpus: whether a step's attention may be an operator that onnxruntime's CUDA provider lacks in float32.
         minimum_onnxruntime: the first release with an operator for it, None for any that runs the graph in float32.
         trained_as: the value of `training.quantization_aware` by which a model learns to live with it, or None.
     """
@@ -43,6 +44,7 @@ class Format(Nodes):
     needs_calibration: ClassVar[bool] = False
     depends_on_batch: ClassVar[bool] = False
     quantizes_lstm: ClassVar[bool] = False
+    is_for_cpus: ClassVar[bool] = True
     minimum_onnxruntime: ClassVar[str | None] = None
     trained_as: ClassVar[str | None] = None
 
@@ -272,6 +274,7 @@ class Half(Format):
     """Products in float16, for processors that are quicker in it; what stands between them stays in float32."""
 
     name = "fp16"
+    is_for_cpus = False
 
     def multiply(self, product: Product, x: str) -> str:
         weight = self._halved(product.weight)

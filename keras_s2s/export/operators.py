@@ -9,6 +9,7 @@ from onnx import TensorProto
 
 from keras_s2s.export.lowering import FusedCall
 from keras_s2s.export.nodes import MICROSOFT, Nodes
+from keras_s2s.export.step_attention import multi_head_attention
 from keras_s2s.export.weights import WeightsFile
 
 
@@ -168,6 +169,21 @@ class Operators(Nodes):
         inputs = [query, key, value, "", *([] if call.attributes["masked"] else [""]), *mask_and_bias]
         numbers = {"num_heads": call.attributes["heads"], "scale": call.attributes["scale"]}
         return [self.node("MultiHeadAttention", inputs, domain=MICROSOFT, **numbers)]
+
+    def step_attention(
+        self, call: FusedCall, query_key_value: str, key: str, value: str, seen: str, length: str
+    ) -> list[str]:
+        """GroupQueryAttention of onnxruntime, with a group for each head; the new token goes behind those seen.
+
+        It stands for eight nodes, and reads no padding: a row's result does not depend on how much there is. It takes
+        heads of a multiple of 8 alone.
+        """
+        heads, width = call.attributes["heads"], call.attributes["width"]
+        if width % 8:
+            return multi_head_attention(self, heads, width**-0.5, query_key_value, key, value, seen, length)
+        inputs = [query_key_value, "", "", key, value, seen, length]
+        numbers = {"num_heads": heads, "kv_num_heads": heads, "scale": width**-0.5}
+        return self.many("GroupQueryAttention", inputs, 3, domain=MICROSOFT, **numbers)
 
     def lstm(self, call: FusedCall, x: str, h: str, c: str, lengths: str = "") -> list[str]:
         """LSTM; gates in ONNX's order i o f c, Keras has i f c o."""

@@ -5,9 +5,11 @@ from collections.abc import Mapping
 from onnx import ModelProto, NodeProto
 
 from keras_s2s.export.calibrate import ActivationScale
+from keras_s2s.export.nodes import Nodes
 from keras_s2s.export.number_formats import FORMATS, Int8
 from keras_s2s.export.passes import all_graphs, replace_nodes, tidy
 from keras_s2s.export.products import look_ups, lstms, parts, products
+from keras_s2s.export.step_attention import without_groups
 
 
 def quantize(model: ModelProto, formats: Mapping[str, str], scales: Mapping[str, ActivationScale]) -> ModelProto:
@@ -38,10 +40,13 @@ def quantize(model: ModelProto, formats: Mapping[str, str], scales: Mapping[str,
         form = made.get(formats.get(node.input[1], ""))
         if form is not None and form.quantizes_lstm:
             instead[node.output[0]] = form.lstm(node)
+    plain = Nodes("step_attention")
+    if not all(form.is_for_cpus for form in made.values()):
+        instead |= without_groups(plain, result)
     for graph in all_graphs(result.graph):
         replace_nodes(graph, [new for node in graph.node for new in instead.get(node.output[0], [node])])
-    for form in made.values():
-        form.store(result.graph)
+    for nodes in (plain, *made.values()):
+        nodes.store(result.graph)
     tidy(result.graph)
     return result
 

@@ -10,6 +10,7 @@ from onnx import GraphProto, ModelProto, NodeProto, TensorProto, defs, helper
 from keras_s2s.errors import UserError
 from keras_s2s.export.nodes import Nodes
 from keras_s2s.export.passes import all_graphs, replace_nodes, tidy
+from keras_s2s.export.step_attention import plain_attention
 from keras_s2s.export.weights import values_of
 
 OperatorSet = Literal["onnxruntime", "standard"]
@@ -84,16 +85,13 @@ class _Standard(Nodes):
         attributes = {attribute.name: helper.get_attribute_value(attribute) for attribute in node.attribute}
         if node.op_type in self._forms:
             outputs = [self._forms[node.op_type](*node.input, **attributes)]
+        elif node.op_type == "GroupQueryAttention":
+            outputs = self._step_attention(*filter(None, node.input), **attributes)
         elif node.op_type in ("GRU", "LSTM") and node.input[4]:
             outputs = self._without_lengths(node, **attributes)
         else:
             return [node]
-        nodes = self.take()
-        names = dict(zip(outputs, node.output, strict=True))
-        for new in nodes:
-            new.input[:] = [names.get(name, name) for name in new.input]
-            new.output[:] = [names.get(name, name) for name in new.output]
-        return nodes
+        return self.take_as(outputs, node.output)
 
     def _without_lengths(self, node: NodeProto, direction: bytes, **attributes: Any) -> list[str]:
         """An LSTM or GRU that padding cannot reach, whether its runtime looks at `sequence_lens` or not.
@@ -186,6 +184,10 @@ class _Standard(Nodes):
         context = self.node("MatMul", [self.node("Softmax", [scores], axis=-1), value])
         context = self.node("Transpose", [context], perm=[0, 2, 1, 3])
         return self.node("Reshape", [context, self.node("Shape", [query])])
+
+    def _step_attention(self, *inputs: str, num_heads: int, scale: float, **_: Any) -> list[str]:
+        query, key, value, mask = plain_attention(self, num_heads, *inputs)
+        return [self._attention(query, key, value, "", mask, num_heads=num_heads, scale=scale), key, value]
 
 
 # What becomes of a finished graph.

@@ -48,8 +48,9 @@ def causal_mask(position: Tensor, past: Tensor, length: Tensor) -> Tensor:
 class SelfAttention(keras.layers.Layer):
     """Multi-head self-attention (Vaswani et al. 2017), over a whole sequence or over a cache and what is new.
 
-    A cache has the newest token first. So a row's own keys and values always begin in the first place, whatever pads
-    them behind, and attention adds the same numbers in the same order whoever shares the batch.
+    A row's own keys and values stand in the first places of a cache, whatever pads them behind, so that attention adds
+    the same numbers in the same order whoever shares the batch. `call` puts the newest token first, and a bias counts
+    on that; without one, any order says the same.
 
     Args:
         width: D.
@@ -86,12 +87,43 @@ class SelfAttention(keras.layers.Layer):
         query, key, value = ops.split(self.query_key_value(x), 3, axis=-1)
         key, value = fused.split_heads(key, self.heads), fused.split_heads(value, self.heads)
         if self.rotary:
-            key = rotate(key, positions)
-            query = _join_heads(rotate(fused.split_heads(query, self.heads), positions))
+            query, key = self._rotated(query, positions), rotate(key, positions)
         after = _newest_first(key), _newest_first(value)
         if cache is not None and cache[0].shape[2] != 0:
             key, value = after = tuple(ops.concatenate(both, axis=2) for both in zip(after, cache, strict=True))
         return self.output_projection(fused.attention(query, key, value, mask, bias)), after
+
+    def step(
+        self,
+        x: Tensor,
+        cache: tuple[Tensor, Tensor],
+        seen: Tensor,
+        length: Tensor,
+        positions: Tensor | None = None,
+    ) -> Any:
+        """Attends from one new token of each row to itself and to those that the row has seen.
+
+        Args:
+            x: (N, 1, D).
+            cache: keys and values of earlier tokens, (N, H, P, D/H) each.
+            seen: (N,) int32, the tokens that a row has seen, at most P.
+            length: P + 1, () int32.
+            positions: (N, 1), of the new tokens; only `rotary` reads them.
+
+        Returns:
+            (N, 1, D), and keys and values, (N, H, P+1, D/H), a row's own in the first places.
+        """
+        projected = self.query_key_value(x)
+        if self.rotary:
+            query, key, value = ops.split(projected, 3, axis=-1)
+            rotated = [self._rotated(query, positions), self._rotated(key, positions), value]
+            projected = ops.concatenate(rotated, axis=-1)
+        context, *after = fused.step_attention(projected, *cache, seen, length)
+        return self.output_projection(context), tuple(after)
+
+    def _rotated(self, x: Tensor, positions: Tensor) -> Tensor:
+        """(N, T, D) with each head rotated by its token's position."""
+        return _join_heads(rotate(fused.split_heads(x, self.heads), positions))
 
 
 class MemoryKeysValues(keras.layers.Layer):

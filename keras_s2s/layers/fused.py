@@ -143,6 +143,34 @@ def attention(query: Tensor, key: Tensor, value: Tensor, mask: Tensor, bias: Ten
     return ops.reshape(context, _shape(query))
 
 
+@_fused
+def step_attention(
+    query_key_value: Tensor, key: Tensor, value: Tensor, seen: Tensor, length: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """`attention` of one new token of each row to itself and to those in a cache.
+
+    The tokens that a row has seen stand in the first places of a cache, in an order that is the lowering's own; what
+    stands behind them is padding. The same holds for the cache that is returned.
+
+    Args:
+        query_key_value: (R, 1, 3D), with D = H d.
+        key: cached keys, (R, H, P, d).
+        value: cached values, (R, H, P, d).
+        seen: (R,) int32, the tokens that each row has seen, at most P.
+        length: P + 1, () int32. All layers of a step share it.
+
+    Returns:
+        (R, 1, D), and keys and values with the new token's, (R, H, P+1, d).
+    """
+    query, *new = ops.split(query_key_value, 3, axis=-1)
+    new_key, new_value = (split_heads(part, key.shape[1]) for part in new)
+    if key.shape[2] != 0:
+        new_key = ops.concatenate([new_key, key], axis=2)
+        new_value = ops.concatenate([new_value, value], axis=2)
+    mask = (ops.arange(length) <= seen[:, None])[:, None]
+    return attention(query, new_key, new_value, mask), new_key, new_value
+
+
 def attention_weights(query: Tensor, key: Tensor, mask: Tensor, bias: Tensor | None = None) -> Tensor:
     """The softmax of `attention`: (N, H, T, S), float32."""
     heads, width = key.shape[1], key.shape[3]

@@ -18,7 +18,7 @@ from keras_s2s.export.forms import Form, keras_form, onnx_form, programs_of, ste
 from keras_s2s.export.near_ties import Margins
 from keras_s2s.export.proof import Proof
 from keras_s2s.export.verify import Comparing, by_onnx, by_tensorflow, prove, verify
-from keras_s2s.layers.mixers import attention
+from keras_s2s.layers import fused
 
 V = 34  # of the models of random weights
 RARE = V - 1  # stands in one sentence, which is not in the sample
@@ -120,12 +120,12 @@ def longer_by_one(patch: pytest.MonkeyPatch) -> None:
 
 
 def mask_off_by_one(patch: pytest.MonkeyPatch) -> None:
-    mask = attention.causal_mask
+    step_attention = fused.step_attention
 
-    def blind_to_the_first(position: Any, past: Any, length: Any) -> Any:
-        return mask(ops.maximum(position - 1, 0), past, length)
+    def blind_to_one(projected: Any, key: Any, value: Any, seen: Any, length: Any) -> Any:
+        return step_attention(projected, key, value, ops.maximum(seen - 1, 0), length)
 
-    patch.setattr(attention, "causal_mask", blind_to_the_first)
+    patch.setattr(fused, "step_attention", blind_to_one)
 
 
 FAULTS: Sequence[tuple[str, Callable[[pytest.MonkeyPatch], None]]] = [

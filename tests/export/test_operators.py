@@ -163,6 +163,27 @@ def attention(places: int = 4, by_query: bool = False, bias: bool = False) -> Ca
     return Case(fused.attention, shapes + ([(1, 3, None, None)] if bias else []), inputs)
 
 
+def step_attention(width: int, past: int = 4) -> Case:
+    """Two steps, since in what order a cache holds its tokens is the lowering's own; the second row is younger."""
+
+    def two_steps(first: Any, second: Any, key: Any, value: Any, seen: Any) -> Any:
+        length = tf.shape(key)[2] + 1
+        y, *cache = fused.step_attention(first, key, value, seen, length)
+        z, *_ = fused.step_attention(second, *cache, seen + 1, length + 1)
+        return y, z
+
+    def inputs(length: int) -> Arrays:
+        places = past if length == 5 else length
+        seen = np.array([places, max(places - 2, 0)], "int32")
+        cache = [normal(2, 3, places, width) for _ in range(2)]
+        for part in cache:
+            part[1, :, seen[1] :] = 1000  # padding
+        return [normal(2, 1, 9 * width), normal(2, 1, 9 * width), *cache, seen]
+
+    shapes: list = [*[(None, 1, 9 * width)] * 2, *[(None, 3, None, width)] * 2, (None,)]
+    return Case(two_steps, shapes, inputs)
+
+
 def recurrent(kind: str, backwards: bool = False, mask: bool = True, zero_state: bool = False) -> Case:
     """Of two rows the second is shorter, if it can be."""
     make, fuse, parts = RECURRENT[kind]
@@ -251,6 +272,9 @@ CASES: dict[str, Case] = {
     "attention, mask by query": attention(by_query=True),
     "attention, bias": attention(bias=True),
     "attention, bias, mask by query": attention(places=5, by_query=True, bias=True),
+    "step_attention": step_attention(8),
+    "step_attention, a longer cache": step_attention(8, past=21),
+    "step_attention, heads that are no multiple of 8": step_attention(6),
     "logsumexp": logsumexp(None, 30),
     "logsumexp of blocks": logsumexp(1, 1280),
     "logsumexp of blocks, several steps": logsumexp(None, 1280),
@@ -368,6 +392,8 @@ def test_standard_operators_are_all_of_onnx(name: str, form: str, exported: Any)
         ("layer_norm", "fp32", []),
         ("rms_norm", "fp32", ["SimplifiedLayerNormalization"]),
         ("attention", "int8", ["MultiHeadAttention"]),
+        ("step_attention", "int8", ["GroupQueryAttention"]),
+        ("step_attention, heads that are no multiple of 8", "int8", ["MultiHeadAttention"]),
     ],
 )
 def test_which_operators_onnx_does_not_define(name: str, form: str, operators: list[str], exported: Any) -> None:
@@ -405,6 +431,17 @@ def test_int8_is_no_fp32(name: str, exported: Any) -> None:
     assert np.abs(ours - theirs).max() > 10 * ROUNDING
     kinds = {initializer.data_type for initializer in exported(name, "int8").graph.graph.initializer}
     assert onnx_graph.TensorProto.INT8 in kinds
+
+
+@pytest.mark.parametrize("seen", range(1, 20))
+def test_a_step_of_attention_does_not_depend_on_the_padding_of_its_cache(seen: int, exported: Any) -> None:
+    run = exported("step_attention", "fp32")
+    first, second, *_ = CASES["step_attention"].inputs(5)
+    cache = [normal(2, 3, seen, 8) for _ in range(2)]
+    alone = run([first, second, *cache, np.full(2, seen, "int32")])
+    padded = [np.pad(part, [(0, 0), (0, 0), (0, 5), (0, 0)]) for part in cache]
+    for ours, theirs in zip(run([first, second, *padded, np.full(2, seen, "int32")]), alone, strict=True):
+        assert np.array_equal(ours, theirs)
 
 
 @pytest.mark.parametrize("form", ["int8", "standard int8"])

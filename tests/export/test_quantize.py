@@ -349,6 +349,22 @@ def test_an_lstm_in_whole_numbers(direction: str) -> None:
     assert [node.op_type for node in int8(model, {}).graph.node] == ["LSTM"]
 
 
+def test_the_attention_of_a_step_is_one_operator_but_for_gpus() -> None:
+    source = """f (float[R,1,D] x, float[R,H,P,d] k, float[R,H,P,d] v, int32[R] seen, int32 length) =>
+        (float[R,1,D] y, float[R,H,Q,d] keys, float[R,H,Q,d] values) {
+        q = MatMul(x, w)
+        y, keys, values = com.microsoft.GroupQueryAttention <num_heads = 2, kv_num_heads = 2, scale = 0.3>
+            (q, , , k, v, seen, length) }"""
+    model = read(source, w=normal(8, 48))
+    some, all_ = np.array([2, 3], "int32"), np.array(4, "int32")
+    inputs = {"x": normal(2, 1, 8), "k": normal(2, 2, 3, 8), "v": normal(2, 2, 3, 8), "seen": some, "length": all_}
+    expected = run(model, **inputs)
+    for name, operator in (("fp16", "MultiHeadAttention"), ("int8-dynamic", "GroupQueryAttention")):
+        changed = quantize(model, {"w": name}, {})
+        assert operator in [node.op_type for node in changed.graph.node]
+        np.testing.assert_allclose(run(changed, **inputs), expected, atol=0.03 if name == "fp16" else 0.3)
+
+
 def test_each_matrix_has_its_own_format() -> None:
     source = (
         "f (float[N,I] x) => (float[N,O] y) { h = MatMul(x, encoder)  k = MatMul(h, decoder)  y = MatMul(k, logits) }"

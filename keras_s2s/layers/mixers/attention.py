@@ -27,12 +27,17 @@ class AttentionMixer(SelfAttention):
         return ops.zeros(empty, dtype=dtype), ops.zeros(empty, dtype=dtype)
 
     def prepare(self, tokens: Tokens, state: tuple[Tensor, ...]) -> dict[str, Tensor]:
-        """The mask (R, T, P+T), and what positions add to it."""
+        """What `SelfAttention.step` reads of one token, or, with a bias or several, the mask (R, T, P+T)."""
         past = ops.shape(state[0])[2]
-        return {"mask": causal_mask(tokens.seen, past, tokens.length), **tokens.of_attention(past)}
+        of_positions = tokens.of_attention(past)
+        if isinstance(tokens.length, int) and tokens.length == 1 and "bias" not in of_positions:
+            return {"seen": tokens.seen, "length": ops.convert_to_tensor(past + 1, "int32"), **of_positions}
+        return {"mask": causal_mask(tokens.seen, past, tokens.length), **of_positions}
 
     def call(  # type: ignore[override]
         self, x: Tensor, state: tuple[Tensor, Tensor] | None, given: dict[str, Tensor]
     ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         """x (R, T, D), keys and values (R, H, P, D/H) each or None -> (R, T, D), and those of P+T tokens."""
+        if state is not None and "seen" in given:
+            return self.step(x, state, **given)
         return super().call(x, cache=state, **given)

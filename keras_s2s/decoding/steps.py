@@ -7,12 +7,12 @@ Batches are merged and sentences dropped along the first axis of each. Histories
 token of every row stands in the last place, however old the row is; one that began later is padded in front with BOS,
 which no processor and no strategy takes for a token. A cache holds what a row has seen in its first places, as many as
 its `position` says: a row that began later is padded behind, so that attention adds the same numbers in the same order
-as in a batch of its own. Recurrent layers have no such axis. A shorter memory is padded behind and masked; what has been
-looked at counts padding as looked at. A `Layout` says which axis is which.
+as in a batch of its own. Recurrent layers have no such axis. A shorter memory is padded behind and masked; what has
+been looked at counts padding as looked at. A `Layout` says which axis is which.
 
 onnxruntime's product of a row and a matrix adds the last three of 4n + 3 numbers in another order than if zeros follow
-(1.31, x86), so attention to a memory of such a length, or with a bias to a cache, may differ in the last bit if there is
-padding. In int8 that seldom moves an activation by a whole step, and then a score in its third or fourth digit. The
+(1.31, x86), so attention to a memory of such a length, or with a bias to a cache, may differ in the last bit if there
+is padding. In int8 that seldom moves an activation by a whole step, and then a score in its third or fourth digit. The
 fused attention of a step reads no padding.
 """
 

@@ -141,7 +141,7 @@ def export_bundle(
         converted = {**programs, **step_programs}
         default, vocabulary = default_graph(decoding), target_tokenizer.vocabulary_size
         batches = calibration_batches(*request.dev_rows(), request.decoding, vocabulary)
-        tell = Remaining(progress, plan(in_order(converted, default), questions.all))
+        tell = Remaining(progress, plan(in_order(converted, default), questions.all, layouts))
         own_operators = write_graphs(converted, default, batches, folder, tell, operators)
         if shortlist is not None:
             np.savez_compressed(folder / SHORTLIST, candidates=shortlist.candidates, always=shortlist.always)

@@ -18,9 +18,8 @@ from keras_s2s.export.checks import Check
 from keras_s2s.export.decode import BATCH, decode, decode_in_given_order
 from keras_s2s.export.forms import Form, StepwiseForm
 from keras_s2s.export.near_ties import Margins
-from keras_s2s.export.plan import TENSORFLOW, searching
+from keras_s2s.export.plan import ONE_BY_ONE, STEP_BY_STEP, TENSORFLOW, WITHOUT_SCORES, searching
 from keras_s2s.runtime.graph import Candidate
-from keras_s2s.search_options import OPTIONS
 from keras_s2s.text import Tokenizer
 from keras_s2s.text.padding import pad
 
@@ -171,14 +170,14 @@ def by_onnx(
         places = every if name in wholly else sample
         progress(searching(name, check))
         found[name] = _by_place(places, decode_in_given_order(form, check.only(places)))
-        progress(f"{searching(name, check)}, one by one")
+        progress(searching(name, check, ONE_BY_ONE))
         found[f"{name}, alone"] = _by_place(sample, decode_in_given_order(form, check.only(sample), 1))
         if check.graph in stepwise[name].steps:
-            progress(f"{searching(name, check)}, step by step")
+            progress(searching(name, check, STEP_BY_STEP))
             steps = decode_in_given_order(stepwise[name], check.only(sample))
             found[f"{name}, steps"] = _by_place(sample, steps)
-        if check.strategy in OPTIONS["scores"].strategies:
-            progress(f"{searching(name, check)}, without scores")
+        if check.may_omit_scores:
+            progress(searching(name, check, WITHOUT_SCORES))
             found[f"{name}, without scores"] = _without_scores(form, check, found[name])
     return found
 

@@ -18,7 +18,7 @@ from keras_s2s.export import saved_model
 from keras_s2s.export.calibrate import calibration_batches
 from keras_s2s.export.examples import examples as pick_examples
 from keras_s2s.export.forms import programs_of, steps_of
-from keras_s2s.export.graphs import in_order, write_graphs
+from keras_s2s.export.graphs import conversion_order, write_graphs
 from keras_s2s.export.measure import Measured, ParallelText
 from keras_s2s.export.plan import SAVED_MODEL, plan
 from keras_s2s.export.remaining import Remaining
@@ -141,7 +141,7 @@ def export_bundle(
         converted = {**programs, **step_programs}
         default, vocabulary = default_graph(decoding), target_tokenizer.vocabulary_size
         batches = calibration_batches(*request.dev_rows(), request.decoding, vocabulary)
-        tell = Remaining(progress, plan(in_order(converted, default), questions.all, layouts))
+        tell = Remaining(progress, plan(conversion_order(converted, default), questions.all, layouts))
         own_operators = write_graphs(converted, default, batches, folder, tell, operators)
         if shortlist is not None:
             np.savez_compressed(folder / SHORTLIST, candidates=shortlist.candidates, always=shortlist.always)

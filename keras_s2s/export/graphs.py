@@ -55,7 +55,7 @@ def write_graphs(
     with beside(lambda: calibrate(iter(ready.get, None), batches, threads=1, stop=stop), stop) as scales:
         try:
             with WeightsFile(folder / "onnx" / "fp32") as weights:
-                for name in in_order(programs, default):
+                for name in conversion_order(programs, default):
                     progress(converting(name))
                     model, own = onnx_graph.convert(programs[name], parts)
                     calls += own.values()
@@ -71,7 +71,7 @@ def write_graphs(
     return found
 
 
-def in_order(programs: Iterable[str], default: str) -> list[str]:
+def conversion_order(programs: Iterable[str], default: str) -> list[str]:
     """The programs as they are converted: decoders before heads, and of the decoders that of the default search first.
 
     A decoder may multiply by the table of the source's embeddings; if it does, all graphs store the table for that.

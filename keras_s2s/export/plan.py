@@ -13,7 +13,7 @@ MEASURING = "measuring speed"
 TENSORFLOW = ("keras", "saved_model")
 ONE_BY_ONE, STEP_BY_STEP, WITHOUT_SCORES = ", one by one", ", step by step", ", without scores"
 
-_ROW = {"fp32": 1.0, "int8": 0.7, "keras": 2.5, "saved_model": 2.5}  # What a row of a batch takes in each form.
+_ROW = {"fp32": 1.0, "int8": 0.65, "keras": 2.5, "saved_model": 2.2}  # What a row of a batch takes in each form.
 _ALONE = 3.0  # times as much as in a batch
 
 
@@ -46,19 +46,19 @@ def plan(programs: Sequence[str], checks: Sequence[Check], stepwise: Container[s
         [{**made, CALIBRATING: Work(2.0)}],
         [_by_tensorflow(programs, checks), _by_onnx(checks, stepwise)],
         [
-            {proving(check): Work(1.5, 2.0 * len(check.sentences)) for check in checks}
-            | {MEASURING: Work(0.0, 4 * _rows(checks[0], len(checks[0].sample)))}
+            {proving(check): Work(1.5, 1.2 * len(check.sentences)) for check in checks}
+            | {MEASURING: Work(0.0, 5 * _rows(checks[0], len(checks[0].sample)))}
         ],
     ]
 
 
 def _by_tensorflow(programs: Sequence[str], checks: Sequence[Check]) -> dict[str, Work]:
     """The SavedModel is written, and Keras and the SavedModel search for samples; each traces at first."""
-    found = {SAVED_MODEL: Work(1.0 + sum(1.5 for name in programs if "." not in name))}
+    found = {SAVED_MODEL: Work(0.5 + sum(1.3 for name in programs if "." not in name))}
     for check in checks:
         for form in TENSORFLOW:
-            found[searching(form, check)] = Work(1.5, _ROW[form] * _rows(check, len(check.sample)))
-    found[TEXT_TO_TEXT] = Work(1.5, _ROW["saved_model"] * _rows(checks[0], len(checks[0].sample)))
+            found[searching(form, check)] = Work(1.3, _ROW[form] * _rows(check, len(check.sample)))
+    found[TEXT_TO_TEXT] = Work(1.8, _ROW["saved_model"] * _rows(checks[0], len(checks[0].sample)))
     return {**found, WAITING: Work()}
 
 
@@ -79,5 +79,5 @@ def _by_onnx(checks: Sequence[Check], stepwise: Container[str]) -> dict[str, Wor
 
 
 def _rows(check: Check, sentences: int) -> float:
-    """The rows that a search has for sentences; what does not depend on its beam is worth two more of each."""
-    return sentences * (check.decoding.beam_size + 2.0)
+    """The rows that a search has for sentences; what does not depend on its beam is worth one more of each."""
+    return sentences * (check.decoding.beam_size + 1.0)

@@ -52,30 +52,30 @@ def test_the_time_left_follows_from_what_the_steps_before_took() -> None:
 
 # What the steps of an export of two graphs took, each alone on a machine of two cores: seconds of making and decoding.
 GREEDY, BEAM = "verifying: {}, greedy", "verifying: {}, beam 4"
-MAKING = {"ONNX, beam": 3.6, "ONNX, greedy": 2.2, "calibrating int8": 2.3}
+MAKING = {"ONNX, beam": 3.5, "ONNX, greedy": 1.3, "calibrating int8": 2.0}
 BESIDE = [
     {
-        SAVED_MODEL: (4.0, 0.0),
-        BEAM.format("keras"): (1.5, 3.2),
-        BEAM.format("saved_model"): (1.5, 2.6),
-        GREEDY.format("keras"): (2.3, 1.2),
-        GREEDY.format("saved_model"): (1.0, 1.0),
-        TEXT_TO_TEXT: (1.9, 2.8),
+        SAVED_MODEL: (3.5, 0.0),
+        BEAM.format("keras"): (1.7, 2.3),
+        BEAM.format("saved_model"): (1.5, 1.9),
+        GREEDY.format("keras"): (1.0, 0.7),
+        GREEDY.format("saved_model"): (1.0, 0.6),
+        TEXT_TO_TEXT: (1.8, 1.8),
     },
     {
-        BEAM.format("fp32"): (0.0, 6.1),
-        BEAM.format("fp32") + ", one by one": (0.0, 3.7),
-        BEAM.format("int8"): (0.0, 4.2),
-        BEAM.format("int8") + ", one by one": (0.0, 3.2),
-        GREEDY.format("fp32"): (0.0, 2.6),
-        GREEDY.format("fp32") + ", one by one": (0.0, 2.1),
-        GREEDY.format("fp32") + ", without scores": (0.0, 0.6),
-        GREEDY.format("int8"): (0.0, 0.5),
-        GREEDY.format("int8") + ", one by one": (0.0, 1.5),
-        GREEDY.format("int8") + ", without scores": (0.0, 0.4),
+        BEAM.format("fp32"): (0.0, 3.9),
+        BEAM.format("fp32") + ", one by one": (0.0, 2.6),
+        BEAM.format("int8"): (0.0, 2.6),
+        BEAM.format("int8") + ", one by one": (0.0, 1.7),
+        GREEDY.format("fp32"): (0.0, 1.3),
+        GREEDY.format("fp32") + ", one by one": (0.0, 1.0),
+        GREEDY.format("fp32") + ", without scores": (0.0, 0.3),
+        GREEDY.format("int8"): (0.0, 0.3),
+        GREEDY.format("int8") + ", one by one": (0.0, 0.8),
+        GREEDY.format("int8") + ", without scores": (0.0, 0.3),
     },
 ]
-AFTER = {BEAM.format("proof"): (1.6, 1.6), GREEDY.format("proof"): (1.6, 1.6), MEASURING: (0.0, 5.7)}
+AFTER = {BEAM.format("proof"): (1.5, 1.0), GREEDY.format("proof"): (1.5, 1.0), MEASURING: (0.0, 4.4)}
 
 
 def beginnings(slower: float) -> list[tuple[float, str]]:
@@ -105,7 +105,7 @@ def beginnings(slower: float) -> list[tuple[float, str]]:
     return [*found, (now, "")]
 
 
-@pytest.mark.parametrize("slower", [0.2, 0.5, 1.0, 3.0, 20.0])  # a small model, and larger ones
+@pytest.mark.parametrize("slower", [0.3, 0.5, 1.0, 3.0, 20.0])  # a small model, and larger ones
 def test_the_time_left_of_an_export_is_right_by_a_third_after_its_first_third(slower: float) -> None:
     rows = [Sentence([5] * 10, number) for number in range(1000)]
     greedy = DEFAULT_DECODING.replace(strategy="greedy", beam_size=1)

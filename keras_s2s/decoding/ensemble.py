@@ -73,6 +73,7 @@ class Ensemble:
         if self.combine == "log-linear":
             scores = self._mean([output.scores for output in outputs])  # What normalises each, normalises the mean.
             return StepOutput(scores, lambda wanted: logsumexp(scores, wanted))
+        # Probabilities are added, so without all log-normalisers nobody knows the best token.
         each = [output.log_probabilities() for output in outputs]
         weighted = [x + float(np.log(w)) for w, x in zip(self.weights, each, strict=True)]
         largest = weighted[0]

@@ -19,6 +19,8 @@ _FORBIDDEN = -float("inf")
 class RepetitionPenalty:
     """Multiplies the log-probability of every token that was written before (Keskar et al. 2019).
 
+    It needs log-probabilities, so the log-normaliser is computed at every step, whoever reads scores.
+
     Args:
         factor: above 1 discourages, 1 does nothing.
     """
@@ -30,8 +32,10 @@ class RepetitionPenalty:
         written = search.history["tokens"]  # (R, T)
         places = _places(written)
         before = ops.take(ops.reshape(scores, (-1,)), places[:, 0] * ops.shape(scores)[1] + places[:, 1])
-        normalizer = ops.reshape(model.log_normalizer[:, None] + ops.zeros(ops.shape(written)), (-1,))
-        return ops.scatter_update(scores, places, normalizer + self.factor * (before - normalizer))
+        # So written, a factor of 1 changes no bit.
+        kept = (1.0 - self.factor) * model.log_normalizer
+        kept = ops.reshape(kept[:, None] + ops.zeros(ops.shape(written)), (-1,))
+        return ops.scatter_update(scores, places, kept + self.factor * before)
 
 
 @dataclass(frozen=True)

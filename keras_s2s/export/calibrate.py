@@ -1,6 +1,7 @@
 """The activations that the products of a graph meet on a user's text, and the scales that fit them."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import groupby
 
@@ -15,6 +16,7 @@ from keras_s2s.export.products import products
 from keras_s2s.export.weights import folder_of
 from keras_s2s.runtime.feeds import Sentence, feeds
 from keras_s2s.runtime.graph import Stop, session_options
+from keras_s2s.runtime.in_order import Begun, in_order
 from keras_s2s.runtime.providers import make_session
 from keras_s2s.text.padding import pad
 
@@ -131,16 +133,27 @@ def _activations(
     samples = {output: _Sample() for outputs in taps.values() for output in outputs}
     session = _session(tapped, threads)
     inputs = [node.name for node in session.get_inputs()]
-    for batch in batches:
+
+    def begun(batch: Arrays) -> Begun[list[np.ndarray]]:
         fed = {name: batch[name] for name in inputs}
-        found = session.run([*samples], fed, None if stop is None else stop.options)
-        for sample, values in zip(samples.values(), found, strict=True):
-            sample.add(values)
+        running = pool.submit(session.run, [*samples], fed, None if stop is None else stop.options)
+        return lambda: [running.result()]
+
+    # While samples are taken of what one batch gave, the next one runs.
+    with ThreadPoolExecutor(1) as pool:
+        for found in in_order(map(begun, batches), ahead=1):
+            _add(samples.values(), found)
+            del found  # before another batch needs as much room
     alike: dict[tuple[str, ...], list[str]] = {}
     for weight, outputs in taps.items():
         alike.setdefault(tuple(outputs), []).append(weight)
     for given, weights in alike.items():
         yield np.concatenate([samples[output].values() for output in given]), weights
+
+
+def _add(samples: Iterable["_Sample"], found: Sequence[np.ndarray]) -> None:
+    for sample, values in zip(samples, found, strict=True):
+        sample.add(values)
 
 
 def _session(model: ModelProto, threads: int | None) -> onnxruntime.InferenceSession:

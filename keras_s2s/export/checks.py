@@ -43,6 +43,11 @@ class Check:
         return self.decoding.strategy
 
     @property
+    def may_omit_scores(self) -> bool:
+        """Whether its search can do without scores."""
+        return self.strategy in OPTIONS["scores"].strategies
+
+    @property
     def sample(self) -> list[int]:
         """The places of the sentences that each form searches for, spread over lengths; all, if there are few."""
         return spread([len(sentence) for sentence in self.sentences], SOME)

@@ -3,38 +3,33 @@
 import datetime
 import importlib.metadata
 import os
-import queue
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from onnx import ModelProto
 
 from keras_s2s import bundle
 from keras_s2s.bundle import Decoding, strategy_and_features, without_steps
 from keras_s2s.config import parse
 from keras_s2s.decoding.registry import own_options, own_strategies
-from keras_s2s.export import onnx_graph, saved_model
-from keras_s2s.export.beside import beside
-from keras_s2s.export.calibrate import calibrate, calibration_batches
+from keras_s2s.export import saved_model
+from keras_s2s.export.calibrate import calibration_batches
 from keras_s2s.export.examples import examples as pick_examples
 from keras_s2s.export.forms import programs_of, steps_of
-from keras_s2s.export.lowering import FusedCall
+from keras_s2s.export.graphs import conversion_order, write_graphs
 from keras_s2s.export.measure import Measured, ParallelText
-from keras_s2s.export.parts import Parts
-from keras_s2s.export.quantize import int8
+from keras_s2s.export.plan import SAVED_MODEL, plan
 from keras_s2s.export.remaining import Remaining
 from keras_s2s.export.report import draw_attention, write_report
 from keras_s2s.export.request import Lexicon, Request, check_request, default_graph, default_graphs, default_steps
-from keras_s2s.export.standard import OPERATORS, OperatorSet, only_in_onnxruntime
+from keras_s2s.export.standard import OperatorSet
 from keras_s2s.export.verification import Questions, decoding_beside, search, verified
-from keras_s2s.export.weights import WEIGHTS_FILE, WeightsFile
+from keras_s2s.export.weights import WEIGHTS_FILE
 from keras_s2s.models import describe
 from keras_s2s.models.float32 import float32_policy, in_float32
 from keras_s2s.option import OwnOption, config_of_own
-from keras_s2s.runtime.graph import Stop
 from keras_s2s.search_options import STRATEGIES, USUAL_BEAM, StrategySpec
 from keras_s2s.text import Tokenizer
 
@@ -49,7 +44,6 @@ DEFAULT_DECODING = Decoding(
 )
 MINIMUM_ONNXRUNTIME = "1.21"
 SHORTLIST = "shortlist.npz"
-PRECISIONS = ("fp32", "int8")
 
 _PACKAGES = (
     "keras_s2s",
@@ -147,13 +141,13 @@ def export_bundle(
         converted = {**programs, **step_programs}
         default, vocabulary = default_graph(decoding), target_tokenizer.vocabulary_size
         batches = calibration_batches(*request.dev_rows(), request.decoding, vocabulary)
-        tell = Remaining(progress, {**_work(_in_order(converted, default)), **questions.work()})
+        tell = Remaining(progress, plan(conversion_order(converted, default), questions.all, layouts))
         own_operators = write_graphs(converted, default, batches, folder, tell, operators)
         if shortlist is not None:
             np.savez_compressed(folder / SHORTLIST, candidates=shortlist.candidates, always=shortlist.always)
 
         with decoding_beside(request, questions, folder, layouts, tell) as (forms, onnx):
-            tell("SavedModel")
+            tell(SAVED_MODEL)
             saved = folder / "saved_model"
             saved_model.save(request.model, programs, default, *both, request.decoding, max_source_tokens, saved)
             searched = search(request, questions, programs, folder, tell)
@@ -186,24 +180,6 @@ def export_bundle(
         }
         bundle.write(folder, parse(bundle.Manifest, content, "export"))
     return found.measured
-
-
-def _in_order(programs: Iterable[str], default: str) -> list[str]:
-    """The programs as they are converted: decoders before heads, and of the decoders that of the default search first.
-
-    A decoder may multiply by the table of the source's embeddings; if it does, all graphs store the table for that.
-    """
-
-    def of_head(name: str) -> bool:
-        known = STRATEGIES.get(strategy_and_features(name)[0])
-        return known is not None and not known.is_search
-
-    return sorted(programs, key=lambda name: (of_head(name), name != default))
-
-
-def _work(programs: Sequence[str]) -> dict[str, float]:
-    """The steps before verification, and about how many seconds each takes."""
-    return {**{f"ONNX, {name}": 4.0 for name in programs}, "calibrating int8": 4.0, "SavedModel": 3.0 * len(programs)}
 
 
 def _default_decoding(graphs: Sequence[str]) -> Decoding:
@@ -269,55 +245,6 @@ def _write_tokenizer(folder: Path, path: str, tokenizer: Tokenizer) -> bundle.To
         vocabulary_size=tokenizer.vocabulary_size,
         test_vectors=tuple(bundle.Vector(text=t, ids=tuple(row)) for t, row in zip(_VECTORS, ids, strict=True)),
     )
-
-
-def write_graphs(
-    programs: Mapping[str, Any],
-    default: str,
-    batches: Sequence[Mapping[str, np.ndarray]],
-    folder: Path,
-    progress: Callable[[str], None],
-    operators: OperatorSet,
-) -> dict[str, dict[str, list[str]]]:
-    """Writes the graphs of each precision.
-
-    Int8 is calibrated on `batches`, by the graph `default` if that has all products. Steps of a search come after the
-    whole search, where all that they multiply by has been seen.
-
-    Returns:
-        The operators that ONNX does not define, by precision and graph.
-    """
-    finish = OPERATORS[operators]
-    graphs: dict[str, ModelProto] = {}
-    calls: list[FusedCall] = []
-    parts = Parts()
-    ready: queue.SimpleQueue[ModelProto | None] = queue.SimpleQueue()
-    found: dict[str, dict[str, list[str]]] = {"fp32": {}, "int8": {}}
-
-    def save(precision: str, name: str, graph: ModelProto, weights: WeightsFile) -> None:
-        finished = finish(graph)
-        onnx_graph.save(finished, folder / "onnx" / precision / f"{name}.onnx", weights)
-        found[precision][name] = only_in_onnxruntime(finished)
-
-    stop = Stop()
-    # A graph is calibrated while the next ones are converted: each of both keeps a core busy.
-    with beside(lambda: calibrate(iter(ready.get, None), batches, threads=1, stop=stop), stop) as scales:
-        try:
-            with WeightsFile(folder / "onnx" / "fp32") as weights:
-                for name in _in_order(programs, default):
-                    progress(f"ONNX, {name}")
-                    model, own = onnx_graph.convert(programs[name], parts)
-                    calls += own.values()
-                    graphs[name] = onnx_graph.expand(model, own, calls, weights)
-                    ready.put(graphs[name])
-                    save("fp32", name, graphs[name], weights)
-        finally:
-            ready.put(None)
-        progress("calibrating int8")
-    with WeightsFile(folder / "onnx" / "int8") as weights:
-        for name in programs:
-            save("int8", name, int8(graphs[name], scales.result()), weights)
-    return found
 
 
 def _contents(folder: Path, own_operators: Mapping[str, Mapping[str, Sequence[str]]]) -> dict[str, Any]:

@@ -165,8 +165,9 @@ class Int8(Format):
         if f"{name}/int8" not in self.initializers:
             value = self.value(name)
             scale = np.maximum(np.abs(value).max(axis=axis, keepdims=True) / WEIGHT_LEVELS, 1e-12)
-            whole = np.clip(np.round(value / scale), -WEIGHT_LEVELS, WEIGHT_LEVELS).astype("int8")
-            self.constant(f"{name}/int8", whole)
+            whole = value / scale  # Rounded and cut where it is: a table may be most of a model.
+            np.clip(np.rint(whole, out=whole), -WEIGHT_LEVELS, WEIGHT_LEVELS, out=whole)
+            self.constant(f"{name}/int8", whole.astype("int8"))
             self.constant(f"{name}/int8/scale", scale.astype("float32").ravel())
         return f"{name}/int8", f"{name}/int8/scale"
 

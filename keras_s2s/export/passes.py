@@ -22,7 +22,7 @@ def tidy(graph: GraphProto) -> None:
         _trust_indices(inner, zeros)
     for inner in all_graphs(graph):
         for name, other in simplify_slices(inner, known).items():
-            _read_instead(inner, name, other)
+            _read_instead(inner, {name: other})
         reshape_at_once(inner, known)
     known = constants(all_graphs(graph))
     for inner in all_graphs(graph):
@@ -151,18 +151,20 @@ def put_constants_outside(graph: GraphProto) -> None:
     *inner_graphs, _ = all_graphs(graph)
     there = {tensor.name for tensor in graph.initializer}
     for inner in inner_graphs:
+        instead: dict[str, str] = {}
         for node in [node for node in inner.node if node.op_type == "Concat"]:
             if node.output[0] == _name_inside(inner, node.input[0]):
-                _read_instead(inner, node.output[0], node.input[0])
+                instead[node.output[0]] = node.input[0]
                 inner.node.remove(node)
         for tensor in inner.initializer:
             name = tensor.name.removeprefix(_name_inside(inner, ""))
-            _read_instead(inner, tensor.name, name)
+            instead[tensor.name] = name
             if name not in there:
                 there.add(name)
                 graph.initializer.add().CopyFrom(tensor)
                 graph.initializer[-1].name = name
         del inner.initializer[:]
+        _read_instead(inner, instead)
 
 
 def loops_of(graph: GraphProto) -> Iterator[tuple[onnx.NodeProto, GraphProto]]:
@@ -200,9 +202,9 @@ def _hoist_invariants(graph: GraphProto) -> None:
             if _origin(body.output[i + 1].name, inner) != name or loop.output[i] in results:
                 continue
             outer = _origin(loop.input[i + 2], made)
-            _read_instead(body, name, outer)
+            _read_instead(body, {name: outer})
             if loop.output[i]:
-                _read_instead(graph, loop.output[i], outer)
+                _read_instead(graph, {loop.output[i]: outer})
             del loop.input[i + 2], loop.output[i], body.input[i + 2], body.output[i + 1]
 
 
@@ -251,9 +253,10 @@ def _makes(node: onnx.NodeProto) -> set[str]:
     return {*node.output} - {""}
 
 
-def _read_instead(graph: GraphProto, name: str, other: str) -> None:
+def _read_instead(graph: GraphProto, instead: Mapping[str, str]) -> None:
     for node in (node for inner in all_graphs(graph) for node in inner.node):
-        node.input[:] = [other if used == name else used for used in node.input]
+        if not instead.keys().isdisjoint(node.input):
+            node.input[:] = [instead.get(used, used) for used in node.input]
 
 
 def _origin(name: str, made: Mapping[str, onnx.NodeProto]) -> str:

@@ -8,7 +8,9 @@ import tensorflow as tf
 
 from keras_s2s.bundle import Decoding
 from keras_s2s.export.forms import variables_of
+from keras_s2s.export.shared_traces import SharedTraces
 from keras_s2s.export.step_functions import step_functions
+from keras_s2s.layers import fused
 from keras_s2s.runtime.feeds import default_feeds
 from keras_s2s.special_ids import EOS
 from keras_s2s.text import Tokenizer
@@ -42,7 +44,6 @@ def save(
     # The functions capture the variables, and the module must own what they capture.
     module.weights = [variable.value for variable in variables_of(model)]
     module.source, module.target = GraphTokenizer(source), GraphTokenizer(target)
-    module.functions = {**programs, **step_functions(model)}
     program = programs[default]
     options = _options(decoding, target, program.input_signature)
 
@@ -56,7 +57,11 @@ def save(
         blank = tf.logical_or(tf.strings.regex_full_match(text, BLANK), tf.equal(ids[:, 0], EOS))
         return {"text": tf.where(blank, "", best), "score": tf.where(blank, 0.0, found["scores"][:, 0])}
 
-    tf.saved_model.save(module, str(path), {"serving_default": generate_text, **module.functions})
+    with fused.lowering(SharedTraces()):
+        functions = {"serving_default": generate_text, **programs, **step_functions(model)}
+        # Traces of functions that are first called while a SavedModel is written are of no use to anybody else.
+        signatures = {name: function.get_concrete_function() for name, function in functions.items()}
+    tf.saved_model.save(module, str(path), signatures)
 
 
 def _options(decoding: Decoding, target: Tokenizer, signature: Sequence[tf.TensorSpec]) -> dict[str, tf.Tensor]:

@@ -22,11 +22,11 @@ from keras_s2s.export.forms import (
 )
 from keras_s2s.export.measure import Measured, bytes_of, bytes_of_weights, onnx_title
 from keras_s2s.export.near_ties import Margins
+from keras_s2s.export.plan import MEASURING, TEXT_TO_TEXT, WAITING, proving
 from keras_s2s.export.proof import Proof
 from keras_s2s.export.request import Request, default_graph
 from keras_s2s.export.verify import (
     NUMBERS,
-    TENSORFLOW,
     Comparing,
     Outputs,
     Proven,
@@ -99,17 +99,6 @@ class Questions:
         """The default one first."""
         return [self.default, *self.others]
 
-    def work(self) -> dict[str, float]:
-        """The steps of verification that come one after the other, and about how many seconds each takes."""
-        found = {}
-        for check in self.all:
-            for form in TENSORFLOW:
-                found[f"verifying: {form}, {check.title}"] = 0.01 * check.decoding.beam_size * len(check.sample)
-        found["verifying: text to text"] = 0.01 * self.default.decoding.beam_size * len(self.default.sample)
-        found["verifying: waiting for ONNX"] = 5.0
-        found |= {f"verifying: proof, {check.title}": 0.003 * len(check.sentences) for check in self.all}
-        return {**found, "measuring speed": 3.0}
-
 
 class OnnxForms(NamedTuple):
     """The ONNX graphs of a bundle in the making, by precision: whole searches, and searches a step at a time."""
@@ -141,11 +130,11 @@ def decoding_beside(
     def work() -> Onnx:
         # Where quality is measured, int8 has one of its own.
         wholly = [list(paths), *(["fp32"] for _ in questions.others)]
-        return [by_onnx(*forms, *one, _prefixed(tell)) for one in zip(questions.all, wholly, strict=True)]
+        return [by_onnx(*forms, *one, tell) for one in zip(questions.all, wholly, strict=True)]
 
     with beside(work, stop) as found:
         yield forms, found
-        tell("verifying: waiting for ONNX")
+        tell(WAITING)
 
 
 class Searched(NamedTuple):
@@ -179,8 +168,8 @@ def search(
     vocabulary, text = request.target.vocabulary_size, request.measured
     saved = SavedModelForm(folder / "saved_model", vocabulary)
     forms: dict[str, Any] = {"keras": keras_form(programs, vocabulary), "saved_model": saved}
-    outputs = [by_tensorflow(forms, check, _prefixed(tell)) for check in questions.all]
-    tell("verifying: text to text")
+    outputs = [by_tensorflow(forms, check, tell) for check in questions.all]
+    tell(TEXT_TO_TEXT)
     places = [place for place in questions.default.sample if place < len(text.sources)]
     return Searched(forms, outputs, saved.texts([text.sources[place] for place in places], BATCH), places)
 
@@ -210,10 +199,10 @@ def verified(
     """
     vocabulary = request.target.vocabulary_size
     margins = Margins(request.model, steps_by_form(request.model, forms.stepwise, vocabulary))
-    compare = Comparing(margins, _quality(request, questions), _prefixed(tell))
+    compare = Comparing(margins, _quality(request, questions), lambda what: tell(f"verifying: {what}"))
     proof, comparisons, proven = Proof(request.model, vocabulary), [], []
     for check, said, found in zip(questions.all, onnx, searched.outputs, strict=True):
-        tell(f"verifying: proof, {check.title}")
+        tell(proving(check))
         proven.append(prove(searched.forms["keras"], proof, check, found["keras"], said["fp32"]))
         outputs = {**said, **found, "keras": proven[-1].outputs}
         comparisons += verify(compare, check, outputs, proven[-1].places)
@@ -222,12 +211,8 @@ def verified(
         if graph in NUMBERS:
             comparisons += verify_numbers(every, graph, *request.dev_rows())
     comparisons.append(_texts(compare, request, questions, searched))
-    tell("measuring speed")
+    tell(MEASURING)
     return Verified(comparisons, _measured(request, questions.default, every, onnx[0], proven[0], folder))
-
-
-def _prefixed(tell: Progress) -> Progress:
-    return lambda what: tell(f"verifying: {what}")
 
 
 def _quality(request: Request, questions: Questions) -> Quality:

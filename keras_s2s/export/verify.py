@@ -18,8 +18,8 @@ from keras_s2s.export.checks import Check
 from keras_s2s.export.decode import BATCH, decode, decode_in_given_order
 from keras_s2s.export.forms import Form, StepwiseForm
 from keras_s2s.export.near_ties import Margins
+from keras_s2s.export.plan import ONE_BY_ONE, STEP_BY_STEP, TENSORFLOW, WITHOUT_SCORES, searching
 from keras_s2s.runtime.graph import Candidate
-from keras_s2s.search_options import OPTIONS
 from keras_s2s.text import Tokenizer
 from keras_s2s.text.padding import pad
 
@@ -28,7 +28,6 @@ NEAR_TIE = 1e-4
 NEAR_TIE_INT8 = 1e-2
 # By how much numbers of the same tokens may differ in float32; of scores that are larger than 1, by this share.
 ROUNDING = 1e-3
-TENSORFLOW = ("keras", "saved_model")
 NUMBERS = {"score": "token_scores", "align": "attention"}
 
 Outputs = Mapping[int, Candidate]
@@ -169,16 +168,16 @@ def by_onnx(
     every, sample, found = list(range(len(check.sentences))), check.sample, dict[str, Outputs]()
     for name, form in forms.items():
         places = every if name in wholly else sample
-        progress(f"{name}, {check.title}")
+        progress(searching(name, check))
         found[name] = _by_place(places, decode_in_given_order(form, check.only(places)))
-        progress(f"{name}, {check.title}, one by one")
+        progress(searching(name, check, ONE_BY_ONE))
         found[f"{name}, alone"] = _by_place(sample, decode_in_given_order(form, check.only(sample), 1))
         if check.graph in stepwise[name].steps:
-            progress(f"{name}, {check.title}, step by step")
+            progress(searching(name, check, STEP_BY_STEP))
             steps = decode_in_given_order(stepwise[name], check.only(sample))
             found[f"{name}, steps"] = _by_place(sample, steps)
-        if check.strategy in OPTIONS["scores"].strategies:
-            progress(f"{name}, {check.title}, without scores")
+        if check.may_omit_scores:
+            progress(searching(name, check, WITHOUT_SCORES))
             found[f"{name}, without scores"] = _without_scores(form, check, found[name])
     return found
 
@@ -200,7 +199,7 @@ def by_tensorflow(forms: Mapping[str, Form], check: Check, progress: Callable[[s
     """
     found: dict[str, Outputs] = {}
     for name in TENSORFLOW:
-        progress(f"{name}, {check.title}")
+        progress(searching(name, check))
         found[name] = _by_place(check.sample, decode(forms[name], check.only(check.sample)))
     return found
 

@@ -111,6 +111,12 @@ def test_a_repetition_costs_its_factor(factor: float) -> None:
             assert found[row, v] - log_normalizer[row] == pytest.approx(expected, abs=1e-5)
 
 
+def test_a_repetition_that_costs_nothing_changes_no_bit() -> None:
+    scores, tokens = random_case(4)
+    scores[:, 1] = BANNED  # BOS, which every row begins with
+    np.testing.assert_array_equal(apply(RepetitionPenalty(1.0), scores, tokens), scores)
+
+
 @pytest.mark.parametrize("length", [0, 1, 3, 8])
 @pytest.mark.parametrize(
     "processor",

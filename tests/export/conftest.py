@@ -19,8 +19,8 @@ from onnx.reference import ReferenceEvaluator
 from keras_s2s.bundle import Decoding
 from keras_s2s.data import Pairs, batches
 from keras_s2s.export import export_bundle
-from keras_s2s.export.export import write_graphs
 from keras_s2s.export.forms import Form, keras_form, programs_of, steps_of
+from keras_s2s.export.graphs import write_graphs
 from keras_s2s.layout import Layout
 from keras_s2s.losses import CrossEntropy
 from keras_s2s.models import (

@@ -20,6 +20,9 @@ from keras_s2s.evaluation import evaluate
 from keras_s2s.export import DEFAULT_DECODING, Measured, VerificationError, export_bundle, verification
 from keras_s2s.export import export as module
 from keras_s2s.export.examples import examples
+from keras_s2s.export.plan import plan
+from keras_s2s.export.request import Request
+from keras_s2s.export.verification import Questions
 from keras_s2s.export.verify import Comparison
 from keras_s2s.models import describe
 from keras_s2s.runtime import Generator, Steps
@@ -192,12 +195,17 @@ def test_a_bundle_of_standard_operators(toy: Any, standard: Path) -> None:
     assert [found[0].text for found in Generator.load(standard, "fp32")(toy.test.sources)] == expected
 
 
-def test_progress_is_told(done: Done) -> None:
+def test_progress_is_told_as_it_is_planned(toy: Any, done: Done) -> None:
     said = [what.partition(" (")[0] for what in done.said]  # How much time is left depends on the machine.
     assert said[:2] == ["ONNX, beam", "ONNX, greedy"]  # that of the default decoding first
-    assert "SavedModel" in said
     assert "verifying: int8, beam 4, one by one" in said
     assert said[-1] == "measuring speed"
+    both, graphs = (toy.tokenizer, toy.tokenizer), ["greedy", "beam"]
+    request = Request(toy.model, *both, toy.dev, toy.test, METRICS, DEFAULT_DECODING, graphs, ["beam"], None, 256)
+    programs = [what.removeprefix("ONNX, ") for what in said if what.startswith("ONNX, ")]
+    phases = plan(programs, Questions.of(request).all, ["beam"])
+    planned = {step for lanes in phases for lane in lanes for step in lane}
+    assert {what for what in said if "near-ties" not in what} == planned
 
 
 class Echo:

@@ -17,8 +17,8 @@ from onnx import TensorProto
 
 from keras_s2s.bundle import Decoding
 from keras_s2s.export.calibrate import calibration_batches
-from keras_s2s.export.export import write_graphs
 from keras_s2s.export.forms import programs_of, steps_of
+from keras_s2s.export.graphs import write_graphs
 from keras_s2s.export.passes import all_graphs
 from keras_s2s.runtime.feeds import Sentence, feeds
 from keras_s2s.runtime.graph import Graph

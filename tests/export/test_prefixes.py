@@ -11,8 +11,8 @@ import pytest
 from keras_s2s import bundle
 from keras_s2s.bundle import Decoding
 from keras_s2s.config import parse
-from keras_s2s.export.export import write_graphs
 from keras_s2s.export.forms import programs_of, steps_of
+from keras_s2s.export.graphs import write_graphs
 from keras_s2s.models import LSTMDecoderConfig, LSTMEncoderConfig, ModelConfig, build
 from keras_s2s.runtime import Generator, Hypothesis, Steps
 from keras_s2s.runtime.feeds import Sentence, feeds

@@ -14,7 +14,7 @@ import tensorflow as tf
 from keras_s2s.bundle import Decoding, graph_name
 from keras_s2s.decoding import INPUTS
 from keras_s2s.export import DEFAULT_DECODING
-from keras_s2s.export.forms import programs_of
+from keras_s2s.export.forms import keras_form, programs_of
 from keras_s2s.export.saved_model import save
 from keras_s2s.runtime.feeds import Sentence
 from keras_s2s.runtime.graph import Candidates
@@ -199,3 +199,20 @@ def test_defaults_with_constraints(toy: Any, path: Path, tmp_path: Path) -> None
     assert not any("a" in text for text in texts)
     assert all(len(text) >= 3 for text in texts)
     assert "a" in answers(path, ["abc"])[0][0]
+
+
+def test_an_encoder_is_traced_once_for_all_signatures_and_for_keras(
+    toy: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encoder, traced = type(toy.model.encoder), list[str]()
+    call = encoder.call
+
+    def counted(self: Any, *given: Any, **named: Any) -> Any:
+        traced.append(self.name)
+        return call(self, *given, **named)
+
+    monkeypatch.setattr(encoder, "call", counted)
+    programs = programs_of(toy.model, GRAPHS, groups=1)
+    save(toy.model, programs, "beam", toy.tokenizer, toy.tokenizer, DECODING, LONGEST, tmp_path / "saved_model")
+    keras_form(programs, toy.tokenizer.vocabulary_size).search("greedy", [Sentence([5, EOS])], GREEDY)
+    assert traced == [toy.model.encoder.name]

@@ -9,8 +9,8 @@ from onnx import TensorProto, numpy_helper
 
 from keras_s2s.bundle import Decoding
 from keras_s2s.export.calibrate import calibration_batches
-from keras_s2s.export.export import write_graphs
 from keras_s2s.export.forms import programs_of
+from keras_s2s.export.graphs import write_graphs
 from keras_s2s.export.weights import WEIGHTS_FILE, WeightsFile, values_of
 from keras_s2s.models import CTCHeadConfig, GRUDecoderConfig, GRUEncoderConfig, ModelConfig, build
 

@@ -68,8 +68,8 @@ def _model(vocabulary: int) -> Any:
 
 def save_stepwise_bundle(path: Path) -> None:
     """Saves a bundle whose searches have steps, without the comparisons that an export makes."""
-    from keras_s2s.export.export import write_graphs
     from keras_s2s.export.forms import programs_of, steps_of
+    from keras_s2s.export.graphs import write_graphs
 
     with bundle.building(path) as folder:
         tokenizer = text.train([LETTERS], 64, kind="char")

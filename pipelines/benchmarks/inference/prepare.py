@@ -14,8 +14,8 @@ import numpy as np
 from keras_s2s import training
 from keras_s2s.bundle import Decoding
 from keras_s2s.export.calibrate import calibration_batches
-from keras_s2s.export.export import write_graphs
 from keras_s2s.export.forms import programs_of
+from keras_s2s.export.graphs import write_graphs
 from keras_s2s.models import ModelConfig, TransformerDecoderConfig, TransformerEncoderConfig, build
 from keras_s2s.recipe import load
 from keras_s2s.recipe import prepare as stages

@@ -178,7 +178,8 @@ def attention_weights(query: Tensor, key: Tensor, mask: Tensor, bias: Tensor | N
     scores = ops.cast(scores, "float32")
     if bias is not None:
         scores = scores + ops.cast(bias, "float32")
-    return ops.softmax(ops.where(mask[:, None], scores, -1e9))
+    # A sum, which the gradient passes as it is, rather than a choice.
+    return ops.softmax(scores + ops.where(mask[:, None], 0.0, -1e9))
 
 
 @_fused

@@ -16,6 +16,7 @@ Between = Callable[[Sequence[Tensor], Sequence[Tensor]], tuple[Tensor, Sequence[
 
 # At most so many rows of logits stay in a processor's cache until all that is wanted of them is known.
 _ROWS = 512
+_STEP = 16
 _LEAST = 1e-37
 
 
@@ -72,7 +73,8 @@ def _sum_of_rows(smoothing: float, between: Between | None) -> Any:
         weighted = ops.cast(full, "float32") * weights[:, None]
 
         count = ops.maximum(ops.shape(x)[1], 1)
-        size = _quotient(count, _quotient(passes * count, _ROWS))  # C: all alike, so that the last chunk is full too
+        # C: all alike, so that the last chunk is full too, and of few sizes, for each has kernels of its own.
+        size = _quotient(count, _STEP * _quotient(passes * count, _ROWS)) * _STEP
         label_chunks, weight_chunks = chunks(labels, size), chunks(weights, size)
         of_passes = [chunks(full[i], size) for i in range(passes)]
         across = [
@@ -94,12 +96,13 @@ def _sum_of_rows(smoothing: float, between: Between | None) -> Any:
             for of_pass, by in zip(across, by_logits, strict=True):
                 by_columns = by_columns + ops.cast(ops.matmul(of_pass[i], by), "float32")
             of_x = ops.stack([ops.cast(ops.matmul(by, matrix), "float32") for by in by_logits])  # (P, C, D)
-            return i + 1, value, by_columns, ops.slice_update(by_x, (0, i * size, 0), of_x)
+            # In place, where `ops.slice_update` is a program of XLA that is compiled for each shape.
+            return i + 1, value, by_columns, ops.scatter_update(by_x, [[i]], of_x[None])
 
-        nothing = [ops.zeros(shape) for shape in ((), (width + 1, vocabulary), (passes, number * size, width))]
+        nothing = [ops.zeros(shape) for shape in ((), (width + 1, vocabulary), (number, passes, size, width))]
         of_all = ops.while_loop(lambda i, *_: i < number, add_chunk, [ops.zeros((), "int32"), *nothing])
         _, value, by_columns, by_x = of_all
-        by_x = by_x[:, : ops.shape(x)[1]]
+        by_x = ops.reshape(ops.transpose(by_x, (1, 0, 2, 3)), (passes, -1, width))[:, : ops.shape(x)[1]]
         of_tokens, sum_of_table = ops.sum(weighted, axis=0), ops.sum(ops.cast(table, "float32"), axis=0)
         sum_of_weighted = ops.sum(of_tokens, axis=0)  # (D+1,), as sum_of_table
         value = value - of_any * ops.sum(sum_of_table * sum_of_weighted)

@@ -25,6 +25,17 @@ def test_elements_are_independent() -> None:
         assert np.mean(ahead == behind) == pytest.approx(0.5, abs=0.02)
 
 
+def test_numbers_of_dropped_elements_vary_as_by_chance() -> None:
+    rate = 26 / 256
+    layer = Dropout(0.1)
+    dropped = np.stack([np.array(layer(np.ones((2000, 128), "float32"), training=True)) == 0 for _ in range(10)])
+    for axes in ((1,), (2,), (0,)):  # of a column, of a row, of a place in all calls
+        counts = dropped.sum(axes)
+        of_one = np.prod([dropped.shape[axis] for axis in axes])
+        error = (2 / counts.size) ** 0.5
+        assert counts.var() / (of_one * rate * (1 - rate)) == pytest.approx(1, abs=5 * error)
+
+
 def test_the_gradient_passes_where_the_element_did() -> None:
     x, layer = tf.Variable(X), Dropout(0.3)
     with tf.GradientTape() as tape:

@@ -113,6 +113,13 @@ def test_attention(length: int, places: int, each_query: bool) -> None:
     close(fused.attention_weights(query, key, mask), weights)
 
 
+def test_a_place_that_is_masked_counts_nothing_however_large_its_score() -> None:
+    query, key, mask = np.ones((1, 2, 4)), np.ones((1, 1, 3, 4)), np.array([[[True, False, True]]])
+    key[:, :, 1] = 1e6
+    weights = np.array(fused.attention_weights(query.astype("float32"), key.astype("float32"), mask))
+    np.testing.assert_array_equal(weights, np.broadcast_to([0.5, 0, 0.5], (1, 1, 2, 3)))
+
+
 def test_rms_norm() -> None:
     x, scale = 3 * normal(2, 4, 6) + 1, normal(6)
     expected = x / np.sqrt((x**2).mean(axis=-1, keepdims=True) + 1e-3) * scale

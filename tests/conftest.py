@@ -4,6 +4,7 @@ import gc
 import os
 import random
 import sys
+import tarfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -373,6 +374,18 @@ def many_graphs_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("bundles") / "many"
     save_bundle(path, MANY)
     return path
+
+
+@pytest.fixture(scope="session")
+def golden_bundles(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with bundles of earlier versions, by the names of their commits; they are only read."""
+    folder = tmp_path_factory.mktemp("golden")
+    for path in (Path(__file__).parent / "golden").glob("*.tar.xz"):
+        with tarfile.open(path) as archive:
+            # Python 3.11 before 3.11.4 has no filters.
+            archive.extraction_filter = getattr(tarfile, "data_filter", None)
+            archive.extractall(folder)
+    return folder
 
 
 @pytest.fixture

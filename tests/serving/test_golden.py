@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import tarfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,13 +12,10 @@ GOLDEN = Path(__file__).parents[1] / "golden"
 
 
 def test_answers_are_those_that_were_recorded(
-    tmp_path: Path, serving: Callable[..., contextlib.AbstractContextManager[Any]]
+    golden_bundles: Path, serving: Callable[..., contextlib.AbstractContextManager[Any]]
 ) -> None:
     commits = sorted(path.stem for path in GOLDEN.glob("*.json"))
-    for commit in commits:
-        with tarfile.open(GOLDEN / f"{commit}.tar.xz") as archive:
-            archive.extractall(tmp_path, filter="data")
-    with serving(*(tmp_path / commit for commit in commits), "--precision", "fp32", "--workers", 1) as server:
+    with serving(*(golden_bundles / commit for commit in commits), "--precision", "fp32", "--workers", 1) as server:
         for commit in commits:
             recorded = json.loads((GOLDEN / f"{commit}.json").read_text())
             answers, texts = recorded["precisions"]["fp32"], recorded["texts"]

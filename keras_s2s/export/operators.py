@@ -87,7 +87,7 @@ class Operators(Nodes):
         In a step of a search both are looked for in the blocks of `top_k`, which knows their largest values.
         """
         shape, last = call.attributes["shape"], self.integers(-1)
-        size = _block_size(shape[-1])
+        size = block_size(shape[-1])
         if size is None or len(shape) != 3 or shape[1] != 1:
             return [self._if_wanted(wanted, x, lambda: self._largest_less_its_logarithm(x, shape, wanted))]
         _, of_blocks = self._blocks(x, shape[-1], size)
@@ -132,7 +132,7 @@ class Operators(Nodes):
         in the order in which they stand, so that of equal values the first comes first, as without blocks.
         """
         vocabulary = call.attributes["vocabulary"]
-        size = _block_size(vocabulary)
+        size = block_size(vocabulary)
         k = self.node("Unsqueeze", [self.node("Cast", [k], to=TensorProto.INT64), self.integers(0)])
         if size is None:
             values, places = self.many("TopK", [x, k], 2)
@@ -249,7 +249,7 @@ class Operators(Nodes):
         return self.constant(name, value.T if transposed else value)
 
 
-def _block_size(vocabulary: int | None) -> int | None:
+def block_size(vocabulary: int | None) -> int | None:
     """Into blocks of what size a vocabulary is cut, or None if it is not."""
     if vocabulary is None or vocabulary < 1024:
         return None

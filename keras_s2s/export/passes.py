@@ -21,8 +21,7 @@ def tidy(graph: GraphProto) -> None:
     for inner in all_graphs(graph):
         _trust_indices(inner, zeros)
     for inner in all_graphs(graph):
-        for name, other in simplify_slices(inner, known).items():
-            _read_instead(inner, {name: other})
+        _read_instead(inner, simplify_slices(inner, known))
         reshape_at_once(inner, known)
     known = constants(all_graphs(graph))
     for inner in all_graphs(graph):

@@ -25,6 +25,7 @@ from speed import ENGINES, Engine, decoding, load, rows_of
 
 from keras_s2s.evaluation.tables import markdown_table
 from keras_s2s.export.nodes import MICROSOFT, Nodes
+from keras_s2s.export.operators import block_size
 from keras_s2s.runtime.graph import session_options
 
 SECONDS = 0.2  # a measurement takes at least that long
@@ -133,7 +134,8 @@ class BestCase(Nodes):
 
     def _largest(self, scores: str) -> str:
         vocabulary, last = self._shape.vocabulary, self.integers(-1)
-        size = next(size for size in range(128, 31, -1) if vocabulary % size == 0)
+        size = block_size(vocabulary)
+        assert size is not None
         blocks = self.node("Reshape", [scores, self.integers(-1, vocabulary // size, size)])
         chosen = self.node("ArgMax", [self.node("ReduceMax", [blocks, last], keepdims=0)], axis=1, keepdims=1)
         block = self.node("GatherND", [blocks, self.node("Unsqueeze", [chosen, last])], batch_dims=1)

@@ -1,4 +1,4 @@
-"""Continuous batching, a step at a time, and static batching, whole batches of like length."""
+"""Continuous batching, a step at a time, and static batching, whole batches."""
 
 import itertools
 from collections.abc import Callable, Sequence
@@ -45,7 +45,7 @@ class ContinuousBatcher:
             return Round([])
         self._batch = batch = self._steps.advance(self._batch)
         placed = [(place, self._jobs[s.number]) for place, s in enumerate(batch.sentences) if s.number in self._jobs]
-        written = [(job, self._steps.written(batch, place)) for place, job in placed if job.progress]
+        written = [(job, self._steps.written(batch, place)) for place, job in placed]
         finished, _ = self._steps.finished(batch, known=self._free(batch))
         found = [(self._jobs.pop(sentence.number), candidates) for sentence, candidates in finished]
         return Round(found, [len(job.item) for _, job in placed], len(placed), True, coming, written)
@@ -72,35 +72,25 @@ class ContinuousBatcher:
 
 
 class StaticBatcher:
-    """Static batching: batches of like length, each from beginning to end; the oldest job is in the next one.
+    """Static batching: those who come are a batch, from its beginning to its end.
 
     Args:
         run: gives what it finds for each item of a batch.
         count: tells how many tokens were written of what was found.
-        batch_size: the most items of a batch.
     """
 
-    def __init__(
-        self, run: Callable[[list[Any]], Sequence[Found]], count: Callable[[Found], int], batch_size: int
-    ) -> None:
-        self._run, self._count, self._batch_size = run, count, batch_size
-        self._waiting: list[ScheduledJob] = []
+    def __init__(self, run: Callable[[list[Any]], Sequence[Found]], count: Callable[[Found], int]) -> None:
+        self._run, self._count = run, count
 
     @property
     def jobs(self) -> list[ScheduledJob]:
-        """In the order in which they came."""
-        return list(self._waiting)
+        """None: a round leaves none behind."""
+        return []
 
     def round(self, coming: list[ScheduledJob]) -> Round:
         """One batch."""
-        waiting = [job for job in (*self._waiting, *coming) if not job.cancelled]
-        if not waiting:
-            self._waiting = []
+        batch = [job for job in coming if not job.cancelled]
+        if not batch:
             return Round([])
-        near = sorted(waiting, key=lambda job: abs(len(job.item) - len(waiting[0].item)))
-        batch = near[: self._batch_size]
-        self._waiting = [*batch, *near[self._batch_size :]]  # All, should the run fail.
         found = list(zip(batch, self._run([job.item for job in batch]), strict=True))
-        chosen = set(map(id, batch))
-        self._waiting = [job for job in waiting if id(job) not in chosen]
         return Round(found, [len(job.item) for job in batch], sum(self._count(one) for _, one in found))

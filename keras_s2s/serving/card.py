@@ -9,7 +9,7 @@ _LEFT_OUT = {"tokenizers", "graphs", "files", "steps", "shortlist", "schema_revi
 
 
 def entry(model: ServedModel) -> dict[str, Any]:
-    """A model among others: its name, what it does, and how each of its graphs is decoded for several requests."""
+    """A model among others: its name, what it does, and when a stream shows what each of its graphs writes."""
     manifest = model.manifest
     return {
         "name": model.name,
@@ -17,7 +17,7 @@ def entry(model: ServedModel) -> dict[str, Any]:
         "created": manifest.created,
         "precision": model.generator.precision,
         "graphs": {
-            graph: "a step at a time" if model.has_steps(graph) else "whole requests, by length"
+            graph: "as it is written" if model.has_steps(graph) else "when it is done"
             for graph in model.generator.bundle.graphs(model.generator.precision)
             if "." not in graph
         },

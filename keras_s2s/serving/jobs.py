@@ -22,7 +22,6 @@ class ScheduledJob:
         item: the text as ids.
         finish: makes the reported result of what the batcher found.
         came: when the request came; seconds of `time.perf_counter`.
-        progress: whether anybody wants to know what was written so far.
         cancelled: nobody waits for it any more.
         bundle: the number of the one that it needs; jobs of the same key need the same.
     """
@@ -33,7 +32,6 @@ class ScheduledJob:
     item: Sentence | Pair
     finish: Callable[[Found], Any]
     came: float = 0.0
-    progress: bool = False
     cancelled: bool = False
     bundle: int = 0
 
@@ -62,7 +60,7 @@ class Round:
         tokens: how many were written, ends counted.
         is_step: whether each job of the batch has one token more.
         first: jobs that have their first token now.
-        written: of each job that wants to know what it has so far.
+        written: of each job the ids that it has so far, if they are to be told.
     """
 
     found: list[tuple[ScheduledJob, Found]]

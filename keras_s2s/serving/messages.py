@@ -9,8 +9,8 @@ import numpy as np
 from keras_s2s.runtime import Hypothesis
 from keras_s2s.runtime.scoring import Scored
 
-SCHEDULERS = {"steps": 1, "whole": 4}
-"""The schedulers of a worker, and how many batches each holds; "whole" forms them of texts of like length."""
+SCHEDULERS = ("steps", "whole")
+"""The schedulers of a worker: of texts whose outputs are told as they are written, and of all else."""
 
 
 class WorkerOptions(NamedTuple):
@@ -48,13 +48,12 @@ class Generate(NamedTuple):
     Attributes:
         number: of the job, its own.
         bundle: its number.
-        scheduler: the one that decodes it, "steps" or "whole".
+        scheduler: the one that decodes it, "steps" or "whole"; "steps" tells what was written so far.
         came: when the request came; seconds of `time.perf_counter`, which is the same for all processes.
         options: of a call of a `Generator`.
         prefixed: as `Generator.plan`.
         text: the source.
         sentence: its ids, number, prefix and limit, and whether its scores are read; a `Sentence`.
-        progress: whether anybody wants to know what was written so far.
     """
 
     number: int
@@ -65,7 +64,6 @@ class Generate(NamedTuple):
     prefixed: bool
     text: str
     sentence: tuple[Any, ...]
-    progress: bool
 
 
 class Score(NamedTuple):

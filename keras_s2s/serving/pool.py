@@ -49,7 +49,6 @@ class Pool:
         start: StartWorker = WorkerProcess.start,
     ) -> None:
         self._count, self._options, self._most, self._start = workers, options, queue, start
-        self._capacities = {scheduler: batches * options.batch_size for scheduler, batches in SCHEDULERS.items()}
         self._waiting: dict[str, deque[SubmittedJob]] = {scheduler: deque() for scheduler in SCHEDULERS}
         self._seconds = dict.fromkeys(SCHEDULERS, 0.05)
         self._workers: list[WorkerProcess] = []
@@ -60,11 +59,11 @@ class Pool:
         self._metrics = {
             scheduler: metrics.of_scheduler(
                 scheduler,
-                capacity,
+                options.batch_size,
                 lambda scheduler=scheduler: sum(worker.running[scheduler] for worker in self._workers),  # type: ignore[misc]
                 lambda scheduler=scheduler: len(self._waiting[scheduler]),  # type: ignore[misc]
             )
-            for scheduler, capacity in self._capacities.items()
+            for scheduler in SCHEDULERS
         }
 
     async def start(self) -> None:
@@ -117,7 +116,7 @@ class Pool:
             HTTPProblem: one does not.
         """
         for scheduler, waiting in self._waiting.items():
-            free = sum(max(0, self._capacities[scheduler] - worker.running[scheduler]) for worker in self._workers)
+            free = sum(max(0, self._options.batch_size - worker.running[scheduler]) for worker in self._workers)
             if len(waiting) >= self._most + free:
                 seconds = max(1, math.ceil(len(waiting) * self._seconds[scheduler]))
                 raise HTTPProblem(429, f"too many requests wait; try again in {seconds} s", seconds)
@@ -156,7 +155,7 @@ class Pool:
         while waiting and self._workers:
             worker = min(self._workers, key=lambda worker: worker.running[scheduler])
             if not waiting[0].cancelled:
-                if worker.running[scheduler] >= self._capacities[scheduler]:
+                if worker.running[scheduler] >= self._options.batch_size:
                     return
                 waiting[0].given = now
                 worker.give(waiting[0])
@@ -181,7 +180,7 @@ class Pool:
         if (submitted := worker.take(number)) is None:
             return
         scheduler = submitted.job.scheduler
-        share = (time.perf_counter() - submitted.given) / (self._capacities[scheduler] * self._count)
+        share = (time.perf_counter() - submitted.given) / (self._options.batch_size * self._count)
         self._seconds[scheduler] += 0.01 * (share - self._seconds[scheduler])
         submitted.end(result)
 

@@ -179,7 +179,7 @@ class ModelEntry(BaseModel):
     task: str
     created: str
     precision: str
-    graphs: dict[str, str] = Field(description="Each graph, and how the texts of several requests share its batches.")
+    graphs: dict[str, str] = Field(description="Each graph, and when a stream shows its output.")
     decoding: dict[str, Any] = Field(description="The defaults.")
     limits: dict[str, int]
     options: list[OptionOut] = Field(description="The options of a request that the model's graphs can do.")

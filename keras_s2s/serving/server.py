@@ -75,7 +75,7 @@ def _tell_of_missing_steps(models: ModelRepository) -> None:
     for model in models:
         if not model.has_steps(model.default):
             facts = {"model": model.name, "graph": model.default, "export": steps_name(model.default)}
-            logger.warning("whole requests are batched by length, for lack of steps", extra={"facts": facts})
+            logger.warning("a stream shows an output when it is done, for lack of steps", extra={"facts": facts})
 
 
 def _listen(host: str, port: int) -> socket.socket:

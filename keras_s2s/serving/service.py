@@ -155,19 +155,20 @@ class Service:
             )
         prefixed = prefixes is not None and any(prefixes)
         plan = self.plan(model, options, prefixed)
-        scheduler = "steps" if model.has_steps(plan.graph) else "whole"
+        # Whole batches are quicker: pipelines/benchmarks/serving compares them.
+        scheduler = "steps" if progress and model.has_steps(plan.graph) else "whole"
         self._pool.check_room()
         with _refused(model):
             sentences = model.generator.sentences(texts, prefixes or [""] * len(texts), plan.options)
         self._check_lengths(sentences)
         blank = [nothing(plan.options)]
         pending = PendingRequest([blank if sentence is None else None for sentence in sentences], self._pool)
-        for place, (text, sentence) in enumerate(zip(texts, sentences, strict=True)):
-            if sentence is not None:
-                item = (sentence.ids, sentence.number, sentence.prefix, sentence.limit, sentence.scores)
-                about = self._pool.number(), model.number, scheduler, time.perf_counter()
-                job = Generate(*about, dict(options), prefixed, text, item, progress)
-                pending.add(place, job, hypotheses)
+        filled = [(place, sentence) for place, sentence in enumerate(sentences) if sentence is not None]
+        # Those of like length share batches.
+        for place, sentence in sorted(filled, key=lambda one: len(one[1])):
+            item = (sentence.ids, sentence.number, sentence.prefix, sentence.limit, sentence.scores)
+            about = self._pool.number(), model.number, scheduler, time.perf_counter()
+            pending.add(place, Generate(*about, dict(options), prefixed, texts[place], item), hypotheses)
         self._pool.submit(pending.jobs)
         return pending
 

@@ -60,8 +60,8 @@ class Worker:
     def run(self) -> None:
         """Returns when the server is gone."""
         steps, whole = (
-            Scheduler(name, SCHEDULERS[name] * self._options.batch_size, coming, self._send)
-            for name, coming in (("steps", self._steps_to_come), ("whole", self._whole_to_come))
+            Scheduler(name, self._options.batch_size, coming, self._send)
+            for name, coming in zip(SCHEDULERS, (self._steps_to_come, self._whole_to_come), strict=True)
         )
         for work in (whole.run, _tidy):
             threading.Thread(target=work, daemon=True).start()

@@ -14,6 +14,7 @@ from keras_s2s.serving.batchers import ContinuousBatcher, StaticBatcher
 from keras_s2s.serving.jobs import Batcher, ScheduledJob
 from keras_s2s.serving.messages import Job, Score, WorkerOptions, packed_hypotheses, packed_score
 from keras_s2s.serving.plan_cache import PlanCache
+from keras_s2s.special_ids import EOS
 
 # What a text may want for itself, whoever shares its batch.
 _OF_A_TEXT = {"alignment": False, "replace_unknown": False, "scores": True}
@@ -31,7 +32,6 @@ class WorkerModel:
     """
 
     def __init__(self, folder: str, options: WorkerOptions) -> None:
-        self._options = options
         providers = [options.provider]
         self._generator = Generator.load(folder, options.precision, options.threads, providers)
         self._plans = PlanCache(self._generator)
@@ -41,6 +41,8 @@ class WorkerModel:
             for graph in bundle.manifest.steps
             if bundle.has_steps(graph, precision)
         }
+        # Loads the default graph, for the first request is not to wait for it.
+        self._generator.search([Sentence([EOS])], self._plans({}, False))
 
     def scheduled(self, job: Job) -> ScheduledJob:
         """The job, ready for a scheduler."""
@@ -53,8 +55,7 @@ class WorkerModel:
         of_batch = replace(plan, options=plan.options.model_copy(update=_OF_A_TEXT))
         key, batcher = self._stepwise(of_batch) if job.scheduler == "steps" else self._whole(of_batch)
         finish = partial(self._finish, job.text, sentence, plan)
-        progress = job.progress and job.scheduler == "steps"
-        return ScheduledJob(job.number, key, batcher, sentence, finish, job.came, progress, bundle=job.bundle)
+        return ScheduledJob(job.number, key, batcher, sentence, finish, job.came, bundle=job.bundle)
 
     def _finish(self, text: str, sentence: Sentence, plan: Plan, found: Candidates) -> Any:
         return packed_hypotheses(self._generator.hypotheses(text, sentence, found, plan.options))
@@ -69,14 +70,12 @@ class WorkerModel:
         """The same of a static batcher that searches."""
         search = partial(self._generator.search, plan=plan)
         key = (self, plan.graph, plan.options)
-        return key, lambda: StaticBatcher(search, _count, self._options.batch_size)
+        return key, lambda: StaticBatcher(search, _count)
 
     def _scored(self) -> tuple[Hashable, Callable[[], Batcher]]:
         """The same of a static batcher that scores."""
         score = self._generator.score_pairs
-        return (self, "score"), lambda: StaticBatcher(
-            score, lambda found: len(found.token_scores), self._options.batch_size
-        )
+        return (self, "score"), lambda: StaticBatcher(score, lambda found: len(found.token_scores))
 
 
 def _count(found: Candidates) -> int:

@@ -121,45 +121,34 @@ def test_who_is_cancelled_leaves_and_the_others_do_not_notice(
         assert id(one) in gone or tokens(found[id(one)]) == tokens(alone)
 
 
-def test_what_was_written_so_far_is_told_to_who_asks(stepwise_bundle: Path, generator: Generator, texts: Any) -> None:
+def test_what_was_written_so_far_is_told(stepwise_bundle: Path, generator: Generator, texts: Any) -> None:
     case = Case(stepwise_bundle, generator, texts(8, seed=11), beam_size=1)
-    asking = case.jobs[::2]
-    for one in asking:
-        one.progress = lambda ids: None
     batcher, told = case.batcher(), dict[int, list[list[int]]]()
     first = True
     while batcher.jobs or first:
         for one, ids in batcher.round(case.jobs if first else []).written:
             told.setdefault(id(one), []).append(ids)
         first = False
-    assert set(told) == set(map(id, asking))
-    for one in asking:
+    assert set(told) == set(map(id, case.jobs))
+    for one in case.jobs:
         whole = list(case.alone[case.place(one)][0].tokens)
         assert told[id(one)] == [whole[:count] for count in range(1, len(whole) + 1)] + [whole]
 
 
-def test_whole_batches_are_of_like_length_and_the_oldest_is_in_the_first() -> None:
+def test_a_whole_batch_is_those_who_come() -> None:
     batches: list[list[int]] = []
 
     def search(items: list[list[int]]) -> list[int]:
         batches.append([len(item) for item in items])
         return [len(item) for item in items]
 
-    batcher = StaticBatcher(search, count=lambda found: found, batch_size=3)
-    jobs = [job([4] * length) for length in (5, 20, 6, 1, 21, 7)]
-    rounds = [batcher.round(jobs), batcher.round([]), batcher.round([])]
-    assert batches == [[5, 6, 7], [20, 21, 1]]
-    assert [one.tokens for one in rounds] == [18, 42, 0]
-    assert {id(one): found for done in rounds for one, found in done.found} == {id(one): len(one.item) for one in jobs}
+    batcher = StaticBatcher(search, count=lambda found: found)
+    jobs = [job([4] * length) for length in (5, 20, 6, 1)]
+    jobs[2].cancelled = True
+    rounds = [batcher.round(jobs[:3]), batcher.round(jobs[3:]), batcher.round([]), batcher.round(jobs[2:3])]
+    assert batches == [[5, 20], [1]]
+    assert [one.tokens for one in rounds] == [25, 1, 0, 0]
+    assert [(id(one), found) for done in rounds for one, found in done.found] == [
+        (id(jobs[place]), len(jobs[place].item)) for place in (0, 1, 3)
+    ]
     assert batcher.jobs == []
-
-
-def test_a_whole_batch_that_fails_keeps_its_jobs() -> None:
-    def search(items: list[list[int]]) -> list[int]:
-        raise ValueError("broken")
-
-    batcher = StaticBatcher(search, count=lambda found: found, batch_size=3)
-    jobs = [job([4] * length) for length in (5, 6)]
-    with pytest.raises(ValueError, match="broken"):
-        batcher.round(jobs)
-    assert set(map(id, batcher.jobs)) == set(map(id, jobs))

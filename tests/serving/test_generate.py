@@ -170,8 +170,8 @@ def test_scores(server: Any, generator: Generator, texts: Texts) -> None:
 def test_models_and_their_cards(server: Any) -> None:
     (entry,) = server.get("/v1/models").json()["models"]
     assert entry["name"] == "stepwise"
-    assert entry["graphs"]["beam"] == "a step at a time"
-    assert entry["graphs"]["sample"] == "whole requests, by length"
+    assert entry["graphs"]["beam"] == "as it is written"
+    assert entry["graphs"]["sample"] == "when it is done"
     card = server.get("/v1/models/stepwise").json()
     assert card["metrics"] == {"test": {"bleu": 1.0}}
     assert card["limits"] == {"max_source_tokens": 40}

@@ -1,5 +1,6 @@
 """Every answer under load is that of the same text alone."""
 
+import json
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -41,22 +42,31 @@ def test_every_answer_under_load_is_that_of_the_text_alone(
 
 def _check(server: Any, generator: Generator, some: list[str], count: int) -> None:
     rng = np.random.default_rng(2)
-    asked = [(some[rng.integers(len(some))], OPTIONS[rng.integers(len(OPTIONS))]) for _ in range(count)]
+    asked = [
+        (some[rng.integers(len(some))], {**OPTIONS[rng.integers(len(OPTIONS))], "stream": bool(rng.integers(2))})
+        for _ in range(count)
+    ]
     with httpx.Client(timeout=60, limits=httpx.Limits(max_connections=32)) as client, ThreadPoolExecutor(32) as pool:
 
         def ask(one: tuple[str, dict[str, Any]]) -> Any:
             text, options = one
             response = client.post(f"{server.url}/v1/generate", json={"text": text, "tokens": True, **options})
             assert response.status_code == 200, response.text
-            return [hypothesis["tokens"] for hypothesis in response.json()["results"][0]["hypotheses"]]
+            if options.get("stream"):
+                *_, result, _ = [json.loads(line[6:]) for line in response.text.splitlines() if line[:6] == "data: "]
+            else:
+                (result,) = response.json()["results"]
+            return [hypothesis["tokens"] for hypothesis in result["hypotheses"]]
 
         answers = list(pool.map(ask, asked))
     alone: dict[str, list[list[int]]] = {}
     for (text, options), found in zip(asked, answers, strict=True):
         if (key := repr((text, options))) not in alone:
-            others = {name: value for name, value in options.items() if name != "prefix"}
+            others = {name: value for name, value in options.items() if name not in ("prefix", "stream")}
             prefix = [options["prefix"]] if "prefix" in options else None
             (hypotheses,) = generator([text], prefix=prefix, **others)
             alone[key] = [list(hypothesis.tokens) for hypothesis in hypotheses]
         assert found == alone[key], (text, options)
-    assert server.metric("batch_fill_sum", engine="steps") / server.metric("batch_fill_count", engine="steps") > 0.08
+    for engine in ("steps", "whole"):
+        filled, batches = (server.metric(f"batch_fill_{what}", engine=engine) for what in ("sum", "count"))
+        assert filled / batches > 1 / 16, "no batch had more than one text"

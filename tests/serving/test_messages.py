@@ -22,7 +22,7 @@ from keras_s2s.serving.messages import (
 
 STRANGE = 'a\nb\r\0"\\\u2028\ud800🏳️‍🌈'
 MESSAGES: list[Message] = [
-    Generate(1, 2, "steps", 0.1, {"suppress": [STRANGE], "beam_size": 3}, True, STRANGE, ([4, 2], 0, [], 7), False),
+    Generate(1, 2, "steps", 0.1, {"suppress": [STRANGE], "beam_size": 3}, True, STRANGE, ([4, 2], 0, [], 7)),
     Load(3, STRANGE),
     Report("whole", [(1, [4, 5])], [(2, ["x"])], [(3, STRANGE)], [RoundMetrics(1, 2, 3, None, [0.1], 4, 5, 6)]),
     Cancel([1, 2]),

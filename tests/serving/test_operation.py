@@ -76,7 +76,7 @@ def test_what_a_client_that_left_asked_for_is_given_up(stepwise_bundle: Path, se
         for _ in range(3):
             with connection(server) as leaving:
                 leaving.sendall(request({"text": ["hello world 123"] * 64, "beam_size": 16}))
-                until(lambda: server.metric("running", engine="steps"))
+                until(lambda: server.metric("running", engine="whole"))
         assert server.post("/v1/generate", {"text": "hello"}).status_code == 200
         until(lambda: server.metric("running") == 0 == server.metric("waiting"))
         assert server.metric("texts_total") < 3 * 64
@@ -127,7 +127,7 @@ def test_a_worker_that_is_killed_is_replaced(stepwise_bundle: Path, serving: Ser
     with serving(stepwise_bundle, "--workers", 2, "--batch-size", 1, "--queue", 1000) as server:
         with ThreadPoolExecutor(4) as pool:
             asked = [pool.submit(server.post, "/v1/generate", {"text": texts, "beam_size": 16}) for _ in range(4)]
-            until(lambda: server.metric("running", engine="steps") == 2)
+            until(lambda: server.metric("running", engine="whole") == 2)
             first = _workers(server)
             os.kill(first[0], signal.SIGKILL)
             answers = [one.result() for one in asked]
@@ -267,8 +267,8 @@ def test_the_log_tells_of_requests_but_not_their_texts(stepwise_bundle: Path, se
 def test_metrics(stepwise_bundle: Path, serving: Serving, generator: Generator, texts: Any) -> None:
     some = texts(40, seed=13)
     with serving(stepwise_bundle) as server:
+        server.post("/v1/generate", {"text": some, "beam_size": 1, "stream": True})
         server.post("/v1/generate", {"text": some, "beam_size": 1})
-        server.post("/v1/generate", {"text": some, "strategy": "sample"})
         real = [text for text in some if text.strip()]
         written = sum(len(best.tokens) + 1 for best, *_ in generator(real, beam_size=1))
         assert server.metric("tokens_total", engine="steps") == written

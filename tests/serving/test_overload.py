@@ -43,7 +43,7 @@ def full(stepwise_bundle: Path, serving: Callable[..., Any]) -> Iterator[Any]:
             os.kill(worker, signal.SIGSTOP)
             body = json.dumps({"text": ["hello"] * 64}).encode()
             waiting.sendall(b"POST /v1/generate HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
-            assert any(server.metric("waiting", engine="steps") > 2 for _ in range(10_000))
+            assert any(server.metric("waiting", engine="whole") > 2 for _ in range(10_000))
             yield server
 
 

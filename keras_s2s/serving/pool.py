@@ -154,13 +154,31 @@ class Pool:
         waiting, now = self._waiting[scheduler], time.perf_counter()
         while waiting and self._workers:
             worker = min(self._workers, key=lambda worker: worker.running[scheduler])
-            if not waiting[0].cancelled:
-                if worker.running[scheduler] >= self._options.batch_size:
-                    return
-                waiting[0].given = now
-                worker.give(waiting[0])
-                self._metrics[scheduler].taken(now - waiting[0].job.came)
-            waiting.popleft()
+            if not (count := self._room(scheduler, worker)):
+                return
+            taken = self._taken(waiting, count)
+            for submitted in taken:
+                submitted.given = now
+                self._metrics[scheduler].taken(now - submitted.job.came)
+            worker.give(taken)
+
+    def _room(self, scheduler: str, worker: WorkerProcess) -> int:
+        """How many jobs a worker is given at once, of those that wait."""
+        running = worker.running[scheduler]
+        if scheduler == "steps":
+            return int(running < self._options.batch_size)
+        # A whole batch begins when the last one has ended. Until then, those who come wait for whoever is free first.
+        idle = sum(not one.running[scheduler] for one in self._workers)
+        return 0 if running else min(math.ceil(len(self._waiting[scheduler]) / idle), self._options.batch_size)
+
+    @staticmethod
+    def _taken(waiting: deque[SubmittedJob], count: int) -> list[SubmittedJob]:
+        """Takes up to so many jobs that somebody waits for."""
+        taken: list[SubmittedJob] = []
+        while waiting and len(taken) < count:
+            if not (first := waiting.popleft()).cancelled:
+                taken.append(first)
+        return taken
 
     def _reported(self, worker: WorkerProcess, report: Report) -> None:
         for number, ids in report.written:

@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -126,12 +126,13 @@ class WorkerProcess(asyncio.Protocol):
         self.bundles.discard(bundle)
         self._send(Forget(bundle))
 
-    def give(self, submitted: SubmittedJob) -> None:
-        """Gives it something to do."""
-        submitted.worker = self
-        self.jobs[submitted.job.number] = submitted
-        self.running[submitted.job.scheduler] += 1
-        self._send(submitted.job)
+    def give(self, jobs: Sequence[SubmittedJob]) -> None:
+        """Gives it something to do; whole batches come as they are given."""
+        for submitted in jobs:
+            submitted.worker = self
+            self.jobs[submitted.job.number] = submitted
+            self.running[submitted.job.scheduler] += 1
+        self._send(*(submitted.job for submitted in jobs))
 
     def take(self, number: int) -> SubmittedJob | None:
         """Takes a job out of those that it works on, if it is one of them."""
@@ -172,5 +173,5 @@ class WorkerProcess(asyncio.Protocol):
         if not self._closing:
             self._lost(self)
 
-    def _send(self, message: Message) -> None:
-        self._transport.write(packed(message))
+    def _send(self, *messages: Message) -> None:
+        self._transport.write(b"".join(map(packed, messages)))

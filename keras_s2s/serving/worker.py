@@ -53,7 +53,7 @@ class Worker:
     def __init__(self, link: socket.socket, options: WorkerOptions) -> None:
         self._link, self._options, self._sending = link, options, threading.Lock()
         self._received, self._unpack = memoryview(bytearray(65536)), Unpacker()
-        self._whole: SimpleQueue[ScheduledJob] = SimpleQueue()
+        self._whole: SimpleQueue[list[ScheduledJob]] = SimpleQueue()
         self._bundles: dict[int, WorkerModel] = {}
         self._jobs: WeakValueDictionary[int, ScheduledJob] = WeakValueDictionary()
 
@@ -77,21 +77,21 @@ class Worker:
             return None
         if not size:
             return None
-        jobs = []
+        jobs: dict[str, list[ScheduledJob]] = {scheduler: [] for scheduler in SCHEDULERS}
         for message in self._unpack(bytes(self._received[:size])):
-            if not isinstance(message, Generate | Score):
-                self._obey(message)
-            elif message.scheduler == "steps":
-                jobs.append(self._scheduled(message))
+            if isinstance(message, Generate | Score):
+                jobs[message.scheduler].append(self._scheduled(message))
             else:
-                self._whole.put(self._scheduled(message))
-        return jobs
+                self._obey(message)
+        if jobs["whole"]:
+            self._whole.put(jobs["whole"])
+        return jobs["steps"]
 
     def _whole_to_come(self, wait: bool) -> list[ScheduledJob]:
-        jobs = [self._whole.get()] if wait else []
+        jobs = self._whole.get() if wait else []
         with contextlib.suppress(Empty):
             while True:
-                jobs.append(self._whole.get_nowait())
+                jobs += self._whole.get_nowait()
         return jobs
 
     def _obey(self, message: Message) -> None:

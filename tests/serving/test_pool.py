@@ -27,8 +27,8 @@ class Worker(WorkerProcess):
         self.told: list[Message] = []
         self.closed = False
 
-    def _send(self, message: Message) -> None:
-        self.told.append(message)
+    def _send(self, *messages: Message) -> None:
+        self.told += messages
 
     async def load(self, bundle: int, folder: str) -> None:
         if folder == "spoilt":
@@ -46,7 +46,8 @@ class Worker(WorkerProcess):
 
     def answer(self, number: int) -> None:
         """Reports that a job is done."""
-        self._report(self, Report("steps", [], [(number, f"found {number}")], [], []))
+        scheduler = self.jobs[number].job.scheduler if number in self.jobs else "steps"
+        self._report(self, Report(scheduler, [], [(number, f"found {number}")], [], []))
 
     @property
     def works_on(self) -> list[int]:
@@ -65,17 +66,17 @@ class House:
         self.workers.append(Worker(*arguments))
         return self.workers[-1]
 
-    def job(self) -> SubmittedJob:
+    def job(self, scheduler: str) -> SubmittedJob:
         number = self.pool.number()
 
         def end(result: Any) -> None:
             assert number not in self.results, "answered twice"
             self.results[number] = result
 
-        return SubmittedJob(Score(number, 0, "steps", 0.0, [4, 2], [4, 2]), end)
+        return SubmittedJob(Score(number, 0, scheduler, 0.0, [4, 2], [4, 2]), end)
 
-    def submit(self, count: int) -> list[SubmittedJob]:
-        jobs = [self.job() for _ in range(count)]
+    def submit(self, count: int, scheduler: str = "steps") -> list[SubmittedJob]:
+        jobs = [self.job(scheduler) for _ in range(count)]
         self.pool.submit(jobs)
         return jobs
 
@@ -109,6 +110,28 @@ async def test_who_has_most_room_gets_the_next_one(house: House) -> None:
     one.answer(0)
     assert (one.works_on, other.works_on) == ([5, 6], [3, 4])
     assert house.results == {number: f"found {number}" for number in (1, 2, 0)}
+
+
+@in_house(workers=2, batch_size=3, queue=10)
+async def test_a_whole_batch_is_given_to_who_is_idle(house: House) -> None:
+    jobs = house.submit(8, "whole")
+    one, other = house.workers
+    assert (one.works_on, other.works_on) == ([0, 1, 2], [3, 4, 5])
+    house.submit(1, "whole")
+    house.pool.cancel([jobs[6]])
+    for number in (3, 0, 4):
+        house.workers[number // 3].answer(number)
+    assert (one.works_on, other.works_on) == ([1, 2], [5])
+    other.answer(5)
+    assert (one.works_on, other.works_on) == ([1, 2], [7, 8])
+
+
+@in_house(workers=2, batch_size=3, queue=10)
+async def test_who_is_idle_shares_what_waits(house: House) -> None:
+    house.submit(3, "whole")
+    assert [worker.works_on for worker in house.workers] == [[0, 1], [2]]
+    house.submit(1)
+    assert [worker.works_on for worker in house.workers] == [[0, 1, 3], [2]], "steps go on beside whole batches"
 
 
 @in_house(workers=1, batch_size=1, queue=2)

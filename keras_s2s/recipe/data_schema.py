@@ -174,7 +174,8 @@ class TokenizerConfig(PieceConfig):
     Args:
         joint: one vocabulary for source and target: the same pieces and ids, each side with its own normalization.
         target: how the target's is trained, where it is another kind than the source's.
-        same_as: another recipe, a file beside this one, whose tokenizers are taken instead.
+        same_as: another recipe, a file beside this one, whose tokenizers are taken instead; or the folder of a
+            checkpoint.
     """
 
     joint: bool = False
@@ -184,7 +185,7 @@ class TokenizerConfig(PieceConfig):
     @model_validator(mode="after")
     def _one_way(self) -> Self:
         if self.same_as is not None and self.model_fields_set != {"same_as"}:
-            raise ValueError("same_as takes another recipe's tokenizers as they are; leave the other keys out")
+            raise ValueError("same_as takes the tokenizers of another as they are; leave the other keys out")
         if self.joint and self.target is not None:
             raise ValueError("joint is one vocabulary for both sides; leave out either 'joint' or 'target'")
         return self

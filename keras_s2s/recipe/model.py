@@ -9,6 +9,7 @@ from keras_s2s import training
 from keras_s2s.config import parse
 from keras_s2s.data import Task
 from keras_s2s.models import ModelConfig
+from keras_s2s.recipe.checkpoint import Checkpoint
 from keras_s2s.recipe.made_from import Change, MadeFrom, keys_of
 from keras_s2s.recipe.prepare import beside, folder_of, prepare, say
 from keras_s2s.recipe.schema import Recipe, RecipeConfig
@@ -92,9 +93,12 @@ def _sizes(task: Task) -> dict[str, int]:
 
 
 def start_of(recipe: Recipe, config: RecipeConfig) -> tuple[training.WarmStart | None, str]:
-    """The trained model of the recipe that `training.start_from` names, and the fingerprint of its stage."""
+    """The model that `training.start_from` names, a checkpoint or the trained one of a recipe, and its fingerprint."""
     if config.training.start_from is None:
         return None, ""
+    if checkpoint := Checkpoint.at(recipe.path.parent / config.training.start_from):
+        vocabularies = training.Vocabularies.of(*checkpoint.tokenizers())
+        return training.WarmStart(checkpoint.model, vocabularies), checkpoint.fingerprint()
     other, other_config = beside(recipe, "training.start_from", config.training.start_from)
     task, fingerprint = prepare(other, other_config)
     path, fingerprint = train_model(other, other_config, task, fingerprint)

@@ -1,5 +1,6 @@
 """The first stages of a recipe: its data and its tokenizers."""
 
+import functools
 import hashlib
 import json
 import shutil
@@ -19,6 +20,7 @@ from keras_s2s.data.readers import Surroundings
 from keras_s2s.data.workers import OrderedMap, on_all_cores
 from keras_s2s.errors import UserError
 from keras_s2s.evaluation import warn_of_missing_spaces
+from keras_s2s.recipe.checkpoint import Checkpoint
 from keras_s2s.recipe.data_schema import DataConfig, Files, Split
 from keras_s2s.recipe.fingerprints import of_pairs
 from keras_s2s.recipe.made_from import MadeFrom, keys_of
@@ -119,6 +121,9 @@ def _tokenizers(recipe: Recipe, config: RecipeConfig, train: Prepared, context: 
     if config.tokenizer.same_as is None:
         made_from = MadeFrom(keys, inputs)
         return folder, _stage(folder, made_from, lambda folder: train_tokenizers(config, train.pairs, folder))
+    if checkpoint := Checkpoint.at(recipe.path.parent / config.tokenizer.same_as):
+        inputs["the tokenizer of tokenizer.same_as"] = checkpoint.fingerprint()
+        return folder, _stage(folder, MadeFrom(keys, inputs), functools.partial(_take_tokenizers, checkpoint.folder))
     other, other_config = beside(recipe, "tokenizer.same_as", config.tokenizer.same_as)
     if other_config.tokenizer.same_as is not None:
         raise UserError(
@@ -128,14 +133,14 @@ def _tokenizers(recipe: Recipe, config: RecipeConfig, train: Prepared, context: 
     context = context._replace(folder=folder_of(other))
     of_other = _train(other_config, _surroundings(other, other_config), context)
     taken, fingerprint = _tokenizers(other, other_config, of_other, context)
-
-    def take(folder: Path) -> None:
-        for side in SIDES:
-            if (taken / f"{side}.model").exists():
-                shutil.copyfile(taken / f"{side}.model", folder / f"{side}.model")
-
     inputs["the tokenizer of tokenizer.same_as"] = fingerprint
-    return folder, _stage(folder, MadeFrom(keys, inputs), take)
+    return folder, _stage(folder, MadeFrom(keys, inputs), functools.partial(_take_tokenizers, taken))
+
+
+def _take_tokenizers(taken: Path, folder: Path) -> None:
+    for side in SIDES:
+        if (taken / f"{side}.model").exists():
+            shutil.copyfile(taken / f"{side}.model", folder / f"{side}.model")
 
 
 def _train(config: RecipeConfig, around: Surroundings, context: Context) -> Prepared:

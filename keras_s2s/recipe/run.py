@@ -1,6 +1,7 @@
 """From a recipe to a verified bundle, in stages: data, tokenizer, model, bundle."""
 
 import contextlib
+import dataclasses
 import json
 import time
 from collections.abc import Callable, Iterator
@@ -16,6 +17,7 @@ from keras_s2s.data import Lexicon, Task, learn_lexicon
 from keras_s2s.decoding import problems
 from keras_s2s.errors import UserError
 from keras_s2s.models import build
+from keras_s2s.recipe.checkpoint import Checkpoint
 from keras_s2s.recipe.combine import combined, train_members
 from keras_s2s.recipe.fingerprints import of_pairs
 from keras_s2s.recipe.locks import keeping_locks, lock
@@ -64,14 +66,18 @@ def train(recipe: Recipe) -> Path:
         return train_model(recipe, recipe.config, *prepare(recipe, recipe.config))[0]
 
 
-def export(recipe: Recipe) -> Path:
+def export(recipe: Recipe, checkpoint: Path | None = None) -> Path:
     """Runs all stages, and returns the bundle's folder.
 
+    Args:
+        recipe: as read by `load`.
+        checkpoint: the folder of one that is exported in the place of the recipe's model, to a bundle of its name.
+
     Raises:
-        UserError: the recipe is a language model's.
+        UserError: the recipe is a language model's, or there is no checkpoint.
     """
     with running(recipe):
-        return _train_and_export(recipe)
+        return _train_and_export(recipe) if checkpoint is None else _export_checkpoint(recipe, checkpoint)
 
 
 @contextlib.contextmanager
@@ -109,6 +115,19 @@ def _train_and_export(recipe: Recipe) -> Path:
     return _export(recipe, task, fingerprint, lambda: training.load(path))
 
 
+def _export_checkpoint(recipe: Recipe, folder: Path) -> Path:
+    config, checkpoint = recipe.config, Checkpoint.read(folder)
+    if isinstance(config, CombinedConfig):
+        raise UserError(f"{recipe.path}: combines models of other recipes; name the recipe of the checkpoint")
+    source, target = checkpoint.tokenizers()
+    task = prepare(recipe, config)[0]
+    task = dataclasses.replace(task, source_tokenizer=source, target_tokenizer=target, examples=None)
+    name = checkpoint.folder.resolve().name
+    if (BUNDLES / name).resolve() == checkpoint.folder.resolve():
+        raise UserError(f"{folder}: is where its bundle would be; move the checkpoint out of {BUNDLES}")
+    return _export(recipe, task, checkpoint.fingerprint(), lambda: training.load(checkpoint.model), name)
+
+
 def _check_graphs(recipe: Recipe, config: RecipeConfig, task: Task) -> None:
     """Looks, before training takes its time, whether the model can be decoded as it will be asked to.
 
@@ -121,8 +140,10 @@ def _check_graphs(recipe: Recipe, config: RecipeConfig, task: Task) -> None:
             raise UserError(f"{recipe.path}: graph '{name}': {'; '.join(found)}")
 
 
-def _export(recipe: Recipe, task: Task, fingerprint: str, model: Callable[[], Any]) -> Path:
-    config, path = recipe.config, BUNDLES / recipe.config.name
+def _export(
+    recipe: Recipe, task: Task, fingerprint: str, model: Callable[[], Any], checkpoint: str | None = None
+) -> Path:
+    config, path = recipe.config, BUNDLES / (checkpoint or recipe.config.name)
     console = Console(highlight=False, soft_wrap=True)
 
     def work(folder: Path) -> None:
@@ -149,7 +170,8 @@ def _export(recipe: Recipe, task: Task, fingerprint: str, model: Callable[[], An
 
     test = "" if task.test is None else of_pairs(task.test)
     made_from = MadeFrom(keys_of(config, *_OF_BUNDLE), {"the model or its data": fingerprint, "the test data": test})
-    stage(folder_of(recipe) / "bundle", made_from, work, say, is_there=lambda folder: _is_there(folder, path))
+    folder = folder_of(recipe) / ("bundle" if checkpoint is None else f"bundle of {checkpoint}")
+    stage(folder, made_from, work, say, is_there=lambda folder: _is_there(folder, path))
     return path
 
 

@@ -49,7 +49,8 @@ class TrainingConfig(Config):
             unless said.
         precision: of large products; all else is float32.
         devices: "one", all of this machine ("mirrored"), or those of several machines ("workers").
-        start_from: another recipe, a file beside this one, whose model gives the first weights, as far as they fit.
+        start_from: another recipe, a file beside this one, whose model gives the first weights, as far as they fit; or
+            the folder of a checkpoint.
         quantization_aware: a number format, "int8" or "weight4"; products then compute with numbers as coarse as those
             of the exported graph. For a model that loses too much by it: `start_from` that model's recipe, and train
             a few hundred steps at a low rate.

@@ -8,8 +8,8 @@ from typing import Annotated, BinaryIO
 
 import typer
 
+from keras_s2s.cli.decode import decode
 from keras_s2s.cli.files import check_plain, open_to_read, open_to_write
-from keras_s2s.cli.lines_done import lines_done
 from keras_s2s.cli.options import BundleFolder, Debug, PrecisionOfProvider, Provider, Threads
 from keras_s2s.cli.output_form import Form, Tally
 from keras_s2s.cli.search import SearchOptions
@@ -107,16 +107,11 @@ def generate(
         from keras_s2s.cli import on_ray
 
         on_ray.connect(work)
-    total = None if work.content is None else work.content.lines
     shown = output != STANDARD or not sys.stdout.isatty()
-    with _output(output, work, fresh) as sink, lines_done(total, sink.lines, shown) as done:
-        parts = on_ray.done(work, sink.lines, threads) if ray else work.done_here(generator, sink.lines)
-        for part in parts:
-            sink.write(*part)
-            done(part.lines)
-        tally = sink.tally
-    tally.warn_of_limits()
-    tally.warn_of_line_ends()
+    with _output(output, work, fresh) as sink:
+        decode(work, generator, sink, threads, ray, shown)
+    sink.tally.warn_of_limits()
+    sink.tally.warn_of_line_ends()
 
 
 class _Stream:

@@ -102,11 +102,15 @@ class Form:
     scores: bool
     token_scores: bool
 
+    @property
+    def is_numbered(self) -> bool:
+        """Whether a line begins with the number of its input line, for there are several of each."""
+        return self.search.mbr is None and (self.search.n_best or 1) > 1
+
     def part(self, number: int, hypotheses: "Sequence[Hypothesis]") -> Part:
         """The output of an input line, which has this number."""
-        numbered = self.search.mbr is None and (self.search.n_best or 1) > 1
         shown = hypotheses if self.search.mbr is None else [self.search.chosen(hypotheses)]
-        lines = [self._line(number if numbered else None, hypothesis) for hypothesis in shown]
+        lines = [self._line(number if self.is_numbered else None, hypothesis) for hypothesis in shown]
         return Part("".join(lines).encode(), 1, Tally.of(shown))
 
     def _line(self, number: int | None, hypothesis: "Hypothesis") -> str:

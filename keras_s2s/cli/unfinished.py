@@ -147,7 +147,7 @@ def _last_mark(journal: BinaryIO, path: Path, made_of: MadeOf) -> Mark | None:
     head, *rest = journal.read().split(b"\n")
     if not rest:
         return None
-    if differing := _differing(head, made_of):
+    if differing := how_it_differs(head, made_of):
         raise UserError(f"{path}: unfinished, and begun with {differing}; {_WAYS_OUT}")
     mark, end = Mark(), len(head) + 1
     for line in rest[:-1]:
@@ -158,7 +158,7 @@ def _last_mark(journal: BinaryIO, path: Path, made_of: MadeOf) -> Mark | None:
     return mark
 
 
-def _differing(head: bytes, made_of: MadeOf) -> str:
+def how_it_differs(head: bytes, made_of: MadeOf) -> str:
     """The inputs that differ from those the output was started with, in words; empty if none do."""
     try:
         before = dict(json.loads(head))

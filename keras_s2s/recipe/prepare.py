@@ -92,6 +92,11 @@ def prepare(recipe: Recipe, config: RecipeConfig, on_cores: OrderedMap = on_all_
     return task, _fingerprint(fingerprint, task)
 
 
+def read_training_pairs(recipe: Recipe, config: RecipeConfig) -> Pairs:
+    """The training pairs after preprocessing, as `prepare` has them; a tag stands before its sources."""
+    return _train(config, _surroundings(recipe, config), Context(folder_of(recipe), say, on_all_cores)).pairs
+
+
 def _limits(config: RecipeConfig) -> dict[str, Any]:
     if config.decoding is None:
         return {}

@@ -13,7 +13,7 @@ from rich.console import Console
 from keras_s2s import bundle, status, training
 from keras_s2s import export as exporting
 from keras_s2s.bundle import strategy_and_features, without_steps
-from keras_s2s.data import Lexicon, Task, learn_lexicon
+from keras_s2s.data import Lexicon, Pairs, Task, learn_lexicon
 from keras_s2s.decoding import problems
 from keras_s2s.errors import UserError
 from keras_s2s.models import build
@@ -23,7 +23,7 @@ from keras_s2s.recipe.fingerprints import of_pairs
 from keras_s2s.recipe.locks import keeping_locks, lock
 from keras_s2s.recipe.made_from import MadeFrom, keys_of
 from keras_s2s.recipe.model import model_config, train_model
-from keras_s2s.recipe.prepare import BUNDLES, folder_of, prepare, say
+from keras_s2s.recipe.prepare import BUNDLES, folder_of, prepare, read_training_pairs, say
 from keras_s2s.recipe.schema import CombinedConfig, ExportConfig, Recipe, RecipeConfig
 from keras_s2s.recipe.stages import forget, stage
 
@@ -78,6 +78,20 @@ def export(recipe: Recipe, checkpoint: Path | None = None) -> Path:
     """
     with running(recipe):
         return _train_and_export(recipe) if checkpoint is None else _export_checkpoint(recipe, checkpoint)
+
+
+def training_pairs(recipe: Recipe) -> Pairs:
+    """Runs the first stage of a recipe, and returns its training pairs after preprocessing.
+
+    Raises:
+        UserError: the recipe combines others, or its sources are no texts.
+    """
+    if isinstance(recipe.config, CombinedConfig):
+        raise UserError(f"{recipe.path}: combines models of other recipes; name one that trains a model")
+    if recipe.config.data.is_speech:
+        raise UserError(f"{recipe.path}: its sources are features, which a bundle does not read; name a recipe of text")
+    with running(recipe):
+        return read_training_pairs(recipe, recipe.config)
 
 
 @contextlib.contextmanager

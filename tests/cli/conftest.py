@@ -3,12 +3,15 @@
 import json
 import subprocess
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from keras_s2s.cli import main
+from keras_s2s.cli.unfinished import journal_of
 
 COMMAND = [sys.executable, "-m", "keras_s2s.cli"]
 
@@ -33,6 +36,42 @@ def command(capfd: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, 
         return code, *capfd.readouterr()
 
     return run
+
+
+@contextmanager
+def started(*arguments: object) -> Iterator[subprocess.Popen[bytes]]:
+    """A process that is ended after a minute."""
+    with subprocess.Popen([*COMMAND, *map(str, arguments)], stderr=subprocess.PIPE) as running:
+        watchdog = threading.Timer(60, running.kill)
+        watchdog.start()
+        try:
+            yield running
+        finally:
+            watchdog.cancel()
+            running.kill()
+
+
+def kill_when_written(output: Path, size: int, *arguments: object, by: int = 9) -> tuple[int, bytes]:
+    """Starts the command, and kills it when the output has so many bytes and a mark says that some are kept.
+
+    Returns:
+        Its exit code, and what it said.
+    """
+    with started(*arguments) as running:
+        journal = journal_of(output)
+        while running.poll() is None:
+            if output.exists() and output.stat().st_size >= size and journal.read_bytes().count(b"\n") > 1:
+                running.send_signal(by)
+                break
+        assert running.wait() != 0, "it came to its end too early"
+        assert running.stderr
+        return running.returncode, running.stderr.read()
+
+
+@pytest.fixture
+def kill() -> Callable[..., tuple[int, bytes]]:
+    """`kill_when_written`."""
+    return kill_when_written
 
 
 @pytest.fixture

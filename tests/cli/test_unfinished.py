@@ -1,11 +1,8 @@
 """Outputs that a killed run leaves behind, on their own and by real kills."""
 
 import signal
-import subprocess
 import sys
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,7 +11,6 @@ from keras_s2s import UserError
 from keras_s2s.cli.output_form import Tally
 from keras_s2s.cli.unfinished import check_finished, journal_of, unfinished
 
-COMMAND = [sys.executable, "-m", "keras_s2s.cli", "generate"]
 LINES = [f"line {number}\n".encode() * (number % 3) for number in range(10)]
 WHOLE = b"".join(LINES)
 MADE_OF = {"input": {"lines": 10}, "--beam-size": 4, "--scores": True}
@@ -147,36 +143,6 @@ def test_two_do_not_write_one_output(path: Path) -> None:
     assert path.read_bytes() == b"one\n"
 
 
-@contextmanager
-def started(*arguments: object) -> Iterator[subprocess.Popen[bytes]]:
-    """A process that is ended after a minute."""
-    with subprocess.Popen([*COMMAND, *map(str, arguments)], stderr=subprocess.PIPE) as running:
-        watchdog = threading.Timer(60, running.kill)
-        watchdog.start()
-        try:
-            yield running
-        finally:
-            watchdog.cancel()
-            running.kill()
-
-
-def kill_when_written(output: Path, size: int, *arguments: object, by: int = 9) -> tuple[int, bytes]:
-    """Starts the command, and kills it when the output has so many bytes and a mark says that some are kept.
-
-    Returns:
-        Its exit code, and what it said.
-    """
-    with started(*arguments) as running:
-        journal = journal_of(output)
-        while running.poll() is None:
-            if output.exists() and output.stat().st_size >= size and journal.read_bytes().count(b"\n") > 1:
-                running.send_signal(by)
-                break
-        assert running.wait() != 0, "it came to its end too early"
-        assert running.stderr
-        return running.returncode, running.stderr.read()
-
-
 @pytest.fixture
 def texts(tmp_path: Path) -> Path:
     path = tmp_path / "in.txt"
@@ -204,6 +170,7 @@ def test_killed_runs_lose_and_repeat_nothing(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     process: Callable,
+    kill: Callable,
     options: list[str],
     lines: int,
     shares: list[float],
@@ -215,7 +182,7 @@ def test_killed_runs_lose_and_repeat_nothing(
     assert process("generate", *arguments, "whole").returncode == 0
     expected, output = Path("whole").read_bytes(), Path("out")
     for share in shares:
-        kill_when_written(output, int(share * len(expected)), *arguments, output)
+        kill(output, int(share * len(expected)), "generate", *arguments, output)
     # What is kept is not written again: a letter that is another one stays so.
     output.write_bytes(b"?" + output.read_bytes()[1:])
     done = process("generate", *arguments, output)
@@ -226,7 +193,13 @@ def test_killed_runs_lose_and_repeat_nothing(
 
 @pytest.mark.skipif(sys.platform == "win32", reason="kills by SIGKILL")
 def test_another_command_is_refused(
-    echo_bundle: Path, many_graphs_bundle: Path, texts: Path, tmp_path: Path, command: Callable, process: Callable
+    echo_bundle: Path,
+    many_graphs_bundle: Path,
+    texts: Path,
+    tmp_path: Path,
+    command: Callable,
+    process: Callable,
+    kill: Callable,
 ) -> None:
     output, other = tmp_path / "out", tmp_path / "other.txt"
     other.write_bytes(texts.read_bytes() + b"one more\n")
@@ -235,7 +208,7 @@ def test_another_command_is_refused(
         options = ["--precision", "fp32", "--strategy", "greedy", "--max-length-extra", extra]
         return [bundle, *options, "--input", given, "--output", output, *more]
 
-    kill_when_written(output, 1, *arguments())
+    kill(output, 1, "generate", *arguments())
     left = output.read_bytes(), journal_of(output).read_bytes()
     others = {
         "another bundle": arguments(bundle=echo_bundle),
@@ -259,21 +232,21 @@ def test_another_command_is_refused(
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="kills by SIGKILL")
-def test_cores_may_be_others(echo_bundle: Path, texts: Path, tmp_path: Path, command: Callable) -> None:
+def test_cores_may_be_others(echo_bundle: Path, texts: Path, tmp_path: Path, command: Callable, kill: Callable) -> None:
     output = tmp_path / "out"
     arguments = [echo_bundle, "--precision", "fp32", "--input", texts, "--output", output]
-    kill_when_written(output, 1, *arguments, "--threads", 1)
+    kill(output, 1, "generate", *arguments, "--threads", 1)
     assert command("generate", *arguments, "--threads", 3) == (0, "", "")
     assert output.read_bytes() == texts.read_bytes()
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there Ctrl-C is no signal to one process")
 def test_ctrl_c_leaves_what_the_same_command_goes_on_with(
-    echo_bundle: Path, texts: Path, tmp_path: Path, command: Callable
+    echo_bundle: Path, texts: Path, tmp_path: Path, command: Callable, kill: Callable
 ) -> None:
     output = tmp_path / "out"
     arguments = [echo_bundle, "--precision", "fp32", "--input", texts, "--output", output]
-    ended = kill_when_written(output, 1, *arguments, by=signal.SIGINT)
+    ended = kill(output, 1, "generate", *arguments, by=signal.SIGINT)
     assert ended == (130, b"keras-s2s: interrupted\n")
     assert command("generate", *arguments) == (0, "", "")
     assert output.read_bytes() == texts.read_bytes()

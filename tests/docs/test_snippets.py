@@ -90,6 +90,11 @@ def test_the_tutorial(example: Path) -> None:
     assert len(run(python("docs/tutorial.md"), example).splitlines()) == 3
 
 
+def test_students(example: Path) -> None:
+    printed = run(f"{python('docs/students.md')}\nprint(chosen.texts, len(pairs) == chosen.pairs)", example)
+    assert printed.split() == ["2", "True"]
+
+
 def test_bundles(example: Path) -> None:
     # The library of the text graph's operators does not live with TensorFlow in one process.
     whole = "\n".join(code for code in fences(ROOT / "docs" / "bundles.md", "python") if EXTENSIONS not in code)
@@ -118,7 +123,14 @@ def test_the_guides_to_python_and_to_decoding(tmp_path: Path) -> None:
 
 
 def test_every_page_with_python_is_run() -> None:
-    run_here = {"README.md", "docs/python.md", "docs/decoding.md", "docs/tutorial.md", "docs/bundles.md"}
+    run_here = {
+        "README.md",
+        "docs/python.md",
+        "docs/decoding.md",
+        "docs/tutorial.md",
+        "docs/bundles.md",
+        "docs/students.md",
+    }
     run_elsewhere = {"CONTRIBUTING.md", "docs/extending.md"}  # by the tests of what they tell to add
     assert {page.id for page in with_fences("python")} - run_elsewhere == run_here
 

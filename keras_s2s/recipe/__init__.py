@@ -2,7 +2,7 @@
 
 from keras_s2s.recipe.data_report import DataReport, prepare_data
 from keras_s2s.recipe.read import load
-from keras_s2s.recipe.run import export, run, train, training_pairs
+from keras_s2s.recipe.run import export, held_out_pairs, run, train, training_pairs
 from keras_s2s.recipe.schema import CombinedConfig, Recipe, RecipeConfig
 from keras_s2s.recipe.tune import Tried, Tuned, tune
 
@@ -14,6 +14,7 @@ __all__ = [
     "Tried",
     "Tuned",
     "export",
+    "held_out_pairs",
     "load",
     "prepare_data",
     "run",

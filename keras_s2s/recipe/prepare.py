@@ -97,6 +97,11 @@ def read_training_pairs(recipe: Recipe, config: RecipeConfig) -> Pairs:
     return _train(config, _surroundings(recipe, config), Context(folder_of(recipe), say, on_all_cores)).pairs
 
 
+def read_held_out(recipe: Recipe, config: RecipeConfig) -> dict[Split, Pairs]:
+    """The pairs of dev and test, as `prepare` has them."""
+    return _held_out(config, _surroundings(recipe, config))
+
+
 def _limits(config: RecipeConfig) -> dict[str, Any]:
     if config.decoding is None:
         return {}

@@ -19,11 +19,12 @@ from keras_s2s.errors import UserError
 from keras_s2s.models import build
 from keras_s2s.recipe.checkpoint import Checkpoint
 from keras_s2s.recipe.combine import combined, train_members
+from keras_s2s.recipe.data_schema import Split
 from keras_s2s.recipe.fingerprints import of_pairs
 from keras_s2s.recipe.locks import keeping_locks, lock
 from keras_s2s.recipe.made_from import MadeFrom, keys_of
 from keras_s2s.recipe.model import model_config, train_model
-from keras_s2s.recipe.prepare import BUNDLES, folder_of, prepare, read_training_pairs, say
+from keras_s2s.recipe.prepare import BUNDLES, folder_of, prepare, read_held_out, read_training_pairs, say
 from keras_s2s.recipe.schema import CombinedConfig, ExportConfig, Recipe, RecipeConfig
 from keras_s2s.recipe.stages import forget, stage
 
@@ -92,6 +93,18 @@ def training_pairs(recipe: Recipe) -> Pairs:
         raise UserError(f"{recipe.path}: its sources are features, which a bundle does not read; name a recipe of text")
     with running(recipe):
         return read_training_pairs(recipe, recipe.config)
+
+
+def held_out_pairs(recipe: Recipe) -> dict[Split, Pairs]:
+    """The dev and test pairs of a recipe, as far as it has them.
+
+    Raises:
+        UserError: the recipe combines others.
+    """
+    if isinstance(recipe.config, CombinedConfig):
+        raise UserError(f"{recipe.path}: combines models of other recipes; name one that trains a model")
+    with running(recipe):
+        return read_held_out(recipe, recipe.config)
 
 
 @contextlib.contextmanager

@@ -91,9 +91,9 @@ def distill(
     `target.txt` in FOLDER are the corpus; a recipe reads them as `source: …` and `target: …`. With `--back` the texts
     are targets, and what the teacher writes become their sources.
 
-    Left out are empty outputs, copies of the text, outputs that repeat themselves, and those that are over three times
-    as long or as short as usual; `report.json` says how many, with examples. Everything that the teacher wrote is kept
-    in FOLDER/teacher: a killed command goes on, and another choice decodes nothing again.
+    Left out are empty outputs, copies of the text, outputs that repeat themselves, and those that are much longer or
+    shorter than the reference, or without one, than usual; `report.json` says how many, with examples. Everything that
+    the teacher wrote is kept in FOLDER/teacher: a killed command goes on, and another choice decodes nothing again.
 
     ```
     keras-s2s distill saved_models/teacher distilled --recipe pipelines/multi30k/transformer.yaml

@@ -128,7 +128,7 @@ class DistilledCorpus:
             return compression.read_outputs(text_lines(self._teacher / _OUTPUTS), form.is_numbered)
 
         texts, references = self._teacher / _TEXTS, self._teacher / _REFERENCES
-        ratio = compression.usual_ratio(_lines([texts]), outputs())
+        ratios = compression.Ratios.of(_lines([texts]), outputs())
         with self._sides() as sides:
 
             def write(text: str, output: str) -> None:
@@ -137,7 +137,7 @@ class DistilledCorpus:
                     file.write(f"{line}\n")
 
             beside = _lines([references]) if references.exists() else None
-            return compression.choose(_lines([texts]), beside, outputs(), ratio, selection, write)
+            return compression.choose(_lines([texts]), beside, outputs(), ratios, selection, write)
 
     @contextlib.contextmanager
     def _sides(self) -> Iterator[list[TextIO]]:

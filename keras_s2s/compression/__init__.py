@@ -9,12 +9,12 @@ from keras_s2s.compression.report import Variant
 from keras_s2s.compression.teacher_outputs import (
     Chosen,
     Output,
+    Ratios,
     Selection,
     choose,
     distill,
     read_outputs,
     repeats_itself,
-    usual_ratio,
 )
 
 __all__ = [
@@ -22,6 +22,7 @@ __all__ = [
     "DEFAULTS",
     "Chosen",
     "Output",
+    "Ratios",
     "Selection",
     "Variant",
     "Wanted",
@@ -30,5 +31,4 @@ __all__ = [
     "quantize_bundle",
     "read_outputs",
     "repeats_itself",
-    "usual_ratio",
 ]

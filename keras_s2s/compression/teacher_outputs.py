@@ -14,7 +14,8 @@ from keras_s2s.evaluation import find_metric
 from keras_s2s.runtime import Generator
 
 Choice = Literal["best", "closest", "all"]
-_RATIO = 3.0  # An output may be so many times as long or as short as usual.
+_OF_REFERENCE = 3.0  # An output may be so many times as long or as short as its reference,
+_OF_USUAL = 2.0  # or where there is none, as the shortest and longest that are usual.
 _TIMES, _CHARACTERS = 4, 12  # A text repeats itself if a part stands there so often, and is so long altogether.
 _EXAMPLES = 3
 
@@ -61,8 +62,8 @@ def distill(
     found = generator(texts, **options)
     outputs = [[Output.of(one.text, one.token_scores) for one in some] for some in found]
     pairs: list[tuple[str, str]] = []
-    ratio = usual_ratio(texts, outputs)
-    chosen = choose(texts, references, outputs, ratio, selection or Selection(), lambda *pair: pairs.append(pair))
+    ratios = Ratios.of(texts, outputs)
+    chosen = choose(texts, references, outputs, ratios, selection or Selection(), lambda *pair: pairs.append(pair))
     return Pairs([source for source, _ in pairs], [target for _, target in pairs]), chosen
 
 
@@ -87,11 +88,23 @@ def _output(line: str) -> Output:
     return Output.of(text, [float(score) for score in scores.split()])
 
 
-def usual_ratio(texts: Iterable[str], outputs: Iterable[Sequence[Output]]) -> float:
-    """The median of how many characters an output has for one of its text; of the best one of each text."""
-    both = zip(texts, outputs, strict=True)
-    ratios = [len(some[0].text) / len(text) for text, some in both if text.strip() and some[0].text]
-    return float(np.median(ratios)) if ratios else 1.0
+class Ratios(NamedTuple):
+    """How many characters outputs have for each one of their texts, but for the least and the most.
+
+    Attributes:
+        low: the 1 % quantile.
+        high: the 99 % quantile.
+    """
+
+    low: float
+    high: float
+
+    @classmethod
+    def of(cls, texts: Iterable[str], outputs: Iterable[Sequence[Output]]) -> "Ratios":
+        """Those of the best output of each text."""
+        both = zip(texts, outputs, strict=True)
+        found = [len(some[0].text) / len(text) for text, some in both if text.strip() and some[0].text]
+        return cls(*map(float, np.quantile(found, (0.01, 0.99)))) if found else cls(1.0, 1.0)
 
 
 @dataclass(frozen=True)
@@ -110,7 +123,7 @@ class Selection:
     minimum_probability: float = 0.0
 
     def of(
-        self, text: str, outputs: Sequence[Output], reference: str | None, ratio: float
+        self, text: str, outputs: Sequence[Output], reference: str | None, ratios: Ratios
     ) -> tuple[list[Output], list[tuple[Output, str]]]:
         """Those that become pairs, and those that are left out, each with the reason.
 
@@ -120,14 +133,14 @@ class Selection:
             text: that the teacher read.
             outputs: of the teacher, best first.
             reference: what the corpus has; None where it has nothing.
-            ratio: `usual_ratio`.
+            ratios: those of all texts.
         """
         candidates = outputs[:1] if self.choice == "best" else outputs
         taken: list[Output] = []
         left: list[tuple[Output, str]] = []
         for output in candidates:
             why = "the same output of a text" if any(output.text == other.text for other in taken) else None
-            if why := why or self._reason(text, output, reference, ratio):
+            if why := why or self._reason(text, output, reference, ratios):
                 left.append((output, why))
             else:
                 taken.append(output)
@@ -142,7 +155,7 @@ class Selection:
         sign = 1 if metric.higher_is_better else -1
         return [max(outputs, key=lambda output: sign * metric.sentence(output.text, reference))]
 
-    def _reason(self, text: str, output: Output, reference: str | None, ratio: float) -> str | None:
+    def _reason(self, text: str, output: Output, reference: str | None, ratios: Ratios) -> str | None:
         """Why an output is left out."""
         if not text.strip():
             return "an empty text"
@@ -150,16 +163,28 @@ class Selection:
             return "an empty output"
         if output.text == text and reference != text:
             return "a copy of the text"
-        length = len(output.text) / (ratio * len(text))
-        if length > _RATIO:
-            return f"over {_RATIO:g} times as long as usual"
-        if length < 1 / _RATIO:
-            return f"over {_RATIO:g} times as short as usual"
+        if why := _other_length(text, output.text, reference, ratios):
+            return why
         if repeats_itself(output.text) and not repeats_itself(text):
             return "repeats itself"
         if output.probability < self.minimum_probability:
             return f"probability under {self.minimum_probability:g}"
         return None
+
+
+def _other_length(text: str, output: str, reference: str | None, ratios: Ratios) -> str | None:
+    """Whether an output is much longer or shorter than it should be: how, in words."""
+    if reference:
+        low = high = float(len(reference))
+        times, what = _OF_REFERENCE, "the reference"
+    else:
+        low, high = ratios.low * len(text), ratios.high * len(text)
+        times, what = _OF_USUAL, "usual"
+    if len(output) > times * high:
+        return f"over {times:g} times as long as {what}"
+    if len(output) * times < low:
+        return f"over {times:g} times as short as {what}"
+    return None
 
 
 def repeats_itself(text: str) -> bool:
@@ -200,7 +225,7 @@ def choose(
     texts: Iterable[str],
     references: Iterable[str] | None,
     outputs: Iterable[Sequence[Output]],
-    ratio: float,
+    ratios: Ratios,
     selection: Selection,
     write: Callable[[str, str], object],
 ) -> Chosen:
@@ -210,7 +235,7 @@ def choose(
         texts: that the teacher read.
         references: of each text; None where the corpus has none.
         outputs: of each text.
-        ratio: `usual_ratio` of them.
+        ratios: of them.
         selection: how.
         write: is given the text and the output of each pair, in order.
 
@@ -223,7 +248,7 @@ def choose(
     both = zip(texts, outputs, strict=True)
     beside: Iterable[str | None] = repeat(None) if references is None else references
     for (text, some), reference in zip(both, beside, strict=references is not None):
-        taken, left = selection.of(text, some, reference, ratio)
+        taken, left = selection.of(text, some, reference, ratios)
         for output in taken:
             write(text, output.text)
             chosen.equal += output.text == reference

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from keras_s2s import UserError
-from keras_s2s.compression import Output, Selection, choose, distill, read_outputs, repeats_itself, usual_ratio
+from keras_s2s.compression import Output, Ratios, Selection, choose, distill, read_outputs, repeats_itself
 from keras_s2s.evaluation import find_metric
 from keras_s2s.runtime import Generator
 
@@ -62,10 +62,14 @@ def test_what_generate_wrote_is_read() -> None:
     assert [[output.text for output in some] for some in read_outputs(several, numbered=True)] == [["a", "b"], ["c"]]
 
 
-def test_the_usual_ratio_is_a_median_over_texts_that_are_not_empty() -> None:
-    texts, outputs = ["ab", "abcd", "", "abc", "a"], ["abcd", "abcd", "x", "", "aaaaaaaaa"]
-    assert usual_ratio(texts, [[Output(output, 1.0)] for output in outputs]) == 2.0
-    assert usual_ratio([""], [[Output("", 1.0)]]) == 1.0
+def test_ratios_are_those_of_texts_and_outputs_that_are_not_empty() -> None:
+    texts = [*["abcd"] * 101, "", "abc"]
+    outputs = [*("x" * (100 + number) for number in range(101)), "x", ""]
+    assert Ratios.of(texts, [[Output(output, 1.0)] for output in outputs]) == (25.25, 49.75)
+    assert Ratios.of([""], [[Output("", 1.0)]]) == (1.0, 1.0)
+
+
+USUAL = Ratios(0.5, 1.5)
 
 
 @pytest.mark.parametrize(
@@ -76,17 +80,23 @@ def test_the_usual_ratio_is_a_median_over_texts_that_are_not_empty() -> None:
         ("ein hund", " ", None, "an empty output"),
         ("berlin", "berlin", None, "a copy of the text"),
         ("berlin", "berlin", "berlin", None),
-        ("ein hund", "one two three four five six seven", None, "over 3 times as long as usual"),
-        ("ein hund", "ab", None, "over 3 times as short as usual"),
+        ("ein hund", "one two three four five ", None, None),
+        ("ein hund", "one two three four five s", None, "over 2 times as long as usual"),
+        ("ein hund", "ab", None, None),
+        ("ein hund", "a", None, "over 2 times as short as usual"),
+        ("ein hund", "one two three four five six ", "one two three", None),
+        ("ein hund", "one two three four five six ", "one two t", "over 3 times as long as the reference"),
+        ("ein hund", "a", "two", None),
+        ("ein hund", "a", "four", "over 3 times as short as the reference"),
         ("ein hund und mehr", "dog dog dog dog ", None, "repeats itself"),
         ("hund hund hund hund ", "dog dog dog dog ", None, None),
     ],
 )
 def test_why_an_output_is_left_out(text: str, output: str, reference: str | None, reason: str | None) -> None:
     likely = Output(output, 0.5)
-    taken, left = Selection(minimum_probability=0.5).of(text, [likely], reference, ratio=1.0)
+    taken, left = Selection(minimum_probability=0.5).of(text, [likely], reference, USUAL)
     assert (taken, left) == (([likely], []) if reason is None else ([], [(likely, reason)]))
-    less = Selection(minimum_probability=0.51).of(text, [likely], reference, ratio=1.0)[1]
+    less = Selection(minimum_probability=0.51).of(text, [likely], reference, USUAL)[1]
     assert less == [(likely, reason or "probability under 0.51")]
 
 
@@ -96,9 +106,9 @@ def test_the_closest_one_is_that_of_the_metric() -> None:
     for name in ("chrf", "wer"):
         metric = find_metric(name)
         for _ in range(50):
-            reference, *texts = (" ".join(draw.choices(words, k=draw.randint(3, 6))) for _ in range(5))
+            reference, *texts = (" ".join(draw.sample(words, k=draw.randint(3, 6))) for _ in range(5))
             outputs = [Output(text, 0.5) for text in texts]
-            (taken,), left = Selection("closest", name).of("ein hund rennt", outputs, reference, ratio=1.5)
+            (taken,), left = Selection("closest", name).of("ein hund rennt", outputs, reference, USUAL)
             values = [metric.sentence(text, reference) for text in texts]
             assert metric.sentence(taken.text, reference) == (max if metric.higher_is_better else min)(values)
             assert not left
@@ -107,13 +117,13 @@ def test_the_closest_one_is_that_of_the_metric() -> None:
 def test_an_output_that_is_left_out_is_not_the_closest() -> None:
     outputs = [Output("a dog", 0.9), Output("a dog runs", 0.1)]
     selection = Selection("closest", minimum_probability=0.5)
-    assert selection.of("ein hund rennt", outputs, "a dog runs", ratio=1.0) == (outputs[:1], [])
-    assert selection.of("ein hund", outputs[1:], "a dog", 1.0)[1] == [(outputs[1], "probability under 0.5")]
+    assert selection.of("ein hund rennt", outputs, "a dog runs", USUAL) == (outputs[:1], [])
+    assert selection.of("ein hund", outputs[1:], "a dog", USUAL)[1] == [(outputs[1], "probability under 0.5")]
 
 
 def test_all_are_those_that_differ() -> None:
     outputs = [Output("a dog", 0.9), Output("a dog", 0.8), Output("dogs", 0.7), Output("", 0.6)]
-    taken, left = Selection("all").of("ein hund", outputs, None, ratio=1.0)
+    taken, left = Selection("all").of("ein hund", outputs, None, USUAL)
     assert taken == [outputs[0], outputs[2]]
     assert left == [(outputs[1], "the same output of a text"), (outputs[3], "an empty output")]
 
@@ -122,7 +132,7 @@ def test_counts_and_examples() -> None:
     texts = [f"text {number}" for number in range(10)]
     outputs = [[Output("" if number % 2 else f"output {number}", 0.5 + number / 100)] for number in range(10)]
     written: list[tuple[str, str]] = []
-    chosen = choose(texts, ["output 4"] * 10, outputs, 1.0, Selection(), lambda *pair: written.append(pair))
+    chosen = choose(texts, ["output 4"] * 10, outputs, USUAL, Selection(), lambda *pair: written.append(pair))
     assert written == [(f"text {number}", f"output {number}") for number in range(0, 10, 2)]
     assert (chosen.texts, chosen.outputs, chosen.pairs, chosen.equal) == (10, 10, 5, 1)
     assert chosen.probability == pytest.approx(0.54)
@@ -134,7 +144,7 @@ def test_counts_and_examples() -> None:
 
 def test_files_of_other_lengths_are_no_corpus() -> None:
     with pytest.raises(ValueError, match="zip"):
-        choose(["a"], ["b", "c"], [[Output("d", 1.0)]], 1.0, Selection(), lambda *pair: None)
+        choose(["a"], ["b", "c"], [[Output("d", 1.0)]], USUAL, Selection(), lambda *pair: None)
 
 
 def test_a_teacher_in_memory(many_graphs_bundle: Path) -> None:

@@ -88,7 +88,7 @@ def quantize(
     wanted = compression.Wanted(
         tuple(dict.fromkeys(to or compression.DEFAULTS)),
         _parts(part or []),
-        asked or metric or _recorded(manifest),
+        asked or metric or recorded_metric(manifest, "quantize"),
         loss,
         calibration,
     )
@@ -125,11 +125,15 @@ def _parts(given: Sequence[str]) -> dict[str, str]:
     return parts
 
 
-def _recorded(manifest: Manifest) -> str:
-    """The first metric of the export."""
+def recorded_metric(manifest: Manifest, verb: str) -> str:
+    """The first metric of the export; `verb` asks.
+
+    Raises:
+        UserError: there is none.
+    """
     forms = [values for values in manifest.metrics.values() if isinstance(values, dict) and values]
     if not forms:
-        raise UserError("quantize: the bundle was exported without a metric; give one, such as --metric bleu")
+        raise UserError(f"{verb}: the bundle was exported without a metric; give one, such as --metric bleu")
     return next(iter(forms[0]))
 
 

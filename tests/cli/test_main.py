@@ -23,7 +23,7 @@ VERBS = (
     "score",
     "align",
 )
-VERBS += ("inspect", "triton", "text-graph", "distill")
+VERBS += ("inspect", "triton", "text-graph", "distill", "shortlist")
 HEAVY = ("tensorflow", "keras", "tf_keras", "tensorflow_text", "tf2onnx", "onnx")
 
 

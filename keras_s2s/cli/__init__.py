@@ -28,6 +28,7 @@ from keras_s2s.cli import (
     serve,
     text_graph,
     train,
+    trim,
     triton,
     tune,
 )
@@ -50,6 +51,7 @@ VERBS = (
     train,
     tune,
     export,
+    trim,
     quantize,
     evaluate,
     compare,

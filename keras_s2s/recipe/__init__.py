@@ -4,6 +4,7 @@ from keras_s2s.recipe.data_report import DataReport, prepare_data
 from keras_s2s.recipe.read import load
 from keras_s2s.recipe.run import export, run, train
 from keras_s2s.recipe.schema import CombinedConfig, Recipe, RecipeConfig
+from keras_s2s.recipe.trim import trim
 from keras_s2s.recipe.tune import Tried, Tuned, tune
 
 __all__ = [
@@ -18,5 +19,6 @@ __all__ = [
     "prepare_data",
     "run",
     "train",
+    "trim",
     "tune",
 ]

@@ -1,5 +1,6 @@
 """A model and its tokenizers without the pieces that its training pairs do not use."""
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -95,7 +96,7 @@ class Trimmed(NamedTuple):
     report: TrimReport
 
 
-def trim(path: Path, task: Task, minimum: int = 1) -> Trimmed:
+def trim(path: str | os.PathLike[str], task: Task, minimum: int = 1) -> Trimmed:
     """Takes the pieces that the training pairs of a task do not use out of a model and its tokenizers.
 
     Texts whose pieces all stay are cut as before, see `keras_s2s.text.trimming`, and their logits are those of before
@@ -111,6 +112,7 @@ def trim(path: Path, task: Task, minimum: int = 1) -> Trimmed:
         UserError: no model of ours is in the file; or the tokenizers are not the model's; or no piece of a side is used
             so often; or the model has weights of its own for each id, and nobody knows how they are counted.
     """
+    path = Path(path)
     model = read_model(path, "trim")
     tokenizers = {"source": task.source_tokenizer, "target": task.target_tokenizer}
     before = {side: tokenizer for side, tokenizer in tokenizers.items() if tokenizer is not None}

@@ -36,7 +36,7 @@ def trim(recipe: Recipe, folder: Path, checkpoint: Path | None = None, minimum: 
     if isinstance(config, CombinedConfig):
         raise UserError(f"{recipe.path}: combines models of other recipes; trim one of those")
     with running(recipe):
-        model, task = _trained(recipe, config) if checkpoint is None else _of(recipe, config, checkpoint)
+        model, task = _trained(recipe, config) if checkpoint is None else _of_checkpoint(recipe, config, checkpoint)
         with status.shown(Console(), "trim") as tell:
             tell("looking which pieces are used")
             trimmed = compression.trim(model, task, minimum)
@@ -50,7 +50,7 @@ def _trained(recipe: Recipe, config: RecipeConfig) -> tuple[Path, Task]:
     return train_model(recipe, config, task, fingerprint)[0], task
 
 
-def _of(recipe: Recipe, config: RecipeConfig, folder: Path) -> tuple[Path, Task]:
+def _of_checkpoint(recipe: Recipe, config: RecipeConfig, folder: Path) -> tuple[Path, Task]:
     """The model of a checkpoint, and the recipe's task with the tokenizers of it."""
     found = Checkpoint.read(folder)
     source, target = found.tokenizers()

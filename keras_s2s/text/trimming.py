@@ -44,7 +44,7 @@ def needed(tokenizer: Tokenizer, uses: np.ndarray, minimum: int = 1) -> np.ndarr
     proto = parsed(tokenizer.model)
     kinds, spec = proto.SentencePiece, proto.trainer_spec
     if any(piece.type == kinds.UNUSED for piece in proto.pieces):
-        raise UserError("a tokenizer with pieces that are marked as unused; take one that keras_s2s.text.train made")
+        raise UserError("tokenizer: a piece is marked as unused; take a model that keras_s2s.text.train made")
     normal = np.array([piece.type == kinds.NORMAL for piece in proto.pieces])
     kept = ~normal | (uses >= minimum)
     if spec.model_type in (spec.BPE, spec.UNIGRAM):

@@ -165,7 +165,7 @@ def test_pieces_marked_as_unused_are_refused() -> None:
         piece.type = piece.UNUSED
 
     model = edited(train(LINES, SIZES["bpe"]), change)
-    with pytest.raises(UserError, match=r"^a tokenizer with pieces that are marked as unused; take one that "):
+    with pytest.raises(UserError, match=r"^tokenizer: a piece is marked as unused; take a model that "):
         needed(model, np.ones(model.vocabulary_size, int))
 
 

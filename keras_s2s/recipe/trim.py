@@ -10,7 +10,7 @@ from keras_s2s import compression, status
 from keras_s2s.compression import Trimmed, TrimReport
 from keras_s2s.data import Task
 from keras_s2s.errors import UserError
-from keras_s2s.recipe.checkpoint import MODEL, Checkpoint, write_checkpoint
+from keras_s2s.recipe.checkpoint import MODEL, Checkpoint, check_place, write_checkpoint
 from keras_s2s.recipe.model import train_model
 from keras_s2s.recipe.prepare import prepare
 from keras_s2s.recipe.run import running
@@ -35,6 +35,7 @@ def trim(recipe: Recipe, folder: Path, checkpoint: Path | None = None, minimum: 
     config = recipe.config
     if isinstance(config, CombinedConfig):
         raise UserError(f"{recipe.path}: combines models of other recipes; trim one of those")
+    check_place(folder)
     with running(recipe):
         model, task = _trained(recipe, config) if checkpoint is None else _of_checkpoint(recipe, config, checkpoint)
         with status.shown(Console(), "trim") as tell:

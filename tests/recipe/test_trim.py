@@ -120,3 +120,8 @@ def test_what_is_refused(folder: Path) -> None:
     with pytest.raises(UserError, match=r"both\.yaml: combines models of other recipes; trim one of those$"):
         recipe.trim(write(folder / "both.yaml", **combined), Path("new"))
     assert not Path("new").exists()
+    Path("taken").mkdir()
+    Path("taken", "notes").touch()
+    with pytest.raises(UserError, match=r"^taken: exists and is no checkpoint; choose another folder or remove it$"):
+        recipe.trim(write(folder / "toy.yaml"), Path("taken"))
+    assert not Path("saved_models").exists(), "nothing is trained for it"

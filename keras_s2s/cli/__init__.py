@@ -30,6 +30,7 @@ from keras_s2s.cli import (
     shortlist,
     text_graph,
     train,
+    trim,
     triton,
     tune,
 )
@@ -52,6 +53,7 @@ VERBS = (
     train,
     tune,
     export,
+    trim,
     quantize,
     shortlist,
     distill,

@@ -1,6 +1,7 @@
 """Smaller models: a bundle or a checkpoint in, another one out.
 
-A bundle gets graphs in more number formats, measured on dev data. What a teacher writes becomes a corpus for students.
+A bundle gets graphs in more number formats and a smaller shortlist, measured on dev data. A model loses the pieces that
+its training pairs do not use. What a teacher writes becomes a corpus for students.
 """
 
 import keras_s2s.backend  # noqa: F401
@@ -17,15 +18,21 @@ from keras_s2s.compression.teacher_outputs import (
     read_outputs,
     repeats_itself,
 )
+from keras_s2s.compression.trimming import BeforeAndAfter, HeldOut, Recut, Trimmed, TrimReport, trim
 
 __all__ = [
     "CALIBRATIONS",
     "DEFAULTS",
+    "BeforeAndAfter",
     "Chosen",
+    "HeldOut",
     "Output",
     "Ratios",
+    "Recut",
     "Selection",
     "Shortlist",
+    "TrimReport",
+    "Trimmed",
     "Variant",
     "Wanted",
     "choose",
@@ -34,4 +41,5 @@ __all__ = [
     "quantize_bundle",
     "read_outputs",
     "repeats_itself",
+    "trim",
 ]

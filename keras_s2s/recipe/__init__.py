@@ -4,6 +4,7 @@ from keras_s2s.recipe.data_report import DataReport, prepare_data
 from keras_s2s.recipe.read import load
 from keras_s2s.recipe.run import export, held_out_pairs, run, train, training_pairs
 from keras_s2s.recipe.schema import CombinedConfig, Recipe, RecipeConfig
+from keras_s2s.recipe.trim import trim
 from keras_s2s.recipe.tune import Tried, Tuned, tune
 
 __all__ = [
@@ -20,5 +21,6 @@ __all__ = [
     "run",
     "train",
     "training_pairs",
+    "trim",
     "tune",
 ]

@@ -94,9 +94,24 @@ def start_from(model: Seq2Seq, path: Path, old: Vocabularies, new: Vocabularies)
     Raises:
         UserError: the file holds no model of ours, a vocabulary is not the model's, or nothing can be loaded.
     """
-    other = _read(path)
-    _check(other, old, f"start_from: {path}")
-    _check(model, new, "start_from: the new model")
+    other = read_model(path, "start_from")
+    check_vocabularies(other, old, f"start_from: {path}")
+    check_vocabularies(model, new, "start_from: the new model")
+    report = copy_weights(model, other, old, new)
+    if not report.loaded and not report.remapped:
+        raise UserError(f"start_from: {path}: no weight has a name and a shape of the new model; give a related model")
+    return report
+
+
+def copy_weights(model: Seq2Seq, other: Seq2Seq, old: Vocabularies, new: Vocabularies) -> Report:
+    """Copies the weights of one model into another one, as `start_from` does those of a file.
+
+    Args:
+        model: the new one.
+        other: the old one.
+        old: its vocabularies.
+        new: those of `model`.
+    """
     theirs, values = _weights(other), {}
     loaded, remapped, left = [], [], {}
     for name, weight in _weights(model).items():
@@ -113,27 +128,44 @@ def start_from(model: Seq2Seq, path: Path, old: Vocabularies, new: Vocabularies)
         else:
             values[name] = _mixed(weight, there, rows)
             remapped.append(Remapped(own.path, int(np.count_nonzero(rows >= 0)), len(rows)))
-    if not values:
-        raise UserError(f"start_from: {path}: no weight has a name and a shape of the new model; give a related model")
     for name, weight in _weights(model).items():
         if name in values:
             weight.variable.assign(values[name])
     return Report(tuple(loaded), tuple(remapped), left)
 
 
-def _read(path: Path) -> Any:
+def read_model(path: Path, who: str) -> Seq2Seq:
+    """Loads the model of a `.keras` file.
+
+    Args:
+        path: of the file.
+        who: asks for it, which begins an error.
+
+    Raises:
+        UserError: there is no such file, or no model of ours in it.
+    """
     if not path.is_file():
-        raise UserError(f"start_from: {path}: no such file; give the .keras file of a trained model")
+        raise UserError(f"{who}: {path}: no such file; give the .keras file of a trained model")
     try:
         model = keras.models.load_model(path, compile=False)
     except (ValueError, OSError, TypeError, KeyError) as error:
-        raise UserError(f"start_from: {path}: cannot be read as a model: {str(error).splitlines()[0]}") from None
+        raise UserError(f"{who}: {path}: cannot be read as a model: {str(error).splitlines()[0]}") from None
     if not isinstance(model, Seq2Seq):
-        raise UserError(f"start_from: {path}: holds a {type(model).__name__}; give a model that keras_s2s trained")
+        raise UserError(f"{who}: {path}: holds a {type(model).__name__}; give a model that keras_s2s trained")
     return model
 
 
-def _check(model: Any, vocabularies: Vocabularies, where: str) -> None:
+def check_vocabularies(model: Any, vocabularies: Vocabularies, where: str) -> None:
+    """Looks whether vocabularies have as many pieces as a model has ids.
+
+    Args:
+        model: of ours.
+        vocabularies: its own, as somebody says.
+        where: begins an error.
+
+    Raises:
+        UserError: they do not.
+    """
     for side, key in _SIDES.items():
         size, pieces = getattr(model.config, key), getattr(vocabularies, side)
         if size is not None and (pieces is None or len(pieces) != size):

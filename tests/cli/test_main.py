@@ -15,6 +15,7 @@ VERBS = (
     "train",
     "tune",
     "export",
+    "trim",
     "quantize",
     "evaluate",
     "compare",

@@ -100,9 +100,8 @@ def _sum_of_rows(smoothing: float, between: Between | None, share: float) -> Any
             labels = label_chunks[i]  # (C,)
             logits = [ops.cast(ops.matmul(of_pass[i], columns), "float32") for of_pass in of_passes]  # (C, V) each
             softmaxes = [ops.softmax(of_pass) for of_pass in logits]
-            loss, by_logits = 0.0, softmaxes
-            if between:
-                loss, by_logits = between(logits, softmaxes, [values[i] for values in known_chunks])
+            of_tokens = [values[i] for values in known_chunks]
+            loss, by_logits = between(logits, softmaxes, of_tokens) if between else (0.0, softmaxes)
             for of_pass, softmax in zip(logits, softmaxes, strict=True):
                 of_token = smoothing * of_logits.at(of_pass, labels)
                 loss = loss + share * (of_token - of_logits.log_probability(of_pass, softmax, labels))

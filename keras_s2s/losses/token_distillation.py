@@ -21,9 +21,9 @@ from keras_s2s.typing import Tensor
 class TokenDistillation(LabelledLoss):
     """(1 - a) CE(label) - a T² sum_v q_T(v) log p_T(v), the mean over real tokens (Hinton et al. 2015).
 
-    With T = 1 it is the word-level distillation of Kim and Rush (2016). CE is the label-smoothed cross entropy of `CrossEntropy`. p_T and q_T are the distributions of the student and of
-    the teacher at the temperature T, softmax(logits / T). T² keeps the gradient of the second part as large as that of
-    the first.
+    With T = 1 it is the word-level distillation of Kim and Rush (2016). CE is the label-smoothed cross entropy of
+    `CrossEntropy`. p_T and q_T are the distributions of the student and of the teacher at the temperature T,
+    softmax(logits / T). T² keeps the gradient of the second part as large as that of the first.
 
     Of the teacher the k likeliest ids are known, and q_T is theirs alone: softmax(log-probabilities / T) over the k,
     which is exact where k = V. What the teacher gave to the other ids is shared among the k in proportion.

@@ -92,7 +92,8 @@ class Teaching:
         ids, log_probabilities = (np.zeros((lengths.sum(), self.k), dtype) for dtype in (of_ids, np.float16))
         rows = np.flatnonzero(taught)
         rows = rows[np.argsort(examples.length_keys()[rows], kind="stable")]
-        for begin, end in itertools.pairwise([0, *cut(runs_of(examples.take(rows)), _TOKENS)]):
+        edges = [0, *cut(runs_of(examples.take(rows)), _TOKENS)] if len(rows) else []
+        for begin, end in itertools.pairwise(edges):
             chosen = rows[begin:end]
             places = np.concatenate([np.arange(ends[row] - lengths[row], ends[row]) for row in chosen])
             ids[places], log_probabilities[places] = self._looked_up(examples.take(chosen))

@@ -33,8 +33,9 @@ def task(tokenizer: text.Tokenizer) -> Task:
 
 def config(tokenizer: text.Tokenizer, **changes: Any) -> ModelConfig:
     size = tokenizer.vocabulary_size
-    parts: dict[str, Any] = {"encoder": {"kind": "gru"}, "decoder": {"kind": "gru"}, "dropout": 0.2}
-    return ModelConfig(**{"width": 8, "source_vocabulary": size, "target_vocabulary": size, **parts, **changes})
+    part = {"kind": "transformer", "layers": 1, "heads": 2}
+    parts: dict[str, Any] = {"width": 8, "encoder": part, "decoder": part, "dropout": 0.2}
+    return ModelConfig(**{"source_vocabulary": size, "target_vocabulary": size, **parts, **changes})
 
 
 @pytest.fixture(scope="module")
@@ -54,14 +55,15 @@ def examples(task: Task) -> Examples:
     return task.encoded()
 
 
-def log_probabilities(model: Any, examples: Examples, row: int) -> np.ndarray:
-    """(T, V) of one pair alone, by the model's forward pass."""
-    labels = examples.labels[row].astype("int32")[None]
+def log_probabilities(model: Any, examples: Examples) -> list[np.ndarray]:
+    """(T, V) of each pair, by the model's forward pass over all of them."""
+    labels = examples.labels.padded()
     inputs = {"target_ids": np.pad(labels, ((0, 0), (1, 0)), constant_values=1)[:, :-1]}
     if examples.sources is not None:
-        inputs["source_ids"] = examples.sources[row].astype("int32")[None]
-    logits = np.asarray(model(inputs, training=False)[0], "float64")
-    return logits - np.log(np.exp(logits).sum(axis=-1, keepdims=True))
+        inputs["source_ids"] = examples.sources.padded()
+    logits = np.asarray(model(inputs, training=False), "float64")
+    found = logits - np.log(np.exp(logits).sum(axis=-1, keepdims=True))
+    return [row[:length] for row, length in zip(found, examples.label_lengths, strict=True)]
 
 
 def check_labels(taught: Examples, expected: list[np.ndarray], k: int) -> None:
@@ -77,15 +79,14 @@ def check_labels(taught: Examples, expected: list[np.ndarray], k: int) -> None:
 
 @pytest.mark.parametrize("k", [3, 8])
 def test_labels_are_the_likeliest_ids_of_a_forward_pass(teachers: list[Any], examples: Examples, k: int) -> None:
-    expected = [log_probabilities(teachers[0], examples, row) for row in range(len(LINES))]
+    expected = log_probabilities(teachers[0], examples)
     check_labels(teach(examples, teachers[0], k), expected, k)
 
 
 @pytest.mark.parametrize("method", ["log-linear", "linear"])
 def test_several_teachers_are_an_ensemble(teachers: list[Any], examples: Examples, method: Any) -> None:
     expected = []
-    for row in range(len(LINES)):
-        one, other = (log_probabilities(model, examples, row) for model in teachers)
+    for one, other in zip(*(log_probabilities(model, examples) for model in teachers), strict=True):
         if method == "linear":
             expected.append(np.log(0.25 * np.exp(one) + 0.75 * np.exp(other)))
         else:
@@ -101,14 +102,14 @@ def test_a_teacher_of_half_precision_is_asked_in_float32(teachers: list[Any], ex
     for layer in half._flatten_layers():
         layer.dtype_policy = "mixed_bfloat16"
     half.set_weights(teachers[0].get_weights())
-    expected = [log_probabilities(teachers[0], examples, row) for row in range(len(LINES))]
+    expected = log_probabilities(teachers[0], examples)
     check_labels(teach(examples, as_teacher([half], None, "linear"), 4), expected, 4)
 
 
 def test_a_language_model_teaches(tokenizer: text.Tokenizer, examples: Examples) -> None:
     model = build(config(tokenizer, encoder=None, source_vocabulary=None))
     targets = Examples(None, examples.labels)
-    check_labels(teach(targets, model, 3), [log_probabilities(model, targets, row) for row in range(len(LINES))], 3)
+    check_labels(teach(targets, model, 3), log_probabilities(model, targets), 3)
 
 
 def test_pairs_that_are_too_long_are_not_asked_for(teachers: list[Any], examples: Examples) -> None:
@@ -176,22 +177,19 @@ def test_a_student_comes_near_its_teacher_and_goes_on_where_it_stopped(
     """The targets say nothing of the teacher: all that the student knows of it comes from the labels."""
     taught = replace(task, examples=teach(examples, teachers[0], 8))
     loss = {"kind": "token_distillation", "alpha": 1.0, "k": 8}
-    how, student = training(losses=[loss], epochs=60, evaluate_every=60), config(tokenizer, width=24, dropout=0.0)
+    how, student = training(losses=[loss], epochs=20, evaluate_every=20), config(tokenizer, width=24, dropout=0.0)
     path = train(student, taught, how, tmp_path / "whole")
     with pytest.raises(KeyboardInterrupt):
-        train(student, taught, how, tmp_path / "parts", [Diary(100)])
+        train(student, taught, how, tmp_path / "parts", [Diary(30)])
     again = load(train(student, taught, how, tmp_path / "parts"))
     for one, other in zip(load(path).get_weights(), again.get_weights(), strict=True):
         np.testing.assert_array_equal(one, other)
 
     def divergence(model: Any) -> float:
-        both = [
-            (log_probabilities(teachers[0], examples, row), log_probabilities(model, examples, row))
-            for row in range(25)
-        ]
+        both = zip(*(log_probabilities(each, examples) for each in (teachers[0], model)), strict=True)
         return float(np.mean([(np.exp(q) * (q - p)).sum(axis=-1).mean() for q, p in both]))
 
-    assert divergence(again) < 0.1 * divergence(build(student))
+    assert divergence(again) < 0.4 * divergence(build(student))
 
 
 def test_what_a_training_does_not_read_is_left_out(

@@ -7,6 +7,9 @@ import numpy as np
 
 from keras_s2s.typing import Tensor
 
+TEACHER_IDS, TEACHER_LOG_PROBABILITIES = "teacher_ids", "teacher_log_probabilities"
+"""Names of the labels of a teacher: the k likeliest ids of each place and their log-probabilities, (B, T, k)."""
+
 
 class LabelSource(NamedTuple):
     """Makes labels of one name for each batch.
@@ -26,14 +29,14 @@ class Labels:
 
     Attributes:
         ids: (B, T) int32, the head's own.
-        beside: by name, whatever the batch has of other labels.
+        beside: by name, whatever the batch has of other labels, (B, ...) float32; ids of a teacher are int32.
     """
 
     def __init__(self, ids: Tensor, beside: Mapping[str, Tensor]) -> None:
         self.ids, self.beside = ids, beside
 
     def __getitem__(self, name: str) -> Tensor:
-        """The labels of that name, (B, ...) float32."""
+        """The labels of that name."""
         return self.beside[name]
 
 

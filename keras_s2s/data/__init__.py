@@ -14,7 +14,7 @@ from keras_s2s.data.augmentations import (
     TextAugmentation,
 )
 from keras_s2s.data.augmentations.subword_sampling import SubwordSampling
-from keras_s2s.data.examples import Examples, encode
+from keras_s2s.data.examples import Examples, TeacherLabels, encode
 from keras_s2s.data.files import stream_lines
 from keras_s2s.data.lexicon import Lexicon, learn_lexicon
 from keras_s2s.data.mixtures import Mixture, mix
@@ -74,6 +74,7 @@ __all__ = [
     "SubwordSampling",
     "Surroundings",
     "Task",
+    "TeacherLabels",
     "TextAugmentation",
     "WholeCorpusPiece",
     "batches",

@@ -14,7 +14,7 @@ import tensorflow as tf
 from keras_s2s.data.augmentations import Augmentation
 from keras_s2s.data.augmented_epoch import AugmentedEpoch
 from keras_s2s.data.blocks import blocks
-from keras_s2s.data.examples import Examples, encode
+from keras_s2s.data.examples import Examples, TeacherLabels, encode
 from keras_s2s.data.heads import Head, check_alignment
 from keras_s2s.data.kept import keep
 from keras_s2s.data.mixtures import Mixture
@@ -23,7 +23,7 @@ from keras_s2s.data.plans import Plan, count_costs, cut, make_plan, runs_of
 from keras_s2s.data.ragged import Ragged
 from keras_s2s.data.shares import WHOLE, Share, weightless
 from keras_s2s.errors import UserError
-from keras_s2s.labels import LabelSource
+from keras_s2s.labels import TEACHER_IDS, TEACHER_LOG_PROBABILITIES, LabelSource
 from keras_s2s.special_ids import BOS, EOS, PADDING
 from keras_s2s.text import Tokenizer
 from keras_s2s.text.padding import encode_sources
@@ -104,7 +104,9 @@ class Batches:
     A batch is `(inputs, labels, weights)`: inputs `source_ids` (B, S) int32, or `source_features` (B, S, F) float32 and
     `source_lengths` (B,) int32, and for the head "logits" `target_ids` (B, T) int32; labels (B, T) int32; weights
     (B, T) float32, 0 at padding and the pair's weight elsewhere. Of several heads each has labels and weights by its
-    name; those of "attention" are places in the source, or -1, where the weight is 0.
+    name; those of "attention" are places in the source, or -1, where the weight is 0. Of examples with labels of a
+    teacher, labels are by name, too, and have `teacher_ids` (B, T, k) int32 and `teacher_log_probabilities` (B, T, k)
+    float32.
 
     Args:
         examples: the corpus, encoded.
@@ -300,9 +302,10 @@ def _padded(examples: Examples, heads: Sequence[Head], least: Sequence[int] = (0
     weights = (labels != PADDING).astype(np.float32)
     if examples.weights is not None:
         weights *= examples.weights[:, None]
+    beside = {} if examples.teacher is None else _of_teacher(examples.teacher, of_labels)
     if len(heads) == 1:
-        return inputs, labels, weights
-    of_heads: dict[str, np.ndarray] = dict.fromkeys(heads, labels)
+        return inputs, {heads[0]: labels, **beside} if beside else labels, weights
+    of_heads: dict[str, np.ndarray] = {**dict.fromkeys(heads, labels), **beside}
     weights_of_heads = dict.fromkeys(heads, weights)
     if "attention" in heads:
         assert examples.alignments is not None
@@ -316,7 +319,7 @@ def _labelled(batch: Batch, heads: Sequence[Head], sources: Mapping[str, LabelSo
     if not sources:
         return batch
     inputs, labels, weights = batch
-    of_heads = {heads[0]: labels} if len(heads) == 1 else dict(labels)
+    of_heads = dict(labels) if isinstance(labels, dict) else {heads[0]: labels}
     ids = next(of_heads[head] for head in heads if head != "attention")
     for name, source in sources.items():
         made = np.asarray(source.make(inputs, ids), np.float32)
@@ -324,6 +327,12 @@ def _labelled(batch: Batch, heads: Sequence[Head], sources: Mapping[str, LabelSo
             raise UserError(f"labels '{name}': expected the shape {source.shape} of {len(ids)} rows, got {made.shape}")
         of_heads[name] = made
     return inputs, of_heads, weights
+
+
+def _of_teacher(teacher: TeacherLabels, least: int) -> dict[str, np.ndarray]:
+    """A teacher's labels, filled up as the labels are: (B, T, k) each."""
+    log_probabilities = teacher.log_probabilities.padded(least=least).astype(np.float32)
+    return {TEACHER_IDS: teacher.ids.padded(PADDING, least), TEACHER_LOG_PROBABILITIES: log_probabilities}
 
 
 def _of_frames(sources: Ragged, least: int = 0) -> dict[str, np.ndarray]:
@@ -368,7 +377,11 @@ def _signature(examples: Examples, heads: Sequence[Head], labels: Mapping[str, L
         inputs["target_ids"] = ids
     of_labels: Any = dict.fromkeys(heads, ids)
     of_labels |= {name: tf.TensorSpec(source.shape, tf.float32) for name, source in labels.items()}
+    if examples.teacher is not None:
+        shape = (None, None, examples.teacher.ids.values.shape[1])
+        types = {TEACHER_IDS: tf.int32, TEACHER_LOG_PROBABILITIES: tf.float32}
+        of_labels |= {name: tf.TensorSpec(shape, dtype) for name, dtype in types.items()}
     of_weights = dict.fromkeys(heads, weights)
     if len(heads) > 1:
         return inputs, of_labels, of_weights
-    return inputs, of_labels if labels else ids, weights
+    return inputs, of_labels if len(of_labels) > 1 else ids, weights

@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -55,6 +55,26 @@ class _Chosen(Sequence[Any]):
 
 
 @dataclass(frozen=True)
+class TeacherLabels:
+    """What a teacher expects at each place of each target, given the source and the target before it.
+
+    Attributes:
+        ids: (T, k) of each pair, its k likeliest ids, the likeliest first, in 16 bits if the vocabulary allows. A pair
+            that is too long for the training has no rows.
+        log_probabilities: (T, k) of each pair, those of the ids, float16.
+        fingerprint: of what they were made from; empty where nobody asks.
+    """
+
+    ids: Ragged
+    log_probabilities: Ragged
+    fingerprint: str = ""
+
+    def take(self, rows: Sequence[int] | np.ndarray) -> "TeacherLabels":
+        """Those of the pairs at `rows`, in that order."""
+        return replace(self, ids=self.ids.take(rows), log_probabilities=self.log_probabilities.take(rows))
+
+
+@dataclass(frozen=True)
 class Examples:
     """Encoded pairs. Rows of ids may be given as lists, too.
 
@@ -64,6 +84,7 @@ class Examples:
         weights: (N,) float32, what each pair counts; 1 each if None.
         alignments: (T,) int32 of each pair, the source place of each label or -1; None where nobody asks.
         texts: what they were encoded from; None where the ids are not those of the texts any more.
+        teacher: what a teacher expects of each target; None where nobody learns from one.
     """
 
     sources: Ragged | None
@@ -71,6 +92,7 @@ class Examples:
     weights: np.ndarray | None = None
     alignments: Ragged | None = None
     texts: Texts | None = None
+    teacher: TeacherLabels | None = None
 
     def __post_init__(self) -> None:
         """Puts the rows of each side into one array."""
@@ -111,6 +133,7 @@ class Examples:
             None if self.weights is None else self.weights[rows],
             None if self.alignments is None else self.alignments.take(rows),
             None if self.texts is None else self.texts.take(rows),
+            None if self.teacher is None else self.teacher.take(rows),
         )
 
     def length_keys(self) -> np.ndarray:

@@ -9,6 +9,7 @@ from keras_s2s.losses.ctc import CTC, CTCConfig
 from keras_s2s.losses.guided_alignment import GuidedAlignment, GuidedAlignmentConfig
 from keras_s2s.losses.labelled import LabelledLoss
 from keras_s2s.losses.r_drop import RDrop, RDropConfig
+from keras_s2s.losses.token_distillation import TokenDistillation, TokenDistillationConfig
 from keras_s2s.losses.total import Total
 
 __all__ = [
@@ -28,5 +29,7 @@ __all__ = [
     "NamedLoss",
     "RDrop",
     "RDropConfig",
+    "TokenDistillation",
+    "TokenDistillationConfig",
     "Total",
 ]

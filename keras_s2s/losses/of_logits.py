@@ -34,3 +34,11 @@ def smoothed_cross_entropy(logits: Tensor, softmax: Tensor, labels: Tensor, smoo
     """The loss of each row, see `CrossEntropy`: logits and their softmax (N, V), labels (N,) -> (N,)."""
     loss = -log_probability(logits, softmax, labels)
     return loss + smoothing * (at(logits, labels) - ops.mean(logits, axis=1)) if smoothing else loss
+
+
+def away_from_target(gradient: Tensor, labels: Tensor, upstream: Tensor, smoothing: float) -> Tensor:
+    """The gradient (N, V) less the smoothed distribution of the labels (N,), times the upstream (N, 1)."""
+    if smoothing:
+        gradient = gradient - smoothing / gradient.shape[1] * upstream
+    places = ops.stack([ops.arange(ops.shape(labels)[0]), labels], axis=1)
+    return ops.scatter_update(gradient, places, (smoothing - 1) * upstream[:, 0], reduction="add")

@@ -10,9 +10,10 @@ from keras_s2s.layers.product import Product, chunks
 from keras_s2s.losses import of_logits
 from keras_s2s.typing import Tensor
 
-# What the distributions of several passes owe each other: their logits and softmaxes (C, V) -> a loss (C,) beside the
-# cross entropies, and by each pass's logits the gradient of it and of the cross entropy, but for the target's part.
-Between = Callable[[Sequence[Tensor], Sequence[Tensor]], tuple[Tensor, Sequence[Tensor]]]
+# What the distributions of all passes owe each other, or a teacher: their logits and softmaxes (C, V), and what else is
+# known of these tokens (C, ...) -> a loss (C,) beside the cross entropies, and by each pass's logits the gradient of it
+# and of the cross entropy, but for the part of the label.
+Between = Callable[[Sequence[Tensor], Sequence[Tensor], Sequence[Tensor]], tuple[Tensor, Sequence[Tensor]]]
 
 # At most so many rows of logits stay in a processor's cache until all that is wanted of them is known.
 _ROWS = 512
@@ -21,7 +22,13 @@ _LEAST = 1e-37
 
 
 def mean_loss(
-    product: Product, labels: Tensor, weights: Tensor, smoothing: float, between: Between | None = None
+    product: Product,
+    labels: Tensor,
+    weights: Tensor,
+    smoothing: float,
+    between: Between | None = None,
+    known: Sequence[Tensor] = (),
+    share: float = 1.0,
 ) -> Tensor:
     """The weighted mean over all passes, of those rows alone that have a weight: a scalar.
 
@@ -31,6 +38,8 @@ def mean_loss(
         weights: (...).
         smoothing: of the cross entropy.
         between: what is added to the passes' cross entropies.
+        known: (..., k) each, what `between` reads of each token.
+        share: what the cross entropies count.
     """
     passes = product.x.shape[0]
     labels = ops.reshape(ops.cast(labels, "int32"), (-1,))
@@ -38,7 +47,8 @@ def mean_loss(
     places = ops.nonzero(weights)[0]
     x = ops.take(ops.reshape(product.x, (passes, -1, product.x.shape[-1])), places, axis=1)
     labels, weights = (ops.take(values, places) for values in (labels, weights))
-    total = _sum_of_rows(smoothing, between)(x, labels, weights, product.matrix, product.bias)
+    known = [ops.take(ops.reshape(values, (-1, values.shape[-1])), places, axis=0) for values in known]
+    total = _sum_of_rows(smoothing, between, share)(x, labels, weights, product.matrix, product.bias, *known)
     mean = total / ops.maximum(passes * ops.sum(weights), _LEAST)
     # Keras divides means, and this one too, by the number of replicas, but not what is a scalar already.
     return _Computed(name="computed")(ops.zeros((1,)), ops.reshape(mean, (1,)))
@@ -52,7 +62,7 @@ class _Computed(keras.losses.Loss):
         return value
 
 
-def _sum_of_rows(smoothing: float, between: Between | None) -> Any:
+def _sum_of_rows(smoothing: float, between: Between | None, share: float) -> Any:
     """The sum of w_n times the losses of token n, and its gradient, from one softmax of each row.
 
     The gradient by the logits is softmax - target. The target's part, one label and a constant, is small products of
@@ -61,12 +71,14 @@ def _sum_of_rows(smoothing: float, between: Between | None) -> Any:
     The offset is one more column of the matrix, for which each x has a one. All products in the loop are of matrices as
     they lie in memory: of transposed ones oneDNN makes up to a sixth less a second.
     """
-    of_label = 1 - smoothing
+    of_label = share * (1 - smoothing)
 
     @ops.custom_gradient
-    def total(x: Tensor, labels: Tensor, weights: Tensor, matrix: Tensor, bias: Tensor) -> tuple[Tensor, Any]:
+    def total(
+        x: Tensor, labels: Tensor, weights: Tensor, matrix: Tensor, bias: Tensor, *known: Tensor
+    ) -> tuple[Tensor, Any]:
         passes, (vocabulary, width) = x.shape[0], matrix.shape
-        of_any = smoothing / vocabulary
+        of_any = share * smoothing / vocabulary
         table = ops.concatenate([matrix, ops.cast(bias, matrix.dtype)[:, None]], axis=1)  # (V, D+1)
         columns = ops.transpose(table)
         full = ops.concatenate([x, ops.ones_like(x[..., :1])], axis=-1)  # (P, N, D+1)
@@ -76,6 +88,7 @@ def _sum_of_rows(smoothing: float, between: Between | None) -> Any:
         # C: all alike, so that the last chunk is full too, and of few sizes, for each has kernels of its own.
         size = _quotient(count, _STEP * _quotient(passes * count, _ROWS)) * _STEP
         label_chunks, weight_chunks = chunks(labels, size), chunks(weights, size)
+        known_chunks = [chunks(values, size) for values in known]
         of_passes = [chunks(full[i], size) for i in range(passes)]
         across = [
             ops.transpose(chunks(ops.cast(weighted[i], x.dtype), size), (0, 2, 1))  # (N/C, D+1, C)
@@ -87,10 +100,11 @@ def _sum_of_rows(smoothing: float, between: Between | None) -> Any:
             labels = label_chunks[i]  # (C,)
             logits = [ops.cast(ops.matmul(of_pass[i], columns), "float32") for of_pass in of_passes]  # (C, V) each
             softmaxes = [ops.softmax(of_pass) for of_pass in logits]
-            loss, by_logits = between(logits, softmaxes) if between else (0.0, softmaxes)
+            of_tokens = [values[i] for values in known_chunks]
+            loss, by_logits = between(logits, softmaxes, of_tokens) if between else (0.0, softmaxes)
             for of_pass, softmax in zip(logits, softmaxes, strict=True):
-                loss = loss + smoothing * of_logits.at(of_pass, labels)
-                loss = loss - of_logits.log_probability(of_pass, softmax, labels)
+                of_token = smoothing * of_logits.at(of_pass, labels)
+                loss = loss + share * (of_token - of_logits.log_probability(of_pass, softmax, labels))
             value = value + ops.sum(weight_chunks[i] * loss)
             by_logits = [ops.cast(of_pass, x.dtype) for of_pass in by_logits]
             for of_pass, by in zip(across, by_logits, strict=True):
@@ -119,6 +133,7 @@ def _sum_of_rows(smoothing: float, between: Between | None) -> Any:
                 None,
                 ops.cast(by_table[:, :width], matrix.dtype),
                 ops.cast(by_table[:, width], bias.dtype),
+                *[None] * len(known),
             )
 
         return value, gradient

@@ -10,7 +10,7 @@ from pydantic import PositiveFloat
 from keras_s2s.layers.product import product_of
 from keras_s2s.losses.config import LOSSES, LossConfig
 from keras_s2s.losses.cross_entropy import Smoothing
-from keras_s2s.losses.of_logits import smoothed_cross_entropy
+from keras_s2s.losses.of_logits import away_from_target, smoothed_cross_entropy
 from keras_s2s.losses.of_product import Between, mean_loss
 from keras_s2s.typing import Tensor
 
@@ -83,7 +83,9 @@ def _divergence(alpha: float) -> Between:
     """alpha/2 (KL(p, q) + KL(q, p)) of both passes together; for the equations see `_loss_of_pairs`."""
     half = alpha / 2
 
-    def between(logits: Sequence[Tensor], softmaxes: Sequence[Tensor]) -> tuple[Tensor, Sequence[Tensor]]:
+    def between(
+        logits: Sequence[Tensor], softmaxes: Sequence[Tensor], known: Sequence[Tensor]
+    ) -> tuple[Tensor, Sequence[Tensor]]:
         (x, y), (p, q) = logits, softmaxes
         difference = x - y
         means = p_mean, q_mean = ops.sum(p * difference, axis=1), ops.sum(q * difference, axis=1)
@@ -139,18 +141,10 @@ def _loss_of_pairs(smoothing: float, alpha: float) -> Any:
             both = alpha / 4 * (by_one + by_other)
             by_x, by_y = _by_logits(p, q, difference, means, both, by_one, by_other)
             return paired(
-                _away_from_target(by_x, x_labels, by_one, smoothing),
-                _away_from_target(by_y, y_labels, by_other, smoothing),
+                away_from_target(by_x, x_labels, by_one, smoothing),
+                away_from_target(by_y, y_labels, by_other, smoothing),
             ), None
 
         return paired(one, other) + alpha / 4 * paired(p_mean - q_mean, p_mean - q_mean), gradient
 
     return loss
-
-
-def _away_from_target(gradient: Tensor, labels: Tensor, upstream: Tensor, smoothing: float) -> Tensor:
-    """The gradient (N, V) less the smoothed distribution of the target, times the upstream (N, 1)."""
-    if smoothing:
-        gradient = gradient - smoothing / gradient.shape[1] * upstream
-    places = ops.stack([ops.arange(ops.shape(labels)[0]), labels], axis=1)
-    return ops.scatter_update(gradient, places, (smoothing - 1) * upstream[:, 0], reduction="add")

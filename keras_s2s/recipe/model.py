@@ -1,19 +1,24 @@
 """The stage of a recipe that trains its model."""
 
+import dataclasses
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from keras_s2s import training
+from keras_s2s import bundle, training
 from keras_s2s.config import parse
 from keras_s2s.data import Task
+from keras_s2s.errors import UserError
 from keras_s2s.models import ModelConfig
 from keras_s2s.recipe.checkpoint import Checkpoint
 from keras_s2s.recipe.made_from import Change, MadeFrom, keys_of
 from keras_s2s.recipe.prepare import beside, folder_of, prepare, say
 from keras_s2s.recipe.schema import Recipe, RecipeConfig
 from keras_s2s.recipe.stages import Rules, stage
+from keras_s2s.recipe.training_examples import training_teacher
+from keras_s2s.recipe.training_map import Context
+from keras_s2s.text import Tokenizer
 
 _LENGTH = {"training.epochs", "training.minutes"}
 # What is kept besides the model, when training ends, and a name whose content is an input of its own.
@@ -38,6 +43,9 @@ def train_model(
     model = model_config(recipe, config, task)
     start, start_fingerprint = start_of(recipe, config)
     inputs = {"the model of training.start_from": start_fingerprint, "the data or the tokenizers": fingerprint}
+    task = taught(recipe, config, task, fingerprint)
+    if task.examples is not None and task.examples.teacher is not None:
+        inputs["the teachers' labels"] = task.examples.teacher.fingerprint
     made_from = MadeFrom(keys_of(config, "model", "training", "metrics"), inputs)
     rules = Rules(functools.partial(counts, config), functools.partial(_goes_on, config, model, task, made_from))
     folder = folder_of(recipe) / "model"
@@ -92,14 +100,101 @@ def _sizes(task: Task) -> dict[str, int]:
     return sizes
 
 
+class _Named(NamedTuple):
+    """A model that a recipe names.
+
+    Attributes:
+        tokenizers: of its sources, None where they are features or there are none, and of its targets.
+        trained: trains it, if that is not done yet; gives its `.keras` file and a fingerprint.
+    """
+
+    tokenizers: tuple[Tokenizer | None, Tokenizer]
+    trained: Callable[[], tuple[Path, str]]
+
+    @classmethod
+    def of(cls, recipe: Recipe, key: str, name: str) -> "_Named":
+        """The checkpoint in a folder, or the model of another recipe, that `key` of a recipe names.
+
+        Raises:
+            UserError: it is neither.
+        """
+        if checkpoint := Checkpoint.at(recipe.path.parent / name):
+            return cls(checkpoint.tokenizers(), lambda: (checkpoint.model, checkpoint.fingerprint()))
+        other, config = beside(recipe, key, name)
+        if other.path.resolve() == recipe.path.resolve():
+            raise UserError(f"{recipe.path}: {key}: {name} is this recipe itself; name another one")
+        task, fingerprint = prepare(other, config)
+        return cls(
+            (task.source_tokenizer, task.target_tokenizer), lambda: train_model(other, config, task, fingerprint)
+        )
+
+
 def start_of(recipe: Recipe, config: RecipeConfig) -> tuple[training.WarmStart | None, str]:
     """The model that `training.start_from` names, a checkpoint or the trained one of a recipe, and its fingerprint."""
     if config.training.start_from is None:
         return None, ""
-    if checkpoint := Checkpoint.at(recipe.path.parent / config.training.start_from):
-        vocabularies = training.Vocabularies.of(*checkpoint.tokenizers())
-        return training.WarmStart(checkpoint.model, vocabularies), checkpoint.fingerprint()
-    other, other_config = beside(recipe, "training.start_from", config.training.start_from)
-    task, fingerprint = prepare(other, other_config)
-    path, fingerprint = train_model(other, other_config, task, fingerprint)
-    return training.WarmStart(path, training.Vocabularies.of(task.source_tokenizer, task.target_tokenizer)), fingerprint
+    named = _Named.of(recipe, "training.start_from", config.training.start_from)
+    path, fingerprint = named.trained()
+    return training.WarmStart(path, training.Vocabularies.of(*named.tokenizers)), fingerprint
+
+
+def taught(recipe: Recipe, config: RecipeConfig, task: Task, fingerprint: str) -> Task:
+    """A task with the labels of the teachers that a recipe's loss names; without such a loss the task as it is.
+
+    Teachers are trained, and asked, if that is not done yet.
+
+    Args:
+        recipe: the recipe.
+        config: its config.
+        task: as `prepare` made it.
+        fingerprint: of the task.
+
+    Raises:
+        UserError: a teacher has other tokenizers, or is none.
+    """
+    loss = training.distillation_of(config.training)
+    if loss is None:
+        return task
+    # Before a teacher takes its time.
+    training.check(config.training, training.heads_of(model_config(recipe, config, task)))
+    named = _teachers(recipe, config, task, loss.teachers)
+    paths, fingerprints = zip(*(each.trained() for each in named), strict=True)
+    inputs = {
+        "the training examples": fingerprint,
+        "the teachers": "-".join(fingerprints),
+        "teacher_weights or method": f"{loss.teacher_weights} {loss.method}" if len(named) > 1 else "",
+        "k": str(loss.k),
+        "training.maximum_length": str(config.training.maximum_length),
+    }
+
+    def teaching() -> training.Teaching:
+        teacher = training.as_teacher([training.load(path) for path in paths], loss.teacher_weights, loss.method)
+        return training.Teaching(teacher, loss.k, config.training.maximum_length)
+
+    context = Context(folder_of(recipe), say, map)  # In this process, whose TensorFlow computes on all cores.
+    return dataclasses.replace(task, examples=training_teacher(task.encoded(), inputs, teaching, context))
+
+
+def _teachers(recipe: Recipe, config: RecipeConfig, task: Task, names: Sequence[str]) -> list[_Named]:
+    """The models of all teachers, whose tokenizers are those of the task."""
+    key = "training.losses: token_distillation: teachers"
+    if not names:
+        raise UserError(f"{recipe.path}: {key}: this key is required; name a recipe or the folder of a checkpoint")
+    if len(names) > 1 and config.is_language_model:
+        raise UserError(f"{recipe.path}: {key}: a language model learns from one teacher; name one")
+    found = []
+    for name in names:
+        where = f"{recipe.path}: {key}: {name}"
+        if (recipe.path.parent / name / bundle.MANIFEST).exists():
+            raise UserError(f"{where}: is a bundle, which has no model of Keras; name its recipe or a checkpoint")
+        found.append(_Named.of(recipe, key, name))
+        sides = zip(
+            ("source", "target"), (task.source_tokenizer, task.target_tokenizer), found[-1].tokenizers, strict=True
+        )
+        for side, own, other in sides:
+            if (own and own.model) != (other and other.model) and not (side == "source" and config.is_language_model):
+                raise UserError(
+                    f"{where}: has another {side} vocabulary; say tokenizer: {{same_as: {name}}}, or learn from its "
+                    "texts, which keras-s2s distill writes: distillation at sequence level"
+                )
+    return found

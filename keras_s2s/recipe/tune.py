@@ -15,7 +15,7 @@ from keras_s2s.data import Task
 from keras_s2s.errors import UserError
 from keras_s2s.recipe.locks import keeping_locks
 from keras_s2s.recipe.made_from import MadeFrom, keys_of
-from keras_s2s.recipe.model import counts, start_of, train_model
+from keras_s2s.recipe.model import counts, start_of, taught, train_model
 from keras_s2s.recipe.prepare import folder_of, prepare
 from keras_s2s.recipe.schema import CombinedConfig, Recipe, RecipeConfig
 from keras_s2s.recipe.space import check_keys, replaced
@@ -189,7 +189,8 @@ class _Search:
 
     def begin(self) -> None:
         """Prepares what all trials share, and sees to it that they are of the same recipe."""
-        self.prepared = prepare(self.recipe, self.config)
+        task, fingerprint = prepare(self.recipe, self.config)
+        self.prepared = taught(self.recipe, self.config, task, fingerprint), fingerprint
         start_of(self.recipe, self.config)
         made_from = MadeFrom(keys_of(self.config, *_SEARCHED), {"the data or the tokenizers": self.prepared[1]})
         before = self.study.user_attrs.get(_MADE_FROM)

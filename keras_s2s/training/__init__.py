@@ -8,7 +8,9 @@ from keras_s2s.training.criteria import PERPLEXITY, Criterion
 from keras_s2s.training.freezing import freeze
 from keras_s2s.training.minutes import Costs, epochs_in, measure
 from keras_s2s.training.non_finite import NonFinite
+from keras_s2s.training.objective import check, distillation_of, heads_of
 from keras_s2s.training.optimizers import OptimizerConfig, averaged_weights, make_optimizer
+from keras_s2s.training.teaching import Teaching, as_part, as_teacher, mapped_teacher_labels, teach
 from keras_s2s.training.tensorboard import TensorBoard
 from keras_s2s.training.train import CHECKPOINT, WarmStart, batches_of, goes_on, load, train
 from keras_s2s.training.transfer import Vocabularies, start_from
@@ -23,19 +25,27 @@ __all__ = [
     "DevPerplexity",
     "NonFinite",
     "OptimizerConfig",
+    "Teaching",
     "TensorBoard",
     "TrainingConfig",
     "Vocabularies",
     "WarmStart",
+    "as_part",
+    "as_teacher",
     "average",
     "averaged_weights",
     "batches_of",
+    "check",
+    "distillation_of",
     "epochs_in",
     "freeze",
     "goes_on",
+    "heads_of",
     "load",
     "make_optimizer",
+    "mapped_teacher_labels",
     "measure",
     "start_from",
+    "teach",
     "train",
 ]

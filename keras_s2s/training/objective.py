@@ -19,6 +19,7 @@ from keras_s2s.losses import (
     LabelledLoss,
     LossConfig,
     RDropConfig,
+    TokenDistillationConfig,
     Total,
 )
 from keras_s2s.models import ModelConfig
@@ -60,11 +61,28 @@ def check(training: TrainingConfig, heads: Sequence[Head]) -> None:
         for key in ("label_smoothing", "r_drop", "bag_of_tokens"):
             if getattr(training, key):
                 raise UserError(f"training: {key}: 'losses' names all losses of the decoder; say it there")
+    learns_from_teacher = distillation_of(training) is not None
     for key in ("subword_sampling", "augmentations"):
         if getattr(training, key) and "attention" in heads:
             raise UserError(
                 f"training: {key}: alignments are of texts as they were read; leave out guided_alignment, or it"
             )
+        if getattr(training, key) and learns_from_teacher:
+            raise UserError(
+                f"training: {key}: a teacher's labels are of ids as they were read; leave out token_distillation, or it"
+            )
+
+
+def distillation_of(training: TrainingConfig) -> TokenDistillationConfig | None:
+    """The loss that learns from a teacher's labels, if there is one.
+
+    Raises:
+        UserError: there are several.
+    """
+    found = [loss for loss in training.losses if isinstance(loss, TokenDistillationConfig)]
+    if len(found) > 1:
+        raise UserError("training: losses: token_distillation: stands there twice; name all teachers in one")
+    return found[0] if found else None
 
 
 def terms_of(training: TrainingConfig, heads: Sequence[Head]) -> dict[Head, list[LossConfig]]:

@@ -251,7 +251,7 @@ def _batches(
     training: TrainingConfig,
 ) -> Batches:
     return Batches(
-        examples,
+        _with_teacher(examples, training),
         tokens=training.tokens,
         sentences=training.sentences,
         seed=training.seed,
@@ -263,6 +263,18 @@ def _batches(
         labels=labels,
         twice=objective.passes_of(training, heads) > 1,
     )
+
+
+def _with_teacher(examples: Examples, training: TrainingConfig) -> Examples:
+    """The examples with the labels of a teacher if a loss reads them, else without."""
+    if objective.distillation_of(training) is None:
+        return examples if examples.teacher is None else dataclasses.replace(examples, teacher=None)
+    if examples.teacher is None:
+        raise UserError(
+            "training: losses: token_distillation: the examples have no labels of a teacher; name 'teachers' in a "
+            "recipe, or add them by training.teach"
+        )
+    return examples
 
 
 def _first_model(config: ModelConfig, task: Task, training: TrainingConfig, start: WarmStart | None) -> Seq2Seq:

@@ -18,7 +18,11 @@ LABELS = np.array([[4, 3, 2, 0], [4, 3, 2, 0], [3, 5, 4, 2], [3, 5, 4, 2]], "int
 WEIGHTS = (LABELS > 0).astype("float32") * np.array([1, 1, 0.5, 0.5], "float32")[:, None]
 LOGITS = RNG.normal(size=(4, 4, 6)).astype("float32")
 PLACES = np.array([[0, 2, -1, -1], [1, 1, 2, 0]], "int32")
-OUTPUTS: dict[str, tuple[dict[str, Any], np.ndarray, np.ndarray, np.ndarray]] = {
+TEACHER = {
+    "teacher_ids": RNG.integers(0, 6, (4, 4, 3)),
+    "teacher_log_probabilities": -RNG.uniform(0, 4, (4, 4, 3)).astype("float32"),
+}
+OUTPUTS: dict[str, tuple[Any, ...]] = {
     "cross_entropy": ({"smoothing": 0.1}, LABELS, LOGITS, WEIGHTS),
     "r_drop": ({"smoothing": 0.1, "alpha": 1.0}, LABELS, LOGITS, WEIGHTS),
     "bag_of_tokens": ({"weight": 0.3}, LABELS, LOGITS, WEIGHTS),
@@ -30,6 +34,7 @@ OUTPUTS: dict[str, tuple[dict[str, Any], np.ndarray, np.ndarray, np.ndarray]] = 
         RNG.dirichlet(np.ones(3), size=(2, 4)).astype("float32") + 0.1,
         (PLACES >= 0).astype("float32"),
     ),
+    "token_distillation": ({"alpha": 0.3, "temperature": 2.0}, LABELS, LOGITS, WEIGHTS, TEACHER),
 }
 
 

@@ -88,7 +88,9 @@ def resolve(path: str, folder: Path, recipe: Path) -> Path:
     def value(match: re.Match) -> str:
         name = match[1]
         if not os.environ.get(name):
-            raise UserError(f"{recipe}: {path}: the environment variable {name} is not set; set it to the data folder")
+            raise UserError(
+                f"{recipe}: {path}: the environment variable {name} is not set; set it as the page of the recipe says"
+            )
         return os.environ[name]
 
     filled = re.sub(r"\$\{(\w+)\}", value, path)

@@ -699,7 +699,9 @@ def test_our_recipe_without_its_data_folder(
     with pytest.raises(UserError) as error:
         recipe.train(recipe.load(path))
     assert str(error.value).startswith(f"{path}: ${{KERAS_S2S_DATA}}/")
-    assert str(error.value).endswith("the environment variable KERAS_S2S_DATA is not set; set it to the data folder")
+    assert str(error.value).endswith(
+        "the environment variable KERAS_S2S_DATA is not set; set it as the page of the recipe says"
+    )
     monkeypatch.setenv("KERAS_S2S_DATA", str(tmp_path))
     with pytest.raises(UserError, match=f"^{re.escape(str(tmp_path))}.*: cannot be read: No such file"):
         recipe.train(recipe.load(path))

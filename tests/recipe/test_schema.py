@@ -13,6 +13,8 @@ from keras_s2s.recipe import CombinedConfig, RecipeConfig, load
 from keras_s2s.recipe.read import resolve
 
 PIPELINES = Path(__file__).parents[2] / "pipelines"
+# Those of Snakemake are no recipes.
+RECIPES = sorted(path for path in PIPELINES.rglob("*.yaml") if "profiles" not in path.parts)
 RECIPE: dict[str, Any] = {
     "name": "toy",
     "task": "copy",
@@ -59,9 +61,11 @@ def complaint(path: Path) -> str:
     return str(error.value)
 
 
-@pytest.mark.parametrize("path", sorted(PIPELINES.rglob("*.yaml")), ids=lambda path: f"{path.parent.name}/{path.name}")
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: f"{path.parent.name}/{path.name}")
 def test_our_recipes_are_right(path: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("KERAS_S2S_DATA", str(tmp_path))
+    folders = {"KERAS_S2S_DATA": str(tmp_path), "DISTILLED": str(tmp_path / "distilled")}
+    for name, value in {**folders, "SOURCE_LANGUAGE": "en", "TARGET_LANGUAGE": "de"}.items():
+        monkeypatch.setenv(name, value)
     recipe = load(path)
     assert recipe.path == path
     if isinstance(recipe.config, CombinedConfig):
@@ -71,14 +75,14 @@ def test_our_recipes_are_right(path: Path, monkeypatch: pytest.MonkeyPatch, tmp_
     data, same_as = recipe.config.data, recipe.config.tokenizer.same_as
     assert same_as is None or isinstance(load(path.parent / same_as).config, RecipeConfig)
     assert data.generate is None or (path.parent / data.generate).is_file()
-    for files in (data.train, data.dev, data.test):
-        given = files.reader.model_dump(include={"tsv", "source", "target"}) if files else {}
+    for files in (*data.split("train"), *data.split("dev"), *data.split("test")):
+        given = files.reader.model_dump(include={"tsv", "source", "target"})
         for name in given.values():
             assert name is None or resolve(name, tmp_path, path).is_relative_to(tmp_path)
 
 
 def test_our_recipes_have_names_of_their_own() -> None:
-    names = [load(path).config.name for path in sorted(PIPELINES.rglob("*.yaml"))]
+    names = [load(path).config.name for path in RECIPES]
     assert len(names) >= 5
     assert len(set(names)) == len(names)
 
@@ -272,7 +276,7 @@ def test_language_models_and_others(tmp_path: Path, changes: dict[str, Any], mes
     [
         (
             {"same_as": "a.yaml", "joint": True},
-            "same_as takes another recipe's tokenizers as they are; leave the other",
+            "same_as takes the tokenizers of another as they are; leave the other",
         ),
         ({"joint": True, "target": {"kind": "word"}}, "joint is one vocabulary for both sides; leave out either"),
         ({"target": {"kind": "word", "joint": True}}, "target.joint: unknown key; "),
@@ -380,5 +384,5 @@ def test_a_variable_that_is_not_set(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     with pytest.raises(UserError) as error:
         resolve("${KERAS_S2S_DATA}/train.en", tmp_path, tmp_path / "recipe.yaml")
     place = f"{tmp_path / 'recipe.yaml'}: ${{KERAS_S2S_DATA}}/train.en"
-    message = "the environment variable KERAS_S2S_DATA is not set; set it to the data folder"
+    message = "the environment variable KERAS_S2S_DATA is not set; set it as the page of the recipe says"
     assert str(error.value) == f"{place}: {message}"

@@ -74,7 +74,7 @@ ALLOWED = {
         "runtime",
         "status",
     },
-    "compression": {"backend", "bundle", "cores", "evaluation", "export", "runtime", "text"},
+    "compression": {"backend", "bundle", "cores", "evaluation", "export", "layers", "models", "runtime", "text"},
     "serving": {"runtime", "bundle", "cores", "memory"},
     "recipe": EVERYTHING - {"recipe", "serving"},
     "testing": EVERYTHING - {"serving"},

@@ -1,10 +1,13 @@
 """Smaller models: a bundle or a checkpoint in, another one out.
 
-A bundle gets graphs in more number formats, measured on dev data.
+A bundle gets graphs in more number formats, measured on dev data. A model of Transformer blocks loses heads,
+feed-forward units and whole blocks.
 """
 
 import keras_s2s.backend  # noqa: F401
+from keras_s2s.compression.kept import Kept, KeptBlock
 from keras_s2s.compression.quantization import CALIBRATIONS, DEFAULTS, Wanted, quantize_bundle
 from keras_s2s.compression.report import Variant
+from keras_s2s.compression.surgery import prune
 
-__all__ = ["CALIBRATIONS", "DEFAULTS", "Variant", "Wanted", "quantize_bundle"]
+__all__ = ["CALIBRATIONS", "DEFAULTS", "Kept", "KeptBlock", "Variant", "Wanted", "prune", "quantize_bundle"]

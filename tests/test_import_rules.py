@@ -74,7 +74,20 @@ ALLOWED = {
         "runtime",
         "status",
     },
-    "compression": {"backend", "bundle", "cores", "evaluation", "export", "layers", "models", "runtime", "text"},
+    "compression": {
+        "backend",
+        "bundle",
+        "cores",
+        "data",
+        "evaluation",
+        "export",
+        "layers",
+        "losses",
+        "models",
+        "runtime",
+        "status",
+        "text",
+    },
     "serving": {"runtime", "bundle", "cores", "memory"},
     "recipe": EVERYTHING - {"recipe", "serving"},
     "testing": EVERYTHING - {"serving"},
@@ -95,6 +108,7 @@ COMMON: dict[str, set[str]] = {
 
 TENSORFLOW = {"tensorflow", "tensorflow_text", "tf2onnx"}
 MAY_IMPORT_TENSORFLOW = (
+    "compression.importance",
     "data",
     "decoding.entries",
     "decoding.forced",

@@ -1,6 +1,7 @@
 """Recipes: data and names in YAML, run in stages to a verified bundle."""
 
 from keras_s2s.recipe.data_report import DataReport, prepare_data
+from keras_s2s.recipe.prune import Pruned, Pruning, prune
 from keras_s2s.recipe.read import load
 from keras_s2s.recipe.run import export, run, train
 from keras_s2s.recipe.schema import CombinedConfig, Recipe, RecipeConfig
@@ -9,6 +10,8 @@ from keras_s2s.recipe.tune import Tried, Tuned, tune
 __all__ = [
     "CombinedConfig",
     "DataReport",
+    "Pruned",
+    "Pruning",
     "Recipe",
     "RecipeConfig",
     "Tried",
@@ -16,6 +19,7 @@ __all__ = [
     "export",
     "load",
     "prepare_data",
+    "prune",
     "run",
     "train",
     "tune",

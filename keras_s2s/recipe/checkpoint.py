@@ -61,6 +61,16 @@ class Checkpoint(NamedTuple):
         return hashlib.sha256(json.dumps([[file.name, of_file(file)] for file in files]).encode()).hexdigest()
 
 
+def refuse_others(path: Path) -> None:
+    """Makes sure that a checkpoint may be written to a folder.
+
+    Raises:
+        UserError: something that is no checkpoint is there.
+    """
+    if path.exists() and Checkpoint.at(path) is None and not (path.is_dir() and not any(path.iterdir())):
+        raise UserError(f"{path.resolve()}: exists and is no checkpoint; choose another folder or remove it")
+
+
 def write_checkpoint(
     path: Path, source: Tokenizer | None, target: Tokenizer, write: Callable[[Path], object]
 ) -> Checkpoint:
@@ -76,8 +86,7 @@ def write_checkpoint(
         UserError: something that is no checkpoint is there.
     """
     path = path.resolve()
-    if path.exists() and Checkpoint.at(path) is None and not (path.is_dir() and not any(path.iterdir())):
-        raise UserError(f"{path}: exists and is no checkpoint; choose another folder or remove it")
+    refuse_others(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as beside:
         new, old = Path(beside, "new"), Path(beside, "old")

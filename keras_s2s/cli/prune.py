@@ -60,8 +60,9 @@ def prune(
 ) -> None:
     """Prune the Transformer blocks of a recipe's trained model: heads and feed-forward units that matter least go.
 
-    What comes out is a checkpoint: a smaller model, its tokenizers, and report.json, which has its sizes and its metrics
-    of the dev data beside those of the model that it was made of. A model that is not trained yet is trained first.
+    What comes out is a checkpoint: a smaller model, its tokenizers, and report.json, which has its sizes and its
+    metrics of the dev data beside those of the model that it was made of. A model that is not trained yet is trained
+    first.
     `keras-s2s export RECIPE --checkpoint FOLDER` makes a bundle of the smaller one.
 
     ```

@@ -176,4 +176,4 @@ def _described(model: Seq2Seq, task: Task) -> dict[str, float]:
 
 def _architecture(model: Seq2Seq) -> dict[str, Any]:
     """The config of a model without what its data decide."""
-    return model.config.model_dump(mode="json", include=set(Architecture.model_fields), exclude_defaults=True)
+    return model.config.model_dump(mode="json", include=set(Architecture.model_fields), exclude_none=True)

@@ -17,6 +17,7 @@ from keras_s2s.models import (
     build,
 )
 from keras_s2s.text import train
+from keras_s2s.text.padding import pad
 
 # Smooth, so that a change need not be so small that rounding hides it.
 BLOCKS: dict[str, Any] = {"layers": 1, "heads": 2, "feed_forward": 3, "activation": "gelu"}
@@ -45,13 +46,13 @@ def task_of(name: str) -> Task:
     return Task("letters", pairs, pairs, None, source, TOKENIZER, ("exact_match",))
 
 
-def loss(model: Any, pair: int) -> float:
-    """The sum of cross entropies of a pair's tokens."""
-    source, target = ([*TOKENIZER.encode([texts[pair]])[0], 2] for texts in (PAIRS.sources, PAIRS.targets))
-    given = {"source_ids": np.array([source]), "target_ids": np.array([[1, *target[:-1]]])}
-    logits = np.asarray(model({name: given[name] for name in model.input}), "float64")[0]
+def losses(model: Any) -> np.ndarray:
+    """The sum of cross entropies of each pair's tokens."""
+    sources, targets = ([[*row, 2] for row in TOKENIZER.encode(texts)] for texts in (PAIRS.sources, PAIRS.targets))
+    given = {"source_ids": pad(sources), "target_ids": pad([[1, *target[:-1]] for target in targets])}
+    logits = np.asarray(model({name: given[name] for name in model.input}), "float64")
     logarithms = logits - np.log(np.exp(logits).sum(-1, keepdims=True))
-    return -sum(row[label] for row, label in zip(logarithms, target, strict=True))
+    return np.array([-sum(rows[np.arange(len(t)), t]) for rows, t in zip(logarithms, targets, strict=True)])
 
 
 KERNELS = {
@@ -74,7 +75,7 @@ def test_the_gradient_is_what_a_small_change_does(name: str) -> None:
                 changed = before.copy()
                 changed[number * size : (number + 1) * size] *= factor
                 kernel.assign(changed)
-                changes.append([loss(model, pair) for pair in range(len(PAIRS))])
+                changes.append(losses(model))
             kernel.assign(before)
             expected = np.abs(np.subtract(*changes) / 0.02).mean()
             np.testing.assert_allclose(score, expected, rtol=1e-2, atol=1e-3, err_msg=f"{place}, {number}")

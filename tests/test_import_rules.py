@@ -81,8 +81,11 @@ ALLOWED = {
         "data",
         "evaluation",
         "export",
+        "layers",
+        "losses",
         "models",
         "runtime",
+        "status",
         "text",
         "training",
     },
@@ -106,6 +109,7 @@ COMMON: dict[str, set[str]] = {
 
 TENSORFLOW = {"tensorflow", "tensorflow_text", "tf2onnx"}
 MAY_IMPORT_TENSORFLOW = (
+    "compression.importance",
     "data",
     "decoding.entries",
     "decoding.forced",

@@ -22,7 +22,7 @@ from keras_s2s.layers.layer_drop import LayerDrop
 from keras_s2s.layers.mixers import MIXERS, Mixer, Tokens, register_mixer
 from keras_s2s.layers.mixers.attention import AttentionMixer
 from keras_s2s.layers.mixers.ssru import SSRU
-from keras_s2s.layers.positions import ALiBi, LearnedPositions, RelativeBias, rotate, sinusoids
+from keras_s2s.layers.positions import ALiBi, LearnedPositions, RelativeBias, alibi_slopes, rotate, sinusoids
 from keras_s2s.layers.scan import linear_recurrence
 
 __all__ = [
@@ -53,6 +53,7 @@ __all__ = [
     "RelativeBias",
     "SelfAttention",
     "Tokens",
+    "alibi_slopes",
     "causal_mask",
     "linear_recurrence",
     "register_cell",

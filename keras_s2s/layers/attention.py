@@ -16,7 +16,7 @@ from keras_s2s.typing import Tensor
 
 
 def fold(rows: Tensor, sentences: Tensor) -> Tensor:
-    """Queries of all hypotheses of a sentence, one after the other: (B·K, T, D) -> (B, K·T, D)."""
+    """Queries of all hypotheses of a sentence, one after the other: (B·K, T, E) -> (B, K·T, E)."""
     return ops.reshape(rows, (sentences, -1, rows.shape[-1]))
 
 
@@ -25,6 +25,11 @@ def unfold(folded: Tensor, rows: Tensor) -> Tensor:
     length = rows.shape[1]
     shape = ops.shape(rows)[:2] if length is None else (-1, length)
     return ops.reshape(folded, (*shape, folded.shape[-1] or ops.shape(folded)[-1]))
+
+
+def width_of_head(width: int, heads: int, head_width: int | None) -> int:
+    """d: what a config says of the size of a head, or D/H where it says nothing."""
+    return width // heads if head_width is None else head_width
 
 
 def causal_mask(position: Tensor, past: Tensor, length: Tensor) -> Tensor:
@@ -54,14 +59,17 @@ class SelfAttention(keras.layers.Layer):
 
     Args:
         width: D.
-        heads: H, a divisor of D.
+        heads: H.
         rotary: queries and keys are rotated by their positions.
+        head_width: d, the size of a head; None is D/H, and H then a divisor of D.
     """
 
-    def __init__(self, width: int, heads: int, rotary: bool = False, **options: Any) -> None:
+    def __init__(
+        self, width: int, heads: int, rotary: bool = False, head_width: int | None = None, **options: Any
+    ) -> None:
         super().__init__(**options)
         self.heads, self.rotary = heads, rotary
-        self.query_key_value = Linear(3 * width, name="query_key_value")
+        self.query_key_value = Linear(3 * heads * width_of_head(width, heads, head_width), name="query_key_value")
         self.output_projection = Linear(width, name="output")
 
     def call(
@@ -77,12 +85,12 @@ class SelfAttention(keras.layers.Layer):
         Args:
             x: (N, T, D).
             mask: (N, T, P+T) or (N, 1, P+T) bool, P the length of the cache; keys as `places_of_keys` has them.
-            cache: keys and values of earlier tokens, newest first, (N, H, P, D/H) each.
+            cache: keys and values of earlier tokens, newest first, (N, H, P, d) each.
             positions: (N, T), of the new tokens; only `rotary` reads them.
             bias: (1, H, T, P+T), added before the softmax.
 
         Returns:
-            (N, T, D), and keys and values, newest first, (N, H, P+T, D/H).
+            (N, T, D), and keys and values, newest first, (N, H, P+T, d).
         """
         query, key, value = ops.split(self.query_key_value(x), 3, axis=-1)
         key, value = fused.split_heads(key, self.heads), fused.split_heads(value, self.heads)
@@ -105,13 +113,13 @@ class SelfAttention(keras.layers.Layer):
 
         Args:
             x: (N, 1, D).
-            cache: keys and values of earlier tokens, (N, H, P, D/H) each.
+            cache: keys and values of earlier tokens, (N, H, P, d) each.
             seen: (N,) int32, the tokens that a row has seen, at most P.
             length: P + 1, () int32.
             positions: (N, 1), of the new tokens; only `rotary` reads them.
 
         Returns:
-            (N, 1, D), and keys and values, (N, H, P+1, D/H), a row's own in the first places.
+            (N, 1, D), and keys and values, (N, H, P+1, d), a row's own in the first places.
         """
         projected = self.query_key_value(x)
         if self.rotary:
@@ -122,7 +130,7 @@ class SelfAttention(keras.layers.Layer):
         return self.output_projection(context), tuple(after)
 
     def _rotated(self, x: Tensor, positions: Tensor) -> Tensor:
-        """(N, T, D) with each head rotated by its token's position."""
+        """(N, T, H·d) with each head rotated by its token's position."""
         return _join_heads(rotate(fused.split_heads(x, self.heads), positions))
 
 
@@ -131,16 +139,17 @@ class MemoryKeysValues(keras.layers.Layer):
 
     Args:
         width: D.
-        heads: H, a divisor of D.
+        heads: H.
+        head_width: d, the size of a head; None is D/H, and H then a divisor of D.
     """
 
-    def __init__(self, width: int, heads: int, **options: Any) -> None:
+    def __init__(self, width: int, heads: int, head_width: int | None = None, **options: Any) -> None:
         super().__init__(**options)
         self.heads = heads
-        self.key_value = Linear(2 * width, name="key_value")
+        self.key_value = Linear(2 * heads * width_of_head(width, heads, head_width), name="key_value")
 
     def call(self, encoded: Tensor) -> tuple[Tensor, Tensor]:
-        """(B, S, D) -> keys and values, (B, H, S, D/H) each."""
+        """(B, S, D) -> keys and values, (B, H, S, d) each."""
         key, value = ops.split(self.key_value(encoded), 2, axis=-1)
         return fused.split_heads(key, self.heads), fused.split_heads(value, self.heads)
 
@@ -150,16 +159,17 @@ class CrossAttention(keras.layers.Layer):
 
     Args:
         width: D.
+        queries: H·d, the size of all heads together; None is D.
     """
 
-    def __init__(self, width: int, **options: Any) -> None:
+    def __init__(self, width: int, queries: int | None = None, **options: Any) -> None:
         super().__init__(**options)
-        self.query = Linear(width, name="query")
+        self.query = Linear(queries or width, name="query")
         self.output_projection = Linear(width, name="output")
 
     def call(self, x: Tensor, key: Tensor, value: Tensor, mask: Tensor) -> Tensor:
-        """x (R, T, D), key and value (B, H, S, D/H), mask (B, S) -> (R, T, D)."""
-        folded = fold(self.query(x), ops.shape(mask)[0])  # (B, K·T, D)
+        """x (R, T, D), key and value (B, H, S, d), mask (B, S) -> (R, T, D)."""
+        folded = fold(self.query(x), ops.shape(mask)[0])  # (B, K·T, H·d)
         context = fused.attention(folded, key, value, mask[:, None, :])
         return self.output_projection(unfold(context, x))
 

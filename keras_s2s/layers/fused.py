@@ -129,14 +129,14 @@ def attention(query: Tensor, key: Tensor, value: Tensor, mask: Tensor, bias: Ten
     """Scaled dot-product attention of several heads: softmax(q k^T / sqrt(d)) v (Vaswani et al. 2017).
 
     Args:
-        query: (N, T, D), with D = H d.
+        query: (N, T, H·d).
         key: (N, H, S, d).
         value: (N, H, S, d).
         mask: (N, T, S) or (N, 1, S), true where a query may look; at least one place for each query.
         bias: (1, H, T, S), added before the softmax, or None.
 
     Returns:
-        (N, T, D).
+        (N, T, H·d).
     """
     weights = ops.cast(attention_weights(query, key, mask, bias), value.dtype)
     context = ops.transpose(ops.matmul(weights, value), (0, 2, 1, 3))  # (N, T, H, d)
@@ -153,14 +153,14 @@ def step_attention(
     stands behind them is padding. The same holds for the cache that is returned.
 
     Args:
-        query_key_value: (R, 1, 3D), with D = H d.
+        query_key_value: (R, 1, 3·H·d).
         key: cached keys, (R, H, P, d).
         value: cached values, (R, H, P, d).
         seen: (R,) int32, the tokens that each row has seen, at most P.
         length: P + 1, () int32. All layers of a step share it.
 
     Returns:
-        (R, 1, D), and keys and values with the new token's, (R, H, P+1, d).
+        (R, 1, H·d), and keys and values with the new token's, (R, H, P+1, d).
     """
     query, *new = ops.split(query_key_value, 3, axis=-1)
     new_key, new_value = (split_heads(part, key.shape[1]) for part in new)
@@ -252,7 +252,7 @@ def select(x: Tensor, index: Tensor) -> Tensor:
 
 
 def split_heads(x: Tensor, heads: int) -> Tensor:
-    """(N, T, D) -> (N, H, T, D/H)."""
+    """(N, T, H·d) -> (N, H, T, d)."""
     length, width = x.shape[1], x.shape[-1] // heads
     if length == 1:  # nothing to turn round
         return ops.reshape(x, (-1, heads, 1, width))

@@ -1,5 +1,6 @@
 """Positions of tokens: as a vector, as a rotation, or as a bias of attention."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -120,20 +121,26 @@ def _buckets(bidirectional: bool) -> np.ndarray:
 
 
 class ALiBi(keras.layers.Layer):
-    """-slope_h · |distance|, with slopes 2^(-8h/H) for h = 1 to H (Press et al. 2022).
+    """-slope_h · |distance| (Press et al. 2022).
 
     Args:
         heads: H.
+        slopes: one for each head; None is 2^(-8h/H) for h = 1 to H.
     """
 
-    def __init__(self, heads: int, **options: Any) -> None:
+    def __init__(self, heads: int, slopes: Sequence[float] | None = None, **options: Any) -> None:
         super().__init__(**options)
-        self.slopes = (2.0 ** (-8.0 * np.arange(1, heads + 1) / heads)).astype("float32")
+        self.slopes = np.array(alibi_slopes(heads) if slopes is None else slopes, "float32")
 
     def call(self, length: Tensor, past: Tensor) -> Tensor:
         """T new and P cached tokens -> (1, H, T, P+T), keys as `places_of_keys` has them."""
         distances = ops.cast(_distances(length, past), "float32")
         return -self.slopes[None, :, None, None] * ops.abs(distances)[None, None]
+
+
+def alibi_slopes(heads: int) -> list[float]:
+    """2^(-8h/H) for h = 1 to H: those of a model that is trained with H heads."""
+    return (2.0 ** (-8.0 * np.arange(1, heads + 1) / heads)).tolist()
 
 
 def places_of_keys(length: Tensor, past: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ from pydantic import Field, PositiveInt, model_validator
 from keras_s2s.config import Config
 from keras_s2s.models.part_config import (
     BlockConfig,
+    BlockDecoderConfig,
     ConvolutionConfig,
     CRFHeadConfig,
     CTCHeadConfig,
@@ -60,6 +61,8 @@ class Architecture(Config):
                     raise ValueError(f"{name} needs an encoder, and a language model has none; leave it out")
             if isinstance(self.decoder, RecurrentDecoderConfig) and self.decoder.input_feeding:
                 raise ValueError("decoder.input_feeding needs an encoder to attend to; a language model has none")
+            if isinstance(self.decoder, BlockDecoderConfig) and self.decoder.memory_heads:
+                raise ValueError("decoder.memory_heads needs an encoder to attend to; a language model has none")
         if self.decoder is None:
             if self.ctc is None and self.crf is None:
                 raise ValueError("an encoder alone has no output; add a decoder, ctc or crf")
@@ -77,14 +80,17 @@ class Architecture(Config):
         if self.width < 4 or self.width % 2:
             raise ValueError(f"width {self.width} must be even, and at least 4")
         for part in (self.encoder, self.decoder):
-            if not isinstance(part, BlockConfig):
-                continue
-            for heads in part.heads_of_layers():
-                if self.width % heads:
-                    raise ValueError(f"width {self.width} is not a multiple of {heads} heads")
-                if part.positions == "rotary" and self.width // heads % 2:
-                    raise ValueError(f"rotary positions need heads of an even width, not {self.width // heads}")
+            if isinstance(part, BlockConfig):
+                self._divides_into_heads(part)
         return self
+
+    def _divides_into_heads(self, part: BlockConfig) -> None:
+        for layer, heads in enumerate(part.heads_of_layers()):
+            if self.width % heads and not part.options_of_heads(layer):
+                raise ValueError(f"width {self.width} is not a multiple of {heads} heads")
+        for size in part.head_width_of_layers(self.width):
+            if part.positions == "rotary" and size % 2:
+                raise ValueError(f"rotary positions need heads of an even width, not {size}")
 
     @model_validator(mode="after")
     def _labels_once(self) -> Self:

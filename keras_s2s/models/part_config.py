@@ -8,6 +8,7 @@ from pydantic import (
     Discriminator,
     Field,
     NonNegativeFloat,
+    PositiveFloat,
     PositiveInt,
     Tag,
     ValidationInfo,
@@ -16,7 +17,7 @@ from pydantic import (
 )
 
 from keras_s2s.config import Config
-from keras_s2s.layers import CELLS, MIXERS
+from keras_s2s.layers import CELLS, MIXERS, SelfAttention
 
 Rate = Annotated[NonNegativeFloat, Field(lt=1)]
 Sizes = PositiveInt | tuple[PositiveInt, ...]
@@ -37,9 +38,12 @@ class BlockConfig(Config):
     Args:
         layers: number of blocks.
         heads: H, of every attention; a list has a number for each layer.
+        head_width: d, the size of a head of every attention; a list has one for each layer; null for the model's
+            width / H.
         feed_forward: inner size of the feed-forward part; a list has one for each layer.
         positions: vectors added to the input ("sinusoidal", "learned"), rotated queries and keys ("rotary"), or biases
             of attention by distance ("relative": learned by bucket, "alibi": linear).
+        slopes: of "alibi" positions, one for each head; null for those of Press et al. (2022).
         maximum_length: number of "learned" positions; whatever stands beyond shares the last one.
         norm: "layer" or "rms".
         norm_place: "pre", x + f(norm(x)) and a norm at the end; "post", norm(x + f(x)).
@@ -49,17 +53,19 @@ class BlockConfig(Config):
 
     layers: PositiveInt = 4
     heads: Sizes = 4
+    head_width: Sizes | None = None
     feed_forward: Sizes = 256
     positions: Literal["sinusoidal", "learned", "rotary", "relative", "alibi"] = "sinusoidal"
+    slopes: tuple[PositiveFloat, ...] | None = None
     maximum_length: PositiveInt = 512
     norm: Literal["layer", "rms"] = "layer"
     norm_place: Literal["pre", "post"] = "pre"
     activation: Literal["relu", "gelu", "swiglu"] = "relu"
     layer_drop: Rate = 0.0
 
-    @field_validator("heads", "feed_forward")
+    @field_validator("heads", "head_width", "feed_forward", "memory_heads", check_fields=False)
     @classmethod
-    def _for_each_layer(cls, sizes: int | tuple[int, ...], info: ValidationInfo) -> int | tuple[int, ...]:
+    def _for_each_layer(cls, sizes: Sizes | None, info: ValidationInfo) -> Sizes | None:
         layers = info.data.get("layers")
         if isinstance(sizes, tuple) and layers is not None and len(sizes) != layers:
             raise ValueError(f"{len(sizes)} numbers for {layers} layers; give one number for all, or one for each")
@@ -72,11 +78,25 @@ class BlockConfig(Config):
                 f"{self.positions} positions have a bias for each head, which all layers share; "
                 "give all layers the same number of heads"
             )
+        if self.slopes is not None and self.positions != "alibi":
+            raise ValueError(f"slopes: {self.positions} positions have none; leave them out")
+        if self.slopes is not None and len(self.slopes) != self.heads_of_layers()[0]:
+            raise ValueError(f"slopes: {len(self.slopes)} for {self.heads_of_layers()[0]} heads; give each head one")
         return self
 
     def heads_of_layers(self) -> tuple[int, ...]:
         """H of each layer."""
         return self._of_layers(self.heads)
+
+    def head_width_of_layers(self, width: int) -> tuple[int, ...]:
+        """d of each layer, in a model of that width."""
+        if self.head_width is None:
+            return tuple(width // heads for heads in self.heads_of_layers())
+        return self._of_layers(self.head_width)
+
+    def options_of_heads(self, layer: int) -> dict[str, Any]:
+        """What a layer that mixes tokens is told of its heads besides H."""
+        return {} if self.head_width is None else {"head_width": self._of_layers(self.head_width)[layer]}
 
     def feed_forward_of_layers(self) -> tuple[int, ...]:
         """The inner size of each layer's feed-forward part."""
@@ -188,9 +208,20 @@ class BlockDecoderConfig(BlockConfig):
 
     Args:
         kind: the name of a mixer, see `layers.register_mixer`.
+        memory_heads: H of the attention to the encoder; a list has one for each layer; null for as many as `heads`
+            says. Their size is that of the layer's other heads.
     """
 
     kind: Annotated[str, AfterValidator(_decoder_kind)]
+    memory_heads: Sizes | None = None
+
+    def memory_heads_of_layers(self) -> tuple[int, ...]:
+        """H of each layer's attention to the encoder."""
+        return self.heads_of_layers() if self.memory_heads is None else self._of_layers(self.memory_heads)
+
+    def options_of_heads(self, layer: int) -> dict[str, Any]:
+        """What a mixer is told of its heads besides H; `head_width` is for those that attend."""
+        return super().options_of_heads(layer) if issubclass(MIXERS[self.kind], SelfAttention) else {}
 
     @model_validator(mode="after")
     def _mixes(self) -> Self:

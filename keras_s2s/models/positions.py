@@ -28,7 +28,7 @@ class Positions(keras.layers.Layer):
         elif self.kind == "relative":
             self.bias = RelativeBias(config.heads_of_layers()[0], bidirectional, name="bias")
         elif self.kind == "alibi":
-            self.bias = ALiBi(config.heads_of_layers()[0], name="bias")
+            self.bias = ALiBi(config.heads_of_layers()[0], config.slopes, name="bias")
 
     def call(self, x: Tensor, positions: Tensor) -> Tensor:
         """x (N, T, D), positions (N, T) or (1, T) -> x, with the positions' vectors added if there are such."""

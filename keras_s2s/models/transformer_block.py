@@ -21,7 +21,7 @@ class TransformerBlock(keras.layers.Layer):
         width: D.
         dropout: rate after each part.
         mixer: mixes the tokens.
-        reads_memory: whether it attends to a memory.
+        queries: size of all heads together of the attention to a memory; None if there is no memory.
     """
 
     def __init__(
@@ -31,15 +31,15 @@ class TransformerBlock(keras.layers.Layer):
         width: int,
         dropout: float,
         mixer: Any,
-        reads_memory: bool,
+        queries: int | None,
         **options: Any,
     ) -> None:
         super().__init__(**options)
         self.mixer = mixer
         self.mixer_residual = Residual(config, dropout, name=mixer.name)
         self.cross_attention = None
-        if reads_memory:
-            self.cross_attention = CrossAttention(width, name="cross_attention")
+        if queries is not None:
+            self.cross_attention = CrossAttention(width, queries, name="cross_attention")
             self.cross_residual = Residual(config, dropout, name="cross_attention")
         hidden = config.feed_forward_of_layers()[layer]
         self.feed_forward = FeedForward(width, hidden, dropout, config.activation, name="feed_forward")

@@ -23,9 +23,11 @@ class TransformerBridge(keras.layers.Layer):
     def __init__(self, config: BlockDecoderConfig, width: int, reads_memory: bool, **options: Any) -> None:
         super().__init__(**options)
         self.width, self.mixer, self.heads = width, MIXERS[config.kind], config.heads_of_layers()
+        self.options_of_heads = [config.options_of_heads(i) for i in range(config.layers)]
+        sizes = zip(config.memory_heads_of_layers(), config.head_width_of_layers(width), strict=True)
         self.keys_values = [
-            MemoryKeysValues(width, heads, name=f"memory_{i}")
-            for i, heads in enumerate(self.heads if reads_memory else ())
+            MemoryKeysValues(width, heads, head_width, name=f"memory_{i}")
+            for i, (heads, head_width) in enumerate(sizes if reads_memory else ())
         ]
 
     def call(self, given: dict[str, Tensor]) -> State:
@@ -36,6 +38,7 @@ class TransformerBridge(keras.layers.Layer):
         rows = {"position": first_position(given)}
         sentences = ops.shape(rows["position"])[0]
         for i, heads in enumerate(self.heads):
-            first = self.mixer.first_state(sentences, self.width, heads, self.compute_dtype)
+            options = self.options_of_heads[i]
+            first = self.mixer.first_state(sentences, self.width, heads, self.compute_dtype, **options)
             rows |= {f"{name}_{i}": part for name, part in zip(self.mixer.state_names, first, strict=True)}
         return {"memory": memory, "rows": rows}

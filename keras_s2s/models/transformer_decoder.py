@@ -40,9 +40,11 @@ class TransformerDecoder(keras.layers.Layer):
         self.state_names = mixer.state_names
         self.positions = Positions(config, embedding.width, bidirectional=False, name="positions")
         self.blocks = []
+        width, memory_heads = embedding.width, config.memory_heads_of_layers()
         for i, heads in enumerate(config.heads_of_layers()):
-            mixes = mixer(embedding.width, heads, config.positions, name=config.kind)
-            block = TransformerBlock(config, i, embedding.width, dropout, mixes, reads_memory, name=f"block_{i}")
+            mixes = mixer(width, heads, config.positions, name=config.kind, **config.options_of_heads(i))
+            queries = memory_heads[i] * config.head_width_of_layers(width)[i] if reads_memory else None
+            block = TransformerBlock(config, i, width, dropout, mixes, queries, name=f"block_{i}")
             self.blocks.append(block)
         self.dropout = Dropout(dropout)
         self.norm = last_norm(config)

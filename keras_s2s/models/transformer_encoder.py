@@ -37,8 +37,8 @@ class TransformerEncoder(keras.layers.Layer):
         self.positions = Positions(config, width, config.bidirectional, name="positions")
         self.blocks = []
         for i, heads in enumerate(config.heads_of_layers()):
-            mixer = AttentionMixer(width, heads, config.positions)
-            self.blocks.append(TransformerBlock(config, i, width, dropout, mixer, False, name=f"block_{i}"))
+            mixer = AttentionMixer(width, heads, config.positions, **config.options_of_heads(i))
+            self.blocks.append(TransformerBlock(config, i, width, dropout, mixer, None, name=f"block_{i}"))
         self.dropout = Dropout(dropout)
         self.norm = last_norm(config)
 

@@ -1,6 +1,7 @@
 """Recipes: data and names in YAML, run in stages to a verified bundle."""
 
 from keras_s2s.recipe.data_report import DataReport, prepare_data
+from keras_s2s.recipe.prune import Pruned, Pruning, prune
 from keras_s2s.recipe.read import load
 from keras_s2s.recipe.run import export, held_out_pairs, run, train, training_pairs
 from keras_s2s.recipe.schema import CombinedConfig, Recipe, RecipeConfig
@@ -10,6 +11,8 @@ from keras_s2s.recipe.tune import Tried, Tuned, tune
 __all__ = [
     "CombinedConfig",
     "DataReport",
+    "Pruned",
+    "Pruning",
     "Recipe",
     "RecipeConfig",
     "Tried",
@@ -18,6 +21,7 @@ __all__ = [
     "held_out_pairs",
     "load",
     "prepare_data",
+    "prune",
     "run",
     "train",
     "training_pairs",

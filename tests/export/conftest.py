@@ -102,6 +102,12 @@ ZOO: dict[str, dict[str, Any]] = {
         "share_embeddings": True,
         "tie_output": True,
     },
+    "sizes of each layer": {
+        "encoder": TransformerEncoderConfig(layers=2, heads=[3, 1], head_width=8, feed_forward=[7, 48]),
+        "decoder": TransformerDecoderConfig(
+            layers=2, heads=[1, 3], memory_heads=[2, 1], head_width=8, feed_forward=[48, 5]
+        ),
+    },
     "lstm": {"encoder": LSTMEncoderConfig(layers=2), "decoder": LSTMDecoderConfig(layers=2, input_feeding=True)},
 }
 ZOO_GRAPHS = ("greedy", "beam", "beam-constrained-coverage")

@@ -22,6 +22,7 @@ from keras_s2s.models import (
     CRFHeadConfig,
     CTCHeadConfig,
     ModelConfig,
+    SSRUDecoderConfig,
     TransformerDecoderConfig,
     TransformerEncoderConfig,
     assembly,
@@ -81,11 +82,30 @@ WITH_FEATURES = {
         ("beam-constrained-coverage-joint", "sample-constrained-shortlist"),
     ),
 }
-CASES = PAIRS | LABELLERS | WITH_FEATURES
+OF_THEIR_OWN: dict[str, Any] = {"layers": 2, "head_width": 8, "feed_forward": [7, 16]}
+WITH_SIZES = {
+    "sizes of each layer": Case(
+        {
+            "encoder": TransformerEncoderConfig(**OF_THEIR_OWN, heads=[3, 1]),
+            "decoder": TransformerDecoderConfig(**OF_THEIR_OWN, heads=[1, 3], memory_heads=[2, 1]),
+        },
+        ("beam", "greedy", "score", "align"),
+    ),
+    "heads of the memory": Case(
+        {
+            "encoder": TransformerEncoderConfig(
+                **SIZES | {"heads": 3}, head_width=6, positions="alibi", slopes=[0.5, 0.25, 0.0625]
+            ),
+            "decoder": SSRUDecoderConfig(**OF_THEIR_OWN, heads=2, memory_heads=[3, 1]),
+        },
+        ("greedy",),
+    ),
+}
+CASES = PAIRS | LABELLERS | WITH_FEATURES | WITH_SIZES
 # A strategy knows a decoder by its step alone, so one goes through all of them. Every encoder, every decoder by a
 # search that branches, every strategy, every head of every encoder, every feature.
 QUICK = {
-    **{name: CASES[name] for name in ("transformer to transformer", *LABELLERS, *WITH_FEATURES)},
+    **{name: CASES[name] for name in ("transformer to transformer", *LABELLERS, *WITH_FEATURES, *WITH_SIZES)},
     "lstm to lstm": CASES["lstm to lstm"]._replace(graphs=("beam", "score", "align")),
     "gru to gru": CASES["gru to gru"]._replace(graphs=("beam", "sample")),
     "lstm to ssru": CASES["lstm to ssru"]._replace(graphs=("beam", "greedy")),

@@ -58,7 +58,7 @@ def sentences(graph: str, count: int = 24) -> list[Sentence]:
     return [Sentence(*row) for row in zip(rows, range(count), prefixes, strict=True)]
 
 
-@pytest.fixture(scope="module", params=["transformer", "lstm"])
+@pytest.fixture(scope="module", params=["transformer", "sizes of each layer", "lstm"])
 def exported(request: Any, zoo: Any) -> Exported:
     return Exported(*zoo(request.param))
 

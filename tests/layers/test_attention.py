@@ -73,9 +73,10 @@ def test_fold_puts_the_hypotheses_of_a_sentence_behind_each_other() -> None:
     assert np.asarray(fold(rows, 2)).tolist() == rows.reshape(2, 6, 2).tolist()
 
 
-def test_self_attention_equals_numpy() -> None:
-    layer = SelfAttention(6, heads=3)
-    x = normal(2, 4, 6)
+@pytest.mark.parametrize("head_width", [None, 5])
+def test_self_attention_equals_numpy(head_width: int | None) -> None:
+    layer = SelfAttention(6, heads=3, head_width=head_width)
+    x, inner = normal(2, 4, 6), 3 * (head_width or 2)
     mask = np.broadcast_to(np.tril(np.ones((4, 4), bool)), (2, 4, 4))
     layer(x, mask)
     randomize(layer)
@@ -85,13 +86,14 @@ def test_self_attention_equals_numpy() -> None:
         q, k, v = np.split(x[n] @ w + b, 3, axis=1)
         expected = attend(q, k, v, mask[n], heads=3)[0] @ w_out + b_out
         np.testing.assert_allclose(y[n], expected, atol=1e-5)
-        np.testing.assert_allclose(np.asarray(key)[n, :, ::-1].transpose(1, 0, 2).reshape(4, 6), k, atol=1e-5)
-        np.testing.assert_allclose(np.asarray(value)[n, :, ::-1].transpose(1, 0, 2).reshape(4, 6), v, atol=1e-5)
+        np.testing.assert_allclose(np.asarray(key)[n, :, ::-1].transpose(1, 0, 2).reshape(4, inner), k, atol=1e-5)
+        np.testing.assert_allclose(np.asarray(value)[n, :, ::-1].transpose(1, 0, 2).reshape(4, inner), v, atol=1e-5)
 
 
+@pytest.mark.parametrize("head_width", [None, 5])
 @pytest.mark.parametrize("past", [0, 1, 3])
-def test_self_attention_over_a_cache_equals_the_whole(past: int) -> None:
-    layer = SelfAttention(6, heads=2)
+def test_self_attention_over_a_cache_equals_the_whole(past: int, head_width: int | None) -> None:
+    layer = SelfAttention(6, heads=2, head_width=head_width)
     x = normal(2, 4, 6)
     whole, cache = layer(x, causal_mask(np.zeros(2, int), 0, 4))
     _, first = layer(x[:, :past], causal_mask(np.zeros(2, int), 0, past))
@@ -103,8 +105,12 @@ def test_self_attention_over_a_cache_equals_the_whole(past: int) -> None:
 
 @pytest.mark.parametrize("length", [1, 3])
 @pytest.mark.parametrize("hypotheses", [1, 2])
-def test_cross_attention_over_unrepeated_memory_equals_numpy(hypotheses: int, length: int) -> None:
-    layer, memory = CrossAttention(6), MemoryKeysValues(6, heads=3)
+@pytest.mark.parametrize("head_width", [None, 5])
+def test_cross_attention_over_unrepeated_memory_equals_numpy(
+    head_width: int | None, hypotheses: int, length: int
+) -> None:
+    layer = CrossAttention(6, queries=head_width and 3 * head_width)
+    memory = MemoryKeysValues(6, heads=3, head_width=head_width)
     encoded, x = normal(2, 4, 6), normal(2 * hypotheses, length, 6)
     layer(x, *memory(encoded), MEMORY_MASK)
     randomize(layer)

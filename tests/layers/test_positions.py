@@ -163,6 +163,11 @@ def test_slopes_of_alibi(heads: int, slopes: list[float]) -> None:
     assert not layer.weights
 
 
+def test_slopes_of_alibi_that_are_given() -> None:
+    step = np.asarray(ALiBi(2, slopes=[0.25, 0.0625])(length=1, past=1))
+    assert step[0, :, 0, 1].tolist() == [-0.25, -0.0625]
+
+
 def test_known_values_of_alibi() -> None:
     bias = np.asarray(ALiBi(4)(length=2, past=1))
     np.testing.assert_allclose(bias[0, 0], [[-0.25, 0, -0.25], [0, -0.25, -0.5]])

@@ -62,6 +62,17 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "rms and gelu": blocks(norm="rms", activation="gelu"),
     "swiglu, post rms": blocks(layers=2, norm="rms", norm_place="post", activation="swiglu"),
     "sizes of each layer": blocks(layers=3, heads=[4, 2, 1], feed_forward=[24, 8, 12], positions="rotary"),
+    "heads of their own width": {
+        "encoder": TransformerEncoderConfig(layers=2, heads=[3, 1], head_width=8, feed_forward=[7, 24]),
+        "decoder": TransformerDecoderConfig(
+            layers=2, heads=[1, 3], memory_heads=[2, 1], head_width=[8, 6], feed_forward=[24, 5], positions="rotary"
+        ),
+    },
+    "slopes": blocks(heads=3, head_width=4, positions="alibi", slopes=[0.5, 0.25, 0.0625]),
+    "memory heads": {
+        "encoder": GRUEncoderConfig(),
+        "decoder": SSRUDecoderConfig(**BLOCKS, memory_heads=[3, 1]),
+    },
     "unequal": {
         "encoder": TransformerEncoderConfig(**{**BLOCKS, "layers": 3}, layer_drop=0.5),
         "decoder": SSRUDecoderConfig(**{**BLOCKS, "layers": 1}, norm_place="post", layer_drop=0.5),

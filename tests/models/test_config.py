@@ -115,6 +115,10 @@ FEATURES: dict[str, Any] = {"source_vocabulary": None, "source_features": 80}
         {"encoder": {"kind": "gru", "bidirectional": False}, "decoder": {"kind": "gru", "input_feeding": True}},
         {"decoder": {"kind": "ssru", "heads": 2, "positions": "learned", "maximum_length": 9}},
         {"decoder": {"kind": "transformer", "layers": 3, "heads": [4, 2, 1], "feed_forward": [9, 8, 7]}},
+        {"decoder": {"kind": "transformer", "layers": 2, "heads": [3, 1], "head_width": 2, "memory_heads": [1, 5]}},
+        {"decoder": {"kind": "transformer", "layers": 2, "heads": [3, 1], "head_width": [2, 6]}},
+        {"decoder": {"kind": "ssru", "layers": 2, "heads": 4, "memory_heads": [3, 1]}},
+        {"encoder": {"kind": "transformer", "heads": 3, "head_width": 5, "positions": "alibi", "slopes": [1, 0.5, 2]}},
     ],
     ids=str,
 )
@@ -181,6 +185,31 @@ def test_what_goes_together(changes: dict) -> None:
         (
             {"encoder": {"kind": "transformer", "layers": 2, "heads": [2, 4], "positions": "alibi"}},
             "encoder: alibi positions have a bias for each head, which all layers share; give all layers the same ",
+        ),
+        (
+            {**LANGUAGE_MODEL, "decoder": {"kind": "transformer", "memory_heads": 2}},
+            "decoder.memory_heads needs an encoder to attend to; a language model has none",
+        ),
+        (
+            {"decoder": {"kind": "transformer", "layers": 3, "head_width": [2, 4]}},
+            "decoder.head_width: 2 numbers for 3 layers; give one number for all, or one for each, got [2, 4]",
+        ),
+        (
+            {"decoder": {"kind": "transformer", "layers": 3, "memory_heads": [2, 4]}},
+            "decoder.memory_heads: 2 numbers for 3 layers; give one number for all, or one for each, got [2, 4]",
+        ),
+        ({"decoder": {"kind": "ssru", "heads": 3, "head_width": 2}}, "width 8 is not a multiple of 3 heads"),
+        (
+            {"encoder": {"kind": "transformer", "heads": 3, "head_width": 5, "positions": "rotary"}},
+            "rotary positions need heads of an even width, not 5",
+        ),
+        (
+            {"encoder": {"kind": "transformer", "slopes": [1, 2, 3, 4]}},
+            "encoder: slopes: sinusoidal positions have none; leave them out",
+        ),
+        (
+            {"encoder": {"kind": "transformer", "positions": "alibi", "slopes": [1, 2]}},
+            "encoder: slopes: 2 for 4 heads; give each head one",
         ),
         (
             {"decoder": {"kind": "lstm", "attention": "dott"}},

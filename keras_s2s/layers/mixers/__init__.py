@@ -40,7 +40,8 @@ class Mixer(Protocol):
 
     Args:
         width: D.
-        heads: H of this layer, a divisor of D.
+        heads: H of this layer, a divisor of D. A subclass of `SelfAttention` is told `head_width`, too, here and in
+            `first_state`, where heads have a size of their own; H may then be any number.
         positions: the stack's kind of positions, one of the mixer's own.
         options: of a Keras layer; `name` among them.
 

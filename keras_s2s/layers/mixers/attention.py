@@ -4,7 +4,7 @@ from typing import Any
 
 from keras import ops
 
-from keras_s2s.layers.attention import SelfAttention, causal_mask
+from keras_s2s.layers.attention import SelfAttention, causal_mask, width_of_head
 from keras_s2s.layers.mixers import ADDED, OF_ATTENTION, Tokens, register_mixer
 from keras_s2s.typing import Tensor
 
@@ -21,9 +21,11 @@ class AttentionMixer(SelfAttention):
         super().__init__(width, heads, rotary=positions == "rotary", **{**options, "name": "self_attention"})
 
     @staticmethod
-    def first_state(rows: Tensor, width: int, heads: int, dtype: str) -> tuple[Tensor, ...]:
-        """Empty caches, (R, H, 0, D/H) each."""
-        empty = (rows, heads, 0, width // heads)
+    def first_state(
+        rows: Tensor, width: int, heads: int, dtype: str, head_width: int | None = None
+    ) -> tuple[Tensor, ...]:
+        """Empty caches, (R, H, 0, d) each; see `SelfAttention` for `head_width`."""
+        empty = (rows, heads, 0, width_of_head(width, heads, head_width))
         return ops.zeros(empty, dtype=dtype), ops.zeros(empty, dtype=dtype)
 
     def prepare(self, tokens: Tokens, state: tuple[Tensor, ...]) -> dict[str, Tensor]:
@@ -37,7 +39,7 @@ class AttentionMixer(SelfAttention):
     def call(  # type: ignore[override]
         self, x: Tensor, state: tuple[Tensor, Tensor] | None, given: dict[str, Tensor]
     ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-        """x (R, T, D), keys and values (R, H, P, D/H) each or None -> (R, T, D), and those of P+T tokens."""
+        """x (R, T, D), keys and values (R, H, P, d) each or None -> (R, T, D), and those of P+T tokens."""
         if state is not None and "seen" in given:
             return self.step(x, state, **given)
         return super().call(x, cache=state, **given)

@@ -1,0 +1,96 @@
+"""`keras-s2s prune`: a smaller model, without the heads and units that matter least."""
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from keras_s2s.cli.options import Debug, Json, Recipe, json_alone
+from keras_s2s.cli.packages import import_tensorflow, training_packages
+from keras_s2s.cli.tables import print_whole
+
+
+def prune(
+    config: Recipe,
+    folder: Annotated[
+        Path, typer.Argument(metavar="FOLDER", show_default=False, help="Where the smaller model is written.")
+    ],
+    keep: Annotated[
+        float,
+        typer.Option(
+            metavar="SHARE",
+            show_default=False,
+            help="The share of heads, and of feed-forward units, that stays; each part of a block keeps one at least.",
+        ),
+    ],
+    checkpoint: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            show_default=False,
+            help="Prune this checkpoint, which another command wrote, in the place of the recipe's trained model.",
+        ),
+    ] = None,
+    importance: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="What decides which heads and units stay: gradient (what the loss on dev data loses with each, to "
+            "first order), or norm (of their weights).",
+        ),
+    ] = "gradient",
+    steps: Annotated[
+        int,
+        typer.Option(min=1, metavar="N", help="In how many steps; each measures anew what matters in what is left."),
+    ] = 1,
+    epochs: Annotated[
+        float | None,
+        typer.Option(
+            metavar="N",
+            show_default=False,
+            help="Train so many epochs after each step, otherwise as the recipe says. By default there is no training.",
+        ),
+    ] = None,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Prune the Transformer blocks of a recipe's trained model: heads and feed-forward units that matter least go.
+
+    What comes out is a checkpoint: a smaller model, its tokenizers, and report.json, which has its sizes and its
+    metrics of the dev data beside those of the model that it was made of. A model that is not trained yet is trained
+    first.
+    `keras-s2s export RECIPE --checkpoint FOLDER` makes a bundle of the smaller one.
+
+    ```
+    keras-s2s prune pipelines/multi30k/transformer.yaml checkpoints/half --keep 0.5
+    keras-s2s prune pipelines/multi30k/transformer.yaml checkpoints/half --keep 0.5 --steps 3 --epochs 2
+    keras-s2s prune pipelines/multi30k/transformer.yaml checkpoints/half --keep 0.5 --checkpoint checkpoints/student
+    ```
+    """
+    with training_packages("prune"), json_alone(as_json):
+        import_tensorflow()
+        from keras_s2s import recipe as recipes
+
+        pruning = recipes.Pruning(keep, importance, steps, epochs)
+        found = recipes.prune(recipes.load(config), folder, pruning, checkpoint)
+    if as_json:
+        typer.echo(json.dumps({**dataclasses.asdict(pruning), **dataclasses.asdict(found), "folder": str(folder)}))
+    else:
+        _show(found)
+
+
+def _show(found: Any) -> None:
+    table = Table(box=None, padding=(0, 1, 0, 0))
+    for place, title in enumerate(("", "before", "after")):
+        table.add_column(title, justify="right" if place else "left")
+    for name, before in found.before.items():
+        cells = (before, found.after[name])
+        shown = (f"{cell:.2f}" if isinstance(cell, float) else f"{cell:,}" for cell in cells)
+        table.add_row(name.replace("_", " "), *shown)
+    console = Console(highlight=False, soft_wrap=True)
+    print_whole(console, table)
+    console.print(f"\n{found.folder}: report.json says which sizes each layer has", markup=False)

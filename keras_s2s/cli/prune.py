@@ -15,7 +15,7 @@ from keras_s2s.cli.tables import print_whole
 
 
 def prune(
-    config: Recipe,
+    recipe: Recipe,
     folder: Annotated[
         Path, typer.Argument(metavar="FOLDER", show_default=False, help="Where the smaller model is written.")
     ],
@@ -30,7 +30,7 @@ def prune(
     checkpoint: Annotated[
         Path | None,
         typer.Option(
-            metavar="FOLDER",
+            metavar="OTHER",
             show_default=False,
             help="Prune this checkpoint, which another command wrote, in the place of the recipe's trained model.",
         ),
@@ -62,8 +62,7 @@ def prune(
 
     What comes out is a checkpoint: a smaller model, its tokenizers, and report.json, which has its sizes and its
     metrics of the dev data beside those of the model that it was made of. A model that is not trained yet is trained
-    first.
-    `keras-s2s export RECIPE --checkpoint FOLDER` makes a bundle of the smaller one.
+    first. `keras-s2s export RECIPE --checkpoint FOLDER` makes a bundle of the smaller one.
 
     ```
     keras-s2s prune pipelines/multi30k/transformer.yaml checkpoints/half --keep 0.5
@@ -76,7 +75,7 @@ def prune(
         from keras_s2s import recipe as recipes
 
         pruning = recipes.Pruning(keep, importance, steps, epochs)
-        found = recipes.prune(recipes.load(config), folder, pruning, checkpoint)
+        found = recipes.prune(recipes.load(recipe), folder, pruning, checkpoint)
     if as_json:
         typer.echo(json.dumps({**dataclasses.asdict(pruning), **dataclasses.asdict(found), "folder": str(folder)}))
     else:

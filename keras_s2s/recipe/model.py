@@ -1,8 +1,9 @@
 """The stage of a recipe that trains its model."""
 
+import contextlib
 import dataclasses
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,6 +21,7 @@ from keras_s2s.recipe.training_examples import training_teacher
 from keras_s2s.recipe.training_map import Context
 from keras_s2s.text import Tokenizer
 
+_in_training: list[Path] = []  # Recipes whose models are being trained, or wait for those that they need.
 _LENGTH = {"training.epochs", "training.minutes"}
 # What is kept besides the model, when training ends, and a name whose content is an input of its own.
 _WITHOUT_EFFECT = {"training.patience", "training.tensorboard", "training.start_from"}
@@ -39,7 +41,31 @@ def train_model(
 
     Returns:
         The model's `.keras` file, and the fingerprint of the stage.
+
+    Raises:
+        UserError: the model needs another one, such as a teacher, that needs this one.
     """
+    with _no_circle(recipe):
+        return _train_model(recipe, config, task, fingerprint, callbacks)
+
+
+@contextlib.contextmanager
+def _no_circle(recipe: Recipe) -> Iterator[None]:
+    """Inside the block, no other recipe may need this one's model."""
+    path = recipe.path.resolve()
+    if path in _in_training:
+        names = " needs ".join(str(other) for other in [*_in_training, path])
+        raise UserError(f"{recipe.path}: recipes need each other's models in a circle: {names}")
+    _in_training.append(path)
+    try:
+        yield
+    finally:
+        _in_training.pop()
+
+
+def _train_model(
+    recipe: Recipe, config: RecipeConfig, task: Task, fingerprint: str, callbacks: Sequence[Any]
+) -> tuple[Path, str]:
     model = model_config(recipe, config, task)
     start, start_fingerprint = start_of(recipe, config)
     inputs = {"the model of training.start_from": start_fingerprint, "the data or the tokenizers": fingerprint}

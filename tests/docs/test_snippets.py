@@ -95,6 +95,10 @@ def test_students(example: Path) -> None:
     assert printed.split() == ["2", "True"]
 
 
+def test_pruning(tmp_path: Path) -> None:
+    assert run(python("docs/pruning.md"), tmp_path).split() == ["2"]
+
+
 def test_bundles(example: Path) -> None:
     # The library of the text graph's operators does not live with TensorFlow in one process.
     whole = "\n".join(code for code in fences(ROOT / "docs" / "bundles.md", "python") if EXTENSIONS not in code)
@@ -130,6 +134,7 @@ def test_every_page_with_python_is_run() -> None:
         "docs/tutorial.md",
         "docs/bundles.md",
         "docs/students.md",
+        "docs/pruning.md",
     }
     run_elsewhere = {"CONTRIBUTING.md", "docs/extending.md"}  # by the tests of what they tell to add
     assert {page.id for page in with_fences("python")} - run_elsewhere == run_here

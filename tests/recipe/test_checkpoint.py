@@ -1,6 +1,7 @@
 """Checkpoints in folders: what recipes take of them, and what becomes of them."""
 
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -14,7 +15,7 @@ from keras_s2s.text import Tokenizer, train_joint
 from keras_s2s.training import load
 
 LINES = [f"{first} {second}" for first in ("ab", "cd", "dca", "b") for second in ("a", "dd", "bca", "acb")]
-RECIPE = {
+RECIPE: dict[str, Any] = {
     "name": "toy",
     "task": "copy",
     "data": {split: {"tsv": "pairs.tsv"} for split in ("train", "dev", "test")},
@@ -102,3 +103,13 @@ def test_what_is_refused(folder: Path) -> None:
     write(folder / "saved_models" / "start", source, target)
     with pytest.raises(UserError, match=r"is where its bundle would be; move the checkpoint out of saved_models"):
         recipe.export(loaded, Path("saved_models/start"))
+
+
+def test_recipes_that_need_each_other(folder: Path) -> None:
+    for name, other in (("recipe", "other"), ("other", "recipe")):
+        content = {**RECIPE, "name": name, "training": {**RECIPE["training"], "start_from": f"{other}.yaml"}}
+        (folder / f"{name}.yaml").write_text(yaml.safe_dump(content))
+    with pytest.raises(
+        UserError, match=r"recipe.yaml: recipes need each other's models in a circle: .*recipe.yaml needs"
+    ):
+        recipe.train(recipe.load(folder))

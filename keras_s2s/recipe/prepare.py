@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -90,6 +91,16 @@ def prepare(recipe: Recipe, config: RecipeConfig, on_cores: OrderedMap = on_all_
         **_limits(config),
     )
     return task, _fingerprint(fingerprint, task)
+
+
+def prepare_for(recipe: Recipe, config: RecipeConfig, checkpoint: Checkpoint) -> tuple[Task, str]:
+    """The data of a recipe with the tokenizers of a checkpoint, and a fingerprint of both."""
+    task, fingerprint = prepare(recipe, config)
+    source, target = checkpoint.tokenizers()
+    if config.is_language_model or config.data.is_speech:
+        source = None
+    both = hashlib.sha256(f"{fingerprint} {checkpoint.fingerprint()}".encode()).hexdigest()
+    return replace(task, source_tokenizer=source, target_tokenizer=target, examples=None), both
 
 
 def read_training_pairs(recipe: Recipe, config: RecipeConfig) -> Pairs:

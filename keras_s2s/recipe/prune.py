@@ -1,7 +1,6 @@
 """Pruning of a recipe's model, or of another checkpoint, with the recipe's dev data and its training."""
 
 import dataclasses
-import hashlib
 import json
 import shutil
 from collections.abc import Callable
@@ -17,7 +16,7 @@ from keras_s2s.models import Architecture, Seq2Seq, build
 from keras_s2s.recipe.checkpoint import MODEL, Checkpoint, check_place, write_checkpoint
 from keras_s2s.recipe.made_from import MadeFrom, keys_of
 from keras_s2s.recipe.model import model_config, train_model
-from keras_s2s.recipe.prepare import folder_of, prepare, say
+from keras_s2s.recipe.prepare import folder_of, prepare, prepare_for, say
 from keras_s2s.recipe.run import running
 from keras_s2s.recipe.schema import CombinedConfig, Recipe, RecipeConfig
 from keras_s2s.recipe.stages import stage
@@ -112,11 +111,8 @@ def _start(recipe: Recipe, config: RecipeConfig, pruning: Pruning, folder: Path 
         _budgets(build(model_config(recipe, config, task)), pruning)  # Before training takes its time.
         return task, *train_model(recipe, config, task, fingerprint)
     checkpoint = Checkpoint.read(folder)
-    source, target = checkpoint.tokenizers()
-    task, fingerprint = prepare(recipe, config)
-    task = dataclasses.replace(task, source_tokenizer=source, target_tokenizer=target, examples=None)
-    both = hashlib.sha256(f"{fingerprint} {checkpoint.fingerprint()}".encode()).hexdigest()
-    return task, checkpoint.model, both
+    task, fingerprint = prepare_for(recipe, config, checkpoint)
+    return task, checkpoint.model, fingerprint
 
 
 def _budgets(model: Seq2Seq, pruning: Pruning) -> list[Budget]:

@@ -1,7 +1,6 @@
 """From a recipe to a verified bundle, in stages: data, tokenizer, model, bundle."""
 
 import contextlib
-import dataclasses
 import json
 import time
 from collections.abc import Callable, Iterator
@@ -24,7 +23,7 @@ from keras_s2s.recipe.fingerprints import of_pairs
 from keras_s2s.recipe.locks import keeping_locks, lock
 from keras_s2s.recipe.made_from import MadeFrom, keys_of
 from keras_s2s.recipe.model import model_config, train_model
-from keras_s2s.recipe.prepare import BUNDLES, folder_of, prepare, read_held_out, read_training_pairs, say
+from keras_s2s.recipe.prepare import BUNDLES, folder_of, prepare, prepare_for, read_held_out, read_training_pairs, say
 from keras_s2s.recipe.schema import CombinedConfig, ExportConfig, Recipe, RecipeConfig
 from keras_s2s.recipe.stages import forget, stage
 
@@ -146,13 +145,11 @@ def _export_checkpoint(recipe: Recipe, folder: Path) -> Path:
     config, checkpoint = recipe.config, Checkpoint.read(folder)
     if isinstance(config, CombinedConfig):
         raise UserError(f"{recipe.path}: combines models of other recipes; name the recipe of the checkpoint")
-    source, target = checkpoint.tokenizers()
-    task = prepare(recipe, config)[0]
-    task = dataclasses.replace(task, source_tokenizer=source, target_tokenizer=target, examples=None)
     name = checkpoint.folder.resolve().name
     if (BUNDLES / name).resolve() == checkpoint.folder.resolve():
         raise UserError(f"{folder}: is where its bundle would be; move the checkpoint out of {BUNDLES}")
-    return _export(recipe, task, checkpoint.fingerprint(), lambda: training.load(checkpoint.model), name)
+    task, fingerprint = prepare_for(recipe, config, checkpoint)
+    return _export(recipe, task, fingerprint, lambda: training.load(checkpoint.model), name)
 
 
 def _check_graphs(recipe: Recipe, config: RecipeConfig, task: Task) -> None:

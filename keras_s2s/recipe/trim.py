@@ -8,13 +8,12 @@ from rich.console import Console
 
 from keras_s2s import compression, status
 from keras_s2s.compression import Trimmed, TrimReport
-from keras_s2s.data import Task
 from keras_s2s.errors import UserError
 from keras_s2s.recipe.checkpoint import MODEL, Checkpoint, check_place, write_checkpoint
 from keras_s2s.recipe.model import train_model
-from keras_s2s.recipe.prepare import prepare
+from keras_s2s.recipe.prepare import prepare, prepare_for
 from keras_s2s.recipe.run import running
-from keras_s2s.recipe.schema import CombinedConfig, Recipe, RecipeConfig
+from keras_s2s.recipe.schema import CombinedConfig, Recipe
 
 REPORT = "report.json"
 
@@ -37,28 +36,18 @@ def trim(recipe: Recipe, folder: Path, checkpoint: Path | None = None, minimum: 
         raise UserError(f"{recipe.path}: combines models of other recipes; trim one of those")
     check_place(folder)
     with running(recipe):
-        model, task = _trained(recipe, config) if checkpoint is None else _of_checkpoint(recipe, config, checkpoint)
+        if checkpoint is None:
+            task, fingerprint = prepare(recipe, config)
+            model, _ = train_model(recipe, config, task, fingerprint)
+        else:
+            found = Checkpoint.read(checkpoint)
+            task, _ = prepare_for(recipe, config, found)
+            model = found.model
         with status.shown(Console(), "trim") as tell:
             tell("looking which pieces are used")
             trimmed = compression.trim(model, task, minimum)
             write_checkpoint(folder, trimmed.source, trimmed.target, lambda new: _write(trimmed, new))
     return trimmed.report
-
-
-def _trained(recipe: Recipe, config: RecipeConfig) -> tuple[Path, Task]:
-    """The recipe's own model and task."""
-    task, fingerprint = prepare(recipe, config)
-    return train_model(recipe, config, task, fingerprint)[0], task
-
-
-def _of_checkpoint(recipe: Recipe, config: RecipeConfig, folder: Path) -> tuple[Path, Task]:
-    """The model of a checkpoint, and the recipe's task with the tokenizers of it."""
-    found = Checkpoint.read(folder)
-    source, target = found.tokenizers()
-    if config.is_language_model or config.data.is_speech:
-        source = None
-    task, _ = prepare(recipe, config)
-    return found.model, dataclasses.replace(task, source_tokenizer=source, target_tokenizer=target, examples=None)
 
 
 def _write(trimmed: Trimmed, folder: Path) -> None:

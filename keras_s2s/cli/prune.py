@@ -1,4 +1,4 @@
-"""`keras-s2s prune`: a smaller model, without the heads and units that matter least."""
+"""`keras-s2s prune`: a smaller model, without the heads, units and blocks that matter least."""
 
 import dataclasses
 import json
@@ -20,13 +20,29 @@ def prune(
         Path, typer.Argument(metavar="FOLDER", show_default=False, help="Where the smaller model is written.")
     ],
     keep: Annotated[
-        float,
+        float | None,
         typer.Option(
             metavar="SHARE",
             show_default=False,
             help="The share of heads, and of feed-forward units, that stays; each part of a block keeps one at least.",
         ),
-    ],
+    ] = None,
+    parameters: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            show_default=False,
+            help="In the place of a share: how many parameters the smaller model may have at most.",
+        ),
+    ] = None,
+    blocks: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            metavar="N",
+            help="So many whole blocks go first, one by one: each time the one that the loss on dev data misses least.",
+        ),
+    ] = 0,
     checkpoint: Annotated[
         Path | None,
         typer.Option(
@@ -45,20 +61,25 @@ def prune(
     ] = "gradient",
     steps: Annotated[
         int,
-        typer.Option(min=1, metavar="N", help="In how many steps; each measures anew what matters in what is left."),
+        typer.Option(
+            min=1,
+            metavar="N",
+            help="In how many steps heads and units go; each measures anew what matters.",
+        ),
     ] = 1,
     epochs: Annotated[
         float | None,
         typer.Option(
             metavar="N",
             show_default=False,
-            help="Train so many epochs after each step, otherwise as the recipe says. By default there is no training.",
+            help="Train so many epochs after each step, and after blocks went, otherwise as the recipe says. By "
+            "default there is no training.",
         ),
     ] = None,
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Prune the Transformer blocks of a recipe's trained model: heads and feed-forward units that matter least go.
+    """Prune a recipe's trained Transformer: the heads, feed-forward units and blocks that matter least go.
 
     What comes out is a checkpoint: a smaller model, its tokenizers, and report.json, which has its sizes and its
     metrics of the dev data beside those of the model that it was made of. A model that is not trained yet is trained
@@ -67,6 +88,7 @@ def prune(
     ```
     keras-s2s prune pipelines/multi30k/transformer.yaml checkpoints/half --keep 0.5
     keras-s2s prune pipelines/multi30k/transformer.yaml checkpoints/half --keep 0.5 --steps 3 --epochs 2
+    keras-s2s prune pipelines/multi30k/transformer.yaml checkpoints/small --blocks 2 --parameters 1500000
     keras-s2s prune pipelines/multi30k/transformer.yaml checkpoints/half --keep 0.5 --checkpoint checkpoints/student
     ```
     """
@@ -74,7 +96,7 @@ def prune(
         import_tensorflow()
         from keras_s2s import recipe as recipes
 
-        pruning = recipes.Pruning(keep, importance, steps, epochs)
+        pruning = recipes.Pruning(keep, parameters, blocks, importance, steps, epochs)
         found = recipes.prune(recipes.load(recipe), folder, pruning, checkpoint)
     if as_json:
         typer.echo(json.dumps({**dataclasses.asdict(pruning), **dataclasses.asdict(found), "folder": str(folder)}))

@@ -6,10 +6,11 @@ students.
 """
 
 import keras_s2s.backend  # noqa: F401
+from keras_s2s.compression.dev_loss import mean_dev_loss
 from keras_s2s.compression.importance import Place, Scores, by_gradient, by_norm
 from keras_s2s.compression.kept import Kept, KeptBlock
 from keras_s2s.compression.quantization import CALIBRATIONS, DEFAULTS, Wanted, quantize_bundle
-from keras_s2s.compression.ranking import budget_of, most_important
+from keras_s2s.compression.ranking import budget_of, check_blocks, most_important, share_for, without_blocks
 from keras_s2s.compression.report import Variant
 from keras_s2s.compression.shortlists import Shortlist, fit_shortlist
 from keras_s2s.compression.surgery import prune
@@ -47,13 +48,17 @@ __all__ = [
     "budget_of",
     "by_gradient",
     "by_norm",
+    "check_blocks",
     "choose",
     "distill",
     "fit_shortlist",
+    "mean_dev_loss",
     "most_important",
     "prune",
     "quantize_bundle",
     "read_outputs",
     "repeats_itself",
+    "share_for",
     "trim",
+    "without_blocks",
 ]

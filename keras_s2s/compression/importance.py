@@ -9,14 +9,12 @@ import tensorflow as tf
 from keras import ops
 
 from keras_s2s import status
+from keras_s2s.compression.dev_loss import dev_batches, sum_of_losses
 from keras_s2s.compression.kept import Kept, PartName, StackName, stacks_of
-from keras_s2s.data import Task, batches
+from keras_s2s.data import Task
 from keras_s2s.layers import Linear, SelfAttention, fused
-from keras_s2s.losses import CRF, CTC, CrossEntropy
 from keras_s2s.models import Seq2Seq
 from keras_s2s.typing import Tensor
-
-_LOSSES: dict[Any, keras.losses.Loss] = {"logits": CrossEntropy(), "ctc": CTC(), "crf": CRF()}
 
 
 class Place(NamedTuple):
@@ -44,6 +42,15 @@ class _Product(NamedTuple):
     behind: Linear
     before: list[tuple[Linear, int]]
 
+    @property
+    def weights(self) -> Iterator[keras.Variable]:
+        """All that go with them."""
+        yield self.behind.kernel
+        for product, _ in self.before:
+            yield product.kernel
+            if product.bias is not None:
+                yield product.bias
+
 
 def by_gradient(model: Seq2Seq, task: Task) -> Scores:
     """The change of the loss if a head or a unit gave zeros, to first order, the mean over dev pairs of its size.
@@ -60,11 +67,8 @@ def by_gradient(model: Seq2Seq, task: Task) -> Scores:
     """
     places = _products(model)
     totals: Scores = {}
-    heads: Any = [name for name in model.head_names if name in _LOSSES]
-    upsampling = 1 if model.config.ctc is None else model.config.ctc.upsampling
-    tokenizers = task.source_tokenizer, task.target_tokenizer
-    dataset = batches(task.dev, *tokenizers, seed=None, heads=heads, upsampling=upsampling)
-    sums = _sums_of_sizes(model, places, heads, dataset.element_spec)
+    dataset = dev_batches(model, task)
+    sums = _sums_of_sizes(model, places, dataset.element_spec)
     done = 0
     with status.doing(lambda: f"importance: {done:,} of {len(task.dev):,} dev pairs"):
         for batch in dataset:
@@ -85,6 +89,14 @@ def by_norm(model: Seq2Seq) -> Scores:
                 for part in np.split(before.kernel.numpy(), parts, axis=1)
             )
         )
+        for place, product in _products(model).items()
+    }
+
+
+def numbers_of(model: Seq2Seq) -> Scores:
+    """How many parameters go with each head and unit."""
+    return {
+        place: np.full(product.total, sum(weight.numpy().size for weight in product.weights) / product.total)
         for place, product in _products(model).items()
     }
 
@@ -116,7 +128,7 @@ def _products_of(model: Seq2Seq, block: Any, number: int, kept: Any) -> Iterator
     yield "units", _Product(len(kept.units), forward.down, ups)
 
 
-def _sums_of_sizes(model: Seq2Seq, places: Mapping[Place, _Product], heads: list[str], spec: Any) -> Any:
+def _sums_of_sizes(model: Seq2Seq, places: Mapping[Place, _Product], spec: Any) -> Any:
     """A function of a batch: the sums over its pairs of the sizes of the changes, by place."""
 
     @tf.function(input_signature=spec, autograph=False)
@@ -128,20 +140,11 @@ def _sums_of_sizes(model: Seq2Seq, places: Mapping[Place, _Product], heads: list
             by_kernel = {id(product.behind.kernel): gates[place] for place, product in places.items()}
             with fused.lowering(_Gates(by_kernel)):
                 outputs = model(inputs, training=False)
-            loss = _sum_of_losses(heads, outputs, labels, weights)
+            loss = sum_of_losses(model, outputs, labels, weights)
         gradients = tape.gradient(loss, gates)
         return {place: tf.reduce_sum(tf.abs(gradients[place]), axis=0) for place in places}
 
     return sums
-
-
-def _sum_of_losses(heads: list[str], outputs: Any, labels: Any, weights: Any) -> Tensor:
-    """The sum over all tokens: the losses themselves are means."""
-    total = 0.0
-    for head in heads:
-        of_head = [values[head] if isinstance(values, dict) else values for values in (labels, outputs, weights)]
-        total += _LOSSES[head](*of_head) * ops.sum(of_head[-1])
-    return total
 
 
 class _Gates:

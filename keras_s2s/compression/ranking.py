@@ -1,13 +1,18 @@
-"""What stays within a budget: the most important of all heads, and of all feed-forward units."""
+"""What stays within a budget: the most important of all heads, of all feed-forward units, and of all blocks."""
 
+import bisect
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Literal, NamedTuple
 
 import numpy as np
 
-from keras_s2s.compression.importance import Place, Scores
-from keras_s2s.compression.kept import Kept, KeptBlock, PartName, Stack, stacks_of
+from keras_s2s import status
+from keras_s2s.compression.dev_loss import mean_dev_loss
+from keras_s2s.compression.importance import Place, Scores, numbers_of
+from keras_s2s.compression.kept import Kept, KeptBlock, PartName, Stack, StackName, stacks_of
+from keras_s2s.compression.surgery import prune
+from keras_s2s.data import Task
 from keras_s2s.errors import UserError
 from keras_s2s.models import Seq2Seq
 
@@ -40,7 +45,7 @@ def budget_of(model: Seq2Seq, keep: float) -> dict[Kind, int]:
     budget = {}
     for kind, parts in _KINDS.items():
         total = sum(kept.count(part) for part in parts)
-        least = sum(bool(getattr(block, part)) for _, _, block in kept for part in parts)
+        least = _least(model, kind)
         budget[kind] = round(keep * total)
         if budget[kind] < least:
             raise UserError(
@@ -48,6 +53,11 @@ def budget_of(model: Seq2Seq, keep: float) -> dict[Kind, int]:
                 f"{total} {kind}; the smallest share is {math.ceil(1000 * least / total) / 1000:g}"
             )
     return budget
+
+
+def _least(model: Seq2Seq, kind: Kind) -> int:
+    """One for each part of a block."""
+    return sum(bool(getattr(block, part)) for _, _, block in Kept.all_of(model) for part in _KINDS[kind])
 
 
 def most_important(model: Seq2Seq, scores: Scores, budget: Budget) -> Kept:
@@ -71,6 +81,76 @@ def most_important(model: Seq2Seq, scores: Scores, budget: Budget) -> Kept:
                 for numbers in here:
                     numbers.discard(one.number)
     return _kept(model, stays)
+
+
+def share_for(model: Seq2Seq, parameters: int) -> float:
+    """The largest share of heads and of units with which a model has no more parameters than wanted.
+
+    Args:
+        model: with Transformer blocks.
+        parameters: how many it may have at most, whichever heads and units stay.
+
+    Raises:
+        UserError: it has more with one head and one unit for each part of a block.
+    """
+    costs, total = numbers_of(model), sizes_of(model)
+
+    def left(budget: Budget) -> int:
+        """The parameters if the dearest stay."""
+        kept = most_important(model, costs, budget)
+        gone = sum(
+            values[0] * (len(values) - len(getattr(kept.of(place.stack)[place.block], place.part)))
+            for place, values in costs.items()
+        )
+        return model.count_params() - round(gone)
+
+    shares = sorted({number / size for size in total.values() for number in range(1, size + 1)})
+    shares = [share for share in shares if all(round(share * total[kind]) >= _least(model, kind) for kind in _KINDS)]
+    fits = bisect.bisect_right(shares, parameters, key=lambda share: left(budget_of(model, share)))
+    if not fits:
+        raise UserError(
+            f"prune: cannot get to {parameters:,} parameters: what is not in heads and units stays, and each part of "
+            f"a block keeps one; the fewest are {left(budget_of(model, shares[0])):,}"
+        )
+    return shares[fits - 1]
+
+
+def check_blocks(model: Seq2Seq, count: int) -> None:
+    """Makes sure that so many whole blocks can go.
+
+    Raises:
+        UserError: they cannot, since each stack keeps one.
+    """
+    sizes = [len(stack.blocks) for stack in stacks_of(model)]
+    most = sum(sizes) - len(sizes)
+    if not 0 <= count <= most:
+        raise UserError(
+            f"prune: {count} of {sum(sizes)} blocks cannot go: encoder and decoder keep one each; at most {most} can"
+        )
+
+
+def without_blocks(model: Seq2Seq, task: Task, count: int) -> Seq2Seq:
+    """Makes a model without the whole blocks that the dev data miss least.
+
+    One block after the other goes: of all that may, the one without which the loss on dev data is the least.
+
+    Args:
+        model: with Transformer blocks.
+        task: its dev data and tokenizers.
+        count: how many go.
+
+    Raises:
+        UserError: so many cannot go, or there are no dev pairs.
+    """
+    check_blocks(model, count)
+    for number in range(count):
+        places = [(s.name, i) for s in stacks_of(model) if len(s.blocks) > 1 for i in range(len(s.blocks))]
+        losses: dict[tuple[StackName, int], float] = {}
+        with status.doing(lambda: f"block {number + 1} to go: {len(losses)} of {len(places)} tried"):  # noqa: B023
+            for place in places:
+                losses[place] = mean_dev_loss(prune(model, Kept.all_of(model).without_block(*place)), task)
+        model = prune(model, Kept.all_of(model).without_block(*min(losses, key=losses.__getitem__)))
+    return model
 
 
 class _Candidate(NamedTuple):

@@ -33,13 +33,19 @@ class Pruning:
     """How a model is pruned.
 
     Attributes:
-        keep: the share of its heads, and of its feed-forward units, that stay.
-        importance: what decides which, "gradient" or "norm"; see `compression.by_gradient` and `by_norm`.
-        steps: in how many steps, each of which keeps the same share of what the one before left.
-        epochs: of training after each step, as the recipe trains; None for no training.
+        keep: the share of its heads, and of its feed-forward units, that stay; None for what `parameters` allows, or
+            all of them.
+        parameters: how many it may have in the end.
+        blocks: how many whole blocks go first; see `compression.without_blocks`.
+        importance: what decides which heads and units stay, "gradient" or "norm"; see `compression.by_gradient` and
+            `by_norm`.
+        steps: in how many steps heads and units go; each keeps the same share of what the one before left.
+        epochs: of training after each step, and after the blocks went, as the recipe trains; None for no training.
     """
 
-    keep: float
+    keep: float | None = None
+    parameters: int | None = None
+    blocks: int = 0
     importance: str = "gradient"
     steps: int = 1
     epochs: float | None = None
@@ -76,22 +82,24 @@ def prune(recipe: Recipe, folder: Path, pruning: Pruning, checkpoint: Path | Non
 
     Raises:
         UserError: the recipe combines others, there is no such checkpoint or importance, the model has no Transformer
-            blocks, the share cannot be kept, or something that is no checkpoint is in the folder.
+            blocks, it is not said what goes, that cannot go, or something that is no checkpoint is in the folder.
     """
     config = recipe.config
     if isinstance(config, CombinedConfig):
         raise UserError(f"{recipe.path}: combines models of other recipes; prune those")
-    if pruning.importance not in IMPORTANCE:
-        raise UserError(f"prune: no importance '{pruning.importance}'; there are {', '.join(IMPORTANCE)}")
+    _check(pruning)
     check_place(folder)
     with running(recipe):
         task, path, fingerprint = _start(recipe, config, pruning, checkpoint)
         model = training.load(path)
-        budgets = _budgets(model, pruning)
         before = _described(model, task)
-        for number, budget in enumerate(budgets, 1):
-            steps = _Step(recipe, config, task, pruning, f"pruning of {folder.resolve().name}, step {number}")
-            path, fingerprint = steps.make(path, fingerprint, budget)
+        name = f"pruning of {folder.resolve().name}"
+        if pruning.blocks:
+            step = _Step(recipe, config, task, pruning, f"{name}, blocks")
+            path, fingerprint = step.make(path, fingerprint, pruning.blocks)
+        for number, budget in enumerate(_budgets(training.load(path), pruning), 1):
+            step = _Step(recipe, config, task, pruning, f"{name}, step {number}")
+            path, fingerprint = step.make(path, fingerprint, budget)
         small = training.load(path)
         result = Pruned(folder, _architecture(small), before, _described(small, task))
         content = {**dataclasses.asdict(pruning), **dataclasses.asdict(result), "folder": str(folder)}
@@ -104,21 +112,43 @@ def prune(recipe: Recipe, folder: Path, pruning: Pruning, checkpoint: Path | Non
         return result
 
 
+def _check(pruning: Pruning) -> None:
+    if pruning.importance not in IMPORTANCE:
+        raise UserError(f"prune: no importance '{pruning.importance}'; there are {', '.join(IMPORTANCE)}")
+    if pruning.keep is not None and pruning.parameters is not None:
+        raise UserError("prune: a share to keep and a number of parameters are two budgets; give one")
+    if pruning.keep is None and pruning.parameters is None and not pruning.blocks:
+        raise UserError("prune: nothing is to go; give a share to keep, a number of parameters, or blocks")
+
+
 def _start(recipe: Recipe, config: RecipeConfig, pruning: Pruning, folder: Path | None) -> tuple[Task, Path, str]:
     """The data, the `.keras` file that is pruned, and a fingerprint of both."""
     if folder is None:
         task, fingerprint = prepare(recipe, config)
-        _budgets(build(model_config(recipe, config, task)), pruning)  # Before training takes its time.
+        # Before training takes its time.
+        _check_budget(build(model_config(recipe, config, task)), pruning)
         return task, *train_model(recipe, config, task, fingerprint)
     checkpoint = Checkpoint.read(folder)
     task, fingerprint = prepare_for(recipe, config, checkpoint)
+    _check_budget(training.load(checkpoint.model), pruning)
     return task, checkpoint.model, fingerprint
+
+
+def _check_budget(model: Seq2Seq, pruning: Pruning) -> None:
+    compression.check_blocks(model, pruning.blocks)
+    if not pruning.blocks:  # With fewer blocks there are other budgets.
+        _budgets(model, pruning)
 
 
 def _budgets(model: Seq2Seq, pruning: Pruning) -> list[Budget]:
     """What stays after each step."""
-    compression.budget_of(model, pruning.keep)
-    shares = [pruning.keep ** (number / pruning.steps) for number in range(1, pruning.steps + 1)]
+    keep = pruning.keep
+    if pruning.parameters is not None:
+        keep = compression.share_for(model, pruning.parameters)
+    if keep is None:
+        return []
+    compression.budget_of(model, keep)
+    shares = [keep ** (number / pruning.steps) for number in range(1, pruning.steps + 1)]
     return [compression.budget_of(model, share) for share in shares]
 
 
@@ -140,8 +170,14 @@ class _Step:
     pruning: Pruning
     name: str
 
-    def make(self, path: Path, fingerprint: str, budget: Budget) -> tuple[Path, str]:
-        """Of a `.keras` file the smaller one, each with the fingerprint of what it was made from."""
+    def make(self, path: Path, fingerprint: str, budget: Budget | int) -> tuple[Path, str]:
+        """Of a `.keras` file the smaller one, each with the fingerprint of what it was made from.
+
+        Args:
+            path: the file.
+            fingerprint: of what it was made from.
+            budget: which heads and units stay, or how many blocks go.
+        """
         asked = json.dumps([dataclasses.asdict(self.pruning), budget], sort_keys=True)
         inputs = {"the model or its data": fingerprint, "what is pruned": asked}
         made_from = MadeFrom(keys_of(self.config, "training", "metrics") if self.pruning.epochs else {}, inputs)
@@ -149,17 +185,21 @@ class _Step:
         fingerprint = stage(folder, made_from, lambda new: self._work(new, path, budget), say)
         return folder / (training.CHECKPOINT if self.pruning.epochs else MODEL), fingerprint
 
-    def _work(self, folder: Path, path: Path, budget: Budget) -> None:
+    def _work(self, folder: Path, path: Path, budget: Budget | int) -> None:
         smaller = folder / MODEL
         if not smaller.exists():
-            model = training.load(path)
-            scores = IMPORTANCE[self.pruning.importance](model, self.task)
-            compression.prune(model, compression.most_important(model, scores, budget)).save(smaller)
+            self._smaller(training.load(path), budget).save(smaller)
         if self.pruning.epochs is not None:
             config = self.config.training.replace(epochs=self.pruning.epochs, minutes=None, start_from=None)
             ids = training.Vocabularies.of(self.task.source_tokenizer, self.task.target_tokenizer)
             start = training.WarmStart(smaller, ids)
             training.train(training.load(smaller).config, self.task, config, folder, start=start)
+
+    def _smaller(self, model: Seq2Seq, budget: Budget | int) -> Seq2Seq:
+        if isinstance(budget, int):
+            return compression.without_blocks(model, self.task, budget)
+        scores = IMPORTANCE[self.pruning.importance](model, self.task)
+        return compression.prune(model, compression.most_important(model, scores, budget))
 
 
 def _described(model: Seq2Seq, task: Task) -> dict[str, float]:

@@ -44,20 +44,27 @@ def test_a_table_of_what_is_left(command: Callable, calls: list[object]) -> None
         "",
         "small: report.json says which sizes each layer has",
     ]
-    assert calls == [("recipe of toy", Path("small"), Pruning(0.5, "gradient", 1, None), None)]
+    assert calls == [("recipe of toy", Path("small"), Pruning(0.5), None)]
 
 
 def test_json_of_it(command: Callable, calls: list[object]) -> None:
-    options = ["--keep", 0.4, "--importance", "norm", "--steps", 3, "--epochs", 0.5, "--checkpoint", "other", "--json"]
+    options = [
+        "--keep",
+        0.4,
+        "--blocks",
+        2,
+        "--importance",
+        "norm",
+        "--steps",
+        3,
+        "--epochs",
+        0.5,
+        "--checkpoint",
+        "other",
+        "--json",
+    ]
     code, out, err = command("prune", "toy", "small", *options)
     assert (code, err) == (0, "model: done before\n")
-    said = {"keep": 0.4, "importance": "norm", "steps": 3, "epochs": 0.5}
+    said = {"keep": 0.4, "parameters": None, "blocks": 2, "importance": "norm", "steps": 3, "epochs": 0.5}
     assert json.loads(out) == {**said, "folder": "small", "model": {"width": 128}, "before": BEFORE, "after": AFTER}
-    assert calls == [("recipe of toy", Path("small"), Pruning(0.4, "norm", 3, 0.5), Path("other"))]
-
-
-def test_a_share_must_be_said(command: Callable, calls: list[object]) -> None:
-    code, out, err = command("prune", "toy", "small")
-    assert (code, out) == (2, "")
-    assert err.startswith("keras-s2s: Missing option '--keep'")
-    assert calls == []
+    assert calls == [("recipe of toy", Path("small"), Pruning(0.4, None, 2, "norm", 3, 0.5), Path("other"))]

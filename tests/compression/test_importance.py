@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from keras_s2s.compression import Place, by_gradient, by_norm
+from keras_s2s.compression import Place, by_gradient, by_norm, mean_dev_loss
 from keras_s2s.data import Pairs, Task
 from keras_s2s.models import (
     CTCHeadConfig,
@@ -53,6 +53,12 @@ def losses(model: Any) -> np.ndarray:
     logits = np.asarray(model({name: given[name] for name in model.input}), "float64")
     logarithms = logits - np.log(np.exp(logits).sum(-1, keepdims=True))
     return np.array([-sum(rows[np.arange(len(t)), t]) for rows, t in zip(logarithms, targets, strict=True)])
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_the_loss_of_a_dev_pair(name: str) -> None:
+    model = make(name)
+    assert mean_dev_loss(model, task_of(name)) == pytest.approx(losses(model).mean(), rel=1e-5)
 
 
 KERNELS = {

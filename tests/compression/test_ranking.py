@@ -5,9 +5,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from keras_s2s import compression
 from keras_s2s.compression import Place, Scores, budget_of, by_norm, most_important
+from keras_s2s.data import Pairs, Task
 from keras_s2s.errors import UserError
 from keras_s2s.models import GRUEncoderConfig, ModelConfig, SSRUDecoderConfig, TransformerEncoderConfig, build
+from keras_s2s.text import train
 
 BLOCKS: dict[str, Any] = {"layers": 2, "heads": 4, "feed_forward": 3}
 
@@ -95,3 +98,59 @@ def test_an_ssru_has_heads_for_the_encoder_alone() -> None:
     kept = most_important(model, by_norm(model), budget_of(model, 0.5))
     assert (kept.count("heads"), kept.count("memory_heads"), kept.count("units")) == (0, 4, 3)
     assert not kept.encoder
+
+
+@pytest.mark.parametrize("decoder", [None, SSRUDecoderConfig(layers=2, feed_forward=6)])
+def test_parameters_are_a_budget(decoder: Any) -> None:
+    model = make() if decoder is None else make_with(decoder)
+    full = model.count_params()
+    for wanted in (full, full - 1, full - 60, full - 150):
+        share = compression.share_for(model, wanted)
+        small = compression.prune(model, most_important(model, by_norm(model), budget_of(model, share)))
+        assert small.count_params() <= wanted
+    assert compression.share_for(model, full) == 1
+
+
+def make_with(decoder: Any) -> Any:
+    encoder = TransformerEncoderConfig(**BLOCKS)
+    return build(ModelConfig(source_vocabulary=9, target_vocabulary=9, width=8, encoder=encoder, decoder=decoder))
+
+
+def test_the_share_for_a_number_of_parameters_is_the_largest() -> None:
+    """A head of 2 numbers has 3 · (8 + 1) · 2 + 2 · 8 parameters, a unit 8 + 1 + 8."""
+    model = make()
+    head, unit, full = 70, 17, model.count_params()
+    assert compression.share_for(model, full - 4 * head - 3 * unit) == 0.5
+    assert compression.share_for(model, full - 4 * head - 3 * unit - 1) < 0.5
+    assert compression.share_for(model, full - 4 * head - 3 * unit + 1) == 0.5
+
+
+def test_the_fewest_parameters_are_said() -> None:
+    model = make()
+    fewest = model.count_params() - 6 * 70 - 4 * 17
+    assert budget_of(model, compression.share_for(model, fewest)) == {"heads": 2, "units": 2}
+    with pytest.raises(UserError, match=rf"cannot get to 100 parameters: .*; the fewest are {fewest:,}"):
+        compression.share_for(model, 100)
+
+
+def task_of_letters() -> Task:
+    tokenizer = train(["abcde"], 9, kind="char", normalization="identity")
+    pairs = Pairs(["abc", "e", "edcb"], ["cba", "ea", "b"])
+    return Task("letters", pairs, pairs, None, tokenizer, tokenizer, ("exact_match",))
+
+
+def test_the_block_that_is_missed_least_goes_first() -> None:
+    model, task = make_with(SSRUDecoderConfig(layers=2, feed_forward=6)), task_of_letters()
+    smaller = model
+    for left in (1, 2):
+        losses = [
+            compression.mean_dev_loss(compression.prune(smaller, kept), task)
+            for stack, number, _ in compression.Kept.all_of(smaller)
+            if len((kept := compression.Kept.all_of(smaller).without_block(stack, number)).of(stack))
+        ]
+        smaller = compression.without_blocks(model, task, left)
+        assert len([*compression.Kept.all_of(smaller)]) == 4 - left
+        assert compression.mean_dev_loss(smaller, task) == pytest.approx(min(losses), rel=1e-6)
+    for count in (3, -1):
+        with pytest.raises(UserError, match=rf"{count} of 4 blocks cannot go: .* keep one each; at most 2 can"):
+            compression.without_blocks(model, task, count)

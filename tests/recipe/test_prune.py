@@ -106,7 +106,7 @@ def vocabularies(model: Any) -> dict[str, int]:
 def test_a_checkpoint_is_pruned_once_without_training(toy: recipe.Recipe, importance: str) -> None:
     model = write(Path("start"))
     before = {file.name: bundle.sha256(file) for file in Path("start").iterdir()}
-    found = recipe.prune(toy, Path("small"), Pruning(0.5, importance), Path("start"))
+    found = recipe.prune(toy, Path("small"), Pruning(0.5, importance=importance), Path("start"))
     assert {file.name: bundle.sha256(file) for file in Path("start").iterdir()} == before
     assert not Path("saved_models/.runs/toy/model").exists(), "nothing is trained for it"
     small = load(Path("small/model.keras"))
@@ -121,26 +121,46 @@ def test_a_checkpoint_is_pruned_once_without_training(toy: recipe.Recipe, import
     assert of_small == of_start
 
 
-def write(path: Path, kind: str = "transformer") -> Any:
+def write(path: Path, kind: str = "transformer", blocks: dict[str, Any] = BLOCKS) -> Any:
     """A checkpoint with tokenizers of its own."""
     tokenizers: tuple[Tokenizer, Tokenizer] = train_joint(LINES, LINES, vocabulary_size=16, kind="char")
     ids = {f"{side}_vocabulary": of.vocabulary_size for side, of in zip(("source", "target"), tokenizers, strict=True)}
-    part = BLOCKS if kind == "transformer" else {"kind": kind}
+    part = blocks if kind == "transformer" else {"kind": kind}
     parts: Any = {"encoder": part, "decoder": part}
     model = build(ModelConfig(width=8, **parts, **ids))
     write_checkpoint(path, *tokenizers, lambda new: model.save(new / "model.keras"))
     return model
 
 
+def test_blocks_go_first_then_heads_and_units_to_a_number_of_parameters(toy: recipe.Recipe) -> None:
+    model = write(Path("start"), blocks={**BLOCKS, "layers": 2})
+    shallow = compression.prune(model, compression.Kept.all_of(model).without_block("encoder", 0))
+    pruning = Pruning(parameters=shallow.count_params() - 200, blocks=1)
+    found = recipe.prune(toy, Path("small"), pruning, Path("start"))
+    assert (found.before["blocks"], found.after["blocks"]) == (4, 3)
+    assert found.after["parameters"] <= shallow.count_params() - 200
+    assert load(Path("small/model.keras")).count_params() == found.after["parameters"]
+    alone = recipe.prune(toy, Path("alone"), Pruning(blocks=1), Path("start"))
+    assert (alone.after["blocks"], alone.after["units"]) == (3, 24)
+
+
 def test_a_budget_is_refused_before_anything_is_trained(toy: recipe.Recipe) -> None:
     with pytest.raises(UserError, match=r"share of 0\.1: each part of a block keeps one, so at least 3 of 12 heads; "):
         recipe.prune(toy, Path("small"), Pruning(0.1))
+    with pytest.raises(UserError, match=r"cannot get to 100 parameters: "):
+        recipe.prune(toy, Path("small"), Pruning(parameters=100))
+    with pytest.raises(UserError, match=r"2 of 2 blocks cannot go"):
+        recipe.prune(toy, Path("small"), Pruning(0.5, blocks=2))
     assert not Path("saved_models/.runs/toy/model").exists()
 
 
 def test_what_is_refused(toy: recipe.Recipe) -> None:
     with pytest.raises(UserError, match="prune: no importance 'size'; there are gradient, norm"):
-        recipe.prune(toy, Path("small"), Pruning(0.5, "size"))
+        recipe.prune(toy, Path("small"), Pruning(0.5, importance="size"))
+    with pytest.raises(UserError, match="two budgets; give one"):
+        recipe.prune(toy, Path("small"), Pruning(0.5, 1000))
+    with pytest.raises(UserError, match="nothing is to go; give a share"):
+        recipe.prune(toy, Path("small"), Pruning())
     with pytest.raises(UserError, match=r"none: no checkpoint; expected a folder with model.keras"):
         recipe.prune(toy, Path("small"), Pruning(0.5), Path("none"))
     Path("full").mkdir()

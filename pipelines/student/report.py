@@ -1,7 +1,7 @@
 """Quality, size and speed of variants of a model, as a table and a picture.
 
 `python report.py FOLDER --source FILE --reference FILE --metric NAME VARIANT...` writes `report.md` and `variants.png`;
-a variant is `NAME=BUNDLE,PRECISION,BEAM`. All decode the whole text on one thread, in turn, several times.
+a variant is `NAME=BUNDLE,PRECISION,BEAM`, or with `,shortlist` behind it. All decode the whole text on one thread, in turn, several times.
 """
 
 import argparse
@@ -29,23 +29,26 @@ class Candidate(NamedTuple):
         bundle: its folder.
         precision: of its graphs.
         beam: 1 is greedy.
+        shortlist: whether each batch has one.
     """
 
     name: str
     bundle: Path
     precision: str
     beam: str
+    shortlist: bool
 
     @classmethod
     def parse(cls, word: str) -> "Candidate":
         name, _, rest = word.partition("=")
-        bundle, precision, beam = rest.rsplit(",", 2)
-        return cls(name, Path(bundle), precision, beam)
+        bundle, precision, beam, *shortlist = rest.split(",")
+        return cls(name, Path(bundle), precision, beam, shortlist == ["shortlist"])
 
     def decode(self, source: Path, reference: Path, output: Path) -> float:
         """Writes the outputs; returns sentences a second of one thread, each with its natural length."""
         files = ["--source", source, "--reference", reference, "--output", output]
         how = ["--precision", self.precision, "--beam-size", self.beam, "--threads", 1, "--json"]
+        how += ["--shortlist"] if self.shortlist else []
         command = [sys.executable, "-m", "keras_s2s.cli", "evaluate", self.bundle, *files, *how]
         done = subprocess.run([*map(str, command)], capture_output=True, text=True, check=True)
         return float(json.loads(done.stdout)["sentences_per_second"])

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 SNAKEFILE = Path(__file__).parents[2] / "pipelines" / "student" / "Snakefile"
-RULES = ["held_out", "teacher", "distilled", "student", "smaller", "report"]
+RULES = ["held_out", "teacher", "distilled", "student", "pruned", "smaller", "smaller", "report"]
 
 
 def command(*arguments: str) -> list[str]:
@@ -45,6 +45,8 @@ def test_a_whole_run_that_is_killed_once(tmp_path: Path) -> None:
         "student",
         "student, 8 bits a weight",
         "student, 4 bits a weight",
+        "student, pruned",
+        "student, pruned, 4 bits a weight",
     ]
     assert (tmp_path / "student" / "dates" / "variants.png").stat().st_size > 1000
     assert "Nothing to be done" in subprocess.run(run, cwd=tmp_path, capture_output=True, text=True, check=True).stderr

@@ -1,7 +1,8 @@
 """Quality, size and speed of variants of a model, as a table and a picture.
 
-`python report.py FOLDER --source FILE --reference FILE --metric NAME VARIANT...` writes `report.md` and `variants.png`;
-a variant is `NAME=BUNDLE,PRECISION,BEAM`, or with `,shortlist` behind it. All decode the whole text on one thread, in turn, several times.
+`python report.py FOLDER --source FILE --reference FILE --metric NAME VARIANT...` writes `report.md` and `variants.png`.
+A variant is `NAME=BUNDLE,PRECISION,BEAM`, or with `,shortlist` behind it. All decode the whole text on one thread, in
+turn, several times.
 """
 
 import argparse

@@ -52,13 +52,14 @@ def prune(
         ),
     ] = None,
     importance: Annotated[
-        str,
+        str | None,
         typer.Option(
             metavar="NAME",
+            show_default=False,
             help="What decides which heads and units stay: gradient (what the loss on dev data loses with each, to "
-            "first order), or norm (of their weights).",
+            "first order), or norm (of their weights). By default gradient, and norm of a bare model file.",
         ),
-    ] = "gradient",
+    ] = None,
     steps: Annotated[
         int,
         typer.Option(
@@ -85,10 +86,13 @@ def prune(
     metrics of the dev data beside those of the model that it was made of. A model that is not trained yet is trained
     first. `keras-s2s export RECIPE --checkpoint FOLDER` makes a bundle of the smaller one.
 
+    In the place of a recipe there may be a bare model file, and its smaller one in the place of the folder.
+
     ```
     keras-s2s prune pipelines/multi30k/transformer.yaml checkpoints/half --keep 0.5
     keras-s2s prune pipelines/multi30k/transformer.yaml checkpoints/half --keep 0.5 --steps 3 --epochs 2
     keras-s2s prune pipelines/multi30k/transformer.yaml checkpoints/small --blocks 2 --parameters 1500000
+    keras-s2s prune model.keras small.keras --keep 0.5
     keras-s2s prune pipelines/multi30k/transformer.yaml checkpoints/half --keep 0.5 --checkpoint checkpoints/student
     ```
     """
@@ -96,8 +100,13 @@ def prune(
         import_tensorflow()
         from keras_s2s import recipe as recipes
 
+        bare = recipe.suffix == ".keras" and checkpoint is None
+        importance = importance or ("norm" if bare else "gradient")
         pruning = recipes.Pruning(keep, parameters, blocks, importance, steps, epochs)
-        found = recipes.prune(recipes.load(recipe), folder, pruning, checkpoint)
+        if bare:
+            found = recipes.prune_file(recipe, folder, pruning)
+        else:
+            found = recipes.prune(recipes.load(recipe), folder, pruning, checkpoint)
     if as_json:
         typer.echo(json.dumps({**dataclasses.asdict(pruning), **dataclasses.asdict(found), "folder": str(folder)}))
     else:
@@ -114,4 +123,5 @@ def _show(found: Any) -> None:
         table.add_row(name.replace("_", " "), *shown)
     console = Console(highlight=False, soft_wrap=True)
     print_whole(console, table)
-    console.print(f"\n{found.folder}: report.json says which sizes each layer has", markup=False)
+    said = "the smaller model" if found.folder.suffix == ".keras" else "report.json says which sizes each layer has"
+    console.print(f"\n{found.folder}: {said}", markup=False)

@@ -1,7 +1,7 @@
 """Recipes: data and names in YAML, run in stages to a verified bundle."""
 
 from keras_s2s.recipe.data_report import DataReport, prepare_data
-from keras_s2s.recipe.prune import Pruned, Pruning, prune
+from keras_s2s.recipe.prune import Pruned, Pruning, prune, prune_file
 from keras_s2s.recipe.read import load
 from keras_s2s.recipe.run import export, held_out_pairs, run, train, training_pairs
 from keras_s2s.recipe.schema import CombinedConfig, Recipe, RecipeConfig
@@ -22,6 +22,7 @@ __all__ = [
     "load",
     "prepare_data",
     "prune",
+    "prune_file",
     "run",
     "train",
     "training_pairs",

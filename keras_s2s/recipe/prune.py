@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from keras_s2s import compression, training
+from keras_s2s.atomic import atomic_write
 from keras_s2s.compression.ranking import Budget, sizes_of
 from keras_s2s.data import Task
 from keras_s2s.errors import UserError
@@ -20,6 +21,7 @@ from keras_s2s.recipe.prepare import folder_of, prepare, prepare_for, say
 from keras_s2s.recipe.run import running
 from keras_s2s.recipe.schema import CombinedConfig, Recipe, RecipeConfig
 from keras_s2s.recipe.stages import stage
+from keras_s2s.training.transfer import read_model
 
 REPORT = "report.json"
 IMPORTANCE: dict[str, Callable[[Seq2Seq, Task], compression.Scores]] = {
@@ -110,6 +112,34 @@ def prune(recipe: Recipe, folder: Path, pruning: Pruning, checkpoint: Path | Non
 
         write_checkpoint(folder, task.source_tokenizer, task.target_tokenizer, write)
         return result
+
+
+def prune_file(path: Path, to: Path, pruning: Pruning) -> Pruned:
+    """Writes a smaller model of a bare `.keras` file, without data: heads and units go once, by norm.
+
+    Args:
+        path: the file.
+        to: the smaller model's file; one that is there is replaced.
+        pruning: how much stays.
+
+    Raises:
+        UserError: `path` is no model of this package, it is not said what goes, that cannot go, more is wanted than
+            there is without data, or `to` is no name of a `.keras` file.
+    """
+    _check(pruning)
+    if pruning != Pruning(pruning.keep, pruning.parameters, importance="norm"):
+        raise UserError(
+            f"{path}: is a bare model file, and has no data: heads and units go once, by norm; give a recipe for "
+            "blocks, gradients, steps and training"
+        )
+    if to.suffix != ".keras":
+        raise UserError(f"{to}: expected a name that ends in .keras, for of a bare model file comes another one")
+    model = read_model(path, "prune")
+    [budget] = _budgets(model, pruning)
+    small = compression.prune(model, compression.most_important(model, compression.by_norm(model), budget))
+    to.parent.mkdir(parents=True, exist_ok=True)
+    atomic_write(to, small.save)
+    return Pruned(to, _architecture(small), _sizes(model), _sizes(small))
 
 
 def _check(pruning: Pruning) -> None:
@@ -206,8 +236,13 @@ def _described(model: Seq2Seq, task: Task) -> dict[str, float]:
     """The sizes of a model, and its metrics of the dev data."""
     judge: Any = training.DevPerplexity(task) if model.encoder is None else training.DecodedMetrics(task)
     judge.set_model(model)
+    return {**_sizes(model), **judge.judge()}
+
+
+def _sizes(model: Seq2Seq) -> dict[str, float]:
     blocks = len([*compression.Kept.all_of(model)])
-    return {"blocks": blocks, **sizes_of(model), "parameters": model.count_params(), **judge.judge()}
+    sizes = sizes_of(model)
+    return {"blocks": blocks, "heads": sizes["heads"], "units": sizes["units"], "parameters": model.count_params()}
 
 
 def _architecture(model: Seq2Seq) -> dict[str, Any]:

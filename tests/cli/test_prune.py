@@ -24,7 +24,12 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[object]:
         calls.append((recipe, folder, pruning, checkpoint))
         return Pruned(folder, {"width": 128}, BEFORE, AFTER)
 
-    fake = SimpleNamespace(load=lambda path: f"recipe of {path}", prune=prune, Pruning=Pruning)
+    def prune_file(path: Path, to: Path, pruning: Pruning) -> Pruned:
+        calls.append((path, to, pruning))
+        sizes = ({name: of[name] for name in ("heads", "units")} for of in (BEFORE, AFTER))
+        return Pruned(to, {"width": 128}, *sizes)
+
+    fake = SimpleNamespace(load=lambda path: f"recipe of {path}", prune=prune, prune_file=prune_file, Pruning=Pruning)
     monkeypatch.setattr(keras_s2s, "recipe", fake, raising=False)
     monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", "3")
     return calls
@@ -68,3 +73,10 @@ def test_json_of_it(command: Callable, calls: list[object]) -> None:
     said = {"keep": 0.4, "parameters": None, "blocks": 2, "importance": "norm", "steps": 3, "epochs": 0.5}
     assert json.loads(out) == {**said, "folder": "small", "model": {"width": 128}, "before": BEFORE, "after": AFTER}
     assert calls == [("recipe of toy", Path("small"), Pruning(0.4, None, 2, "norm", 3, 0.5), Path("other"))]
+
+
+def test_a_bare_model_file(command: Callable, calls: list[object]) -> None:
+    code, out, err = command("prune", "model.keras", "small.keras", "--keep", "0.5")
+    assert (code, err) == (0, "")
+    assert out.splitlines()[1:] == ["heads     48    24 ", "units  2,048 1,024 ", "", "small.keras: the smaller model"]
+    assert calls == [(Path("model.keras"), Path("small.keras"), Pruning(0.5, importance="norm"))]

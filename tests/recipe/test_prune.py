@@ -174,3 +174,24 @@ def test_what_is_refused(toy: recipe.Recipe) -> None:
     combined = written({**shared, "combine": {"models": ["one.yaml", "two.yaml"]}})
     with pytest.raises(UserError, match="combines models of other recipes; prune those"):
         recipe.prune(combined, Path("small"), Pruning(0.5))
+
+
+def test_a_bare_model_file_is_pruned_once_by_norm(tmp_path: Path) -> None:
+    model = write(tmp_path / "start")
+    bare, small = tmp_path / "start" / "model.keras", tmp_path / "new" / "small.keras"
+    found = recipe.prune_file(bare, small, Pruning(0.5, importance="norm"))
+    kept = compression.most_important(model, compression.by_norm(model), compression.budget_of(model, 0.5))
+    expected, loaded = compression.prune(model, kept), load(small)
+    assert loaded.config == expected.config
+    for ours, theirs in zip(loaded.get_weights(), expected.get_weights(), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    assert found.before == {"blocks": 2, "heads": 12, "units": 16, "parameters": model.count_params()}
+    assert found.after == {"blocks": 2, "heads": 6, "units": 8, "parameters": loaded.count_params()}
+    assert [path.name for path in small.parent.iterdir()] == ["small.keras"]
+    for more in ({"epochs": 1}, {"steps": 2}, {"blocks": 1}, {"importance": "gradient"}):
+        with pytest.raises(UserError, match="is a bare model file, and has no data"):
+            recipe.prune_file(bare, small, Pruning(0.5, **{"importance": "norm", **more}))
+    with pytest.raises(UserError, match=r"small: expected a name that ends in \.keras"):
+        recipe.prune_file(bare, tmp_path / "small", Pruning(0.5, importance="norm"))
+    with pytest.raises(UserError, match=r"none\.keras: no such file"):
+        recipe.prune_file(tmp_path / "none.keras", small, Pruning(0.5, importance="norm"))

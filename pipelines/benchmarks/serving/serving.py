@@ -1,6 +1,7 @@
 """How `keras-s2s serve` does under load, on this machine alone.
 
 python pipelines/benchmarks/serving/serving.py compare saved_models/serving TEXTS
+python pipelines/benchmarks/serving/serving.py student STUDENT saved_models/serving/multi30k TEXTS
 python pipelines/benchmarks/serving/serving.py overload saved_models/serving/multi30k TEXTS
 python pipelines/benchmarks/serving/serving.py soak saved_models/serving/multi30k TEXTS
 """
@@ -72,10 +73,14 @@ def running(kind: str, bundle: Path) -> Iterator[subprocess.Popen[bytes]]:
             process.terminate()
 
 
-def load_of(texts: Path, beam_size: int) -> Load:
+def load_of(texts: Path, beam_size: int, **options: Any) -> Load:
     """Requests with these texts."""
     lines = texts.read_text(encoding="utf-8").splitlines()
-    return Load(f"http://127.0.0.1:{PORT}/v1/generate", [{"text": line, "beam_size": beam_size} for line in lines])
+    return _load([{"text": line, "beam_size": beam_size, **options} for line in lines])
+
+
+def _load(bodies: list[dict[str, Any]]) -> Load:
+    return Load(f"http://127.0.0.1:{PORT}/v1/generate", bodies)
 
 
 def run(load: Load, work: Coroutine[Any, Any, None]) -> Sequence[Answer]:
@@ -118,8 +123,7 @@ def compare(
 ) -> None:
     """Servers in turn, with 32 clients each of which asks again when it has its answer; medians of the rounds."""
     kinds = ["keras-s2s serve", "plain", "plain, threads 1", "ctranslate2", "ctranslate2 batches"]
-    print("| model | beam | server | answers/s | least to largest | ours over it | p50 ms | p95 ms | processor ms |")
-    print("|---|---:|---|---:|---:|---:|---:|---:|---:|")
+    _print_header()
     for name in model:
         for size in beam:
             found: dict[str, list[tuple[Summary, float]]] = {kind: [] for kind in kinds}
@@ -128,6 +132,36 @@ def compare(
                     with running(kind, bundles / name) as process:
                         found[kind].append(_measured(process, load_of(texts, size), seconds))
             _print(name, size, found)
+
+
+@app.command()
+def student(
+    bundle: Annotated[Path, typer.Argument(help="The student's bundle, with a shortlist.")],
+    teacher: Annotated[Path, typer.Argument(help="The bundle of prepare.py with the teacher's CTranslate2 model.")],
+    texts: Texts,
+    rounds: int = 5,
+    seconds: float = 10.0,
+) -> None:
+    """A student beside its teacher in CTranslate2, 32 clients, greedy; blank requests are the most that can be had."""
+    narrow = load_of(texts, 1, shortlist=True)
+    servers = {
+        "keras-s2s serve, student": ("keras-s2s serve", bundle, narrow),
+        "keras-s2s serve, teacher": ("keras-s2s serve", teacher, load_of(texts, 1)),
+        "ctranslate2 batches, teacher": ("ctranslate2 batches", teacher, load_of(texts, 1)),
+        "keras-s2s serve, blank requests": ("keras-s2s serve", bundle, _load([{"text": ""}])),
+    }
+    found: dict[str, list[tuple[Summary, float]]] = {name: [] for name in servers}
+    for _ in range(rounds):
+        for name, (kind, path, load) in servers.items():
+            with running(kind, path) as process:
+                found[name].append(_measured(process, load, seconds))
+    _print_header()
+    _print("multi30k", 1, found)
+
+
+def _print_header() -> None:
+    print("| model | beam | server | answers/s | least to largest | ours over it | p50 ms | p95 ms | processor ms |")
+    print("|---|---:|---|---:|---:|---:|---:|---:|---:|")
 
 
 def _measured(process: subprocess.Popen[bytes], load: Load, seconds: float) -> tuple[Summary, float]:

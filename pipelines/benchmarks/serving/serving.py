@@ -73,10 +73,10 @@ def running(kind: str, bundle: Path) -> Iterator[subprocess.Popen[bytes]]:
             process.terminate()
 
 
-def load_of(texts: Path, beam_size: int, **options: Any) -> Load:
+def load_of(texts: Path, beam_size: int) -> Load:
     """Requests with these texts."""
     lines = texts.read_text(encoding="utf-8").splitlines()
-    return _load([{"text": line, "beam_size": beam_size, **options} for line in lines])
+    return _load([{"text": line, "beam_size": beam_size} for line in lines])
 
 
 def _load(bodies: list[dict[str, Any]]) -> Load:
@@ -136,25 +136,25 @@ def compare(
 
 @app.command()
 def student(
-    bundle: Annotated[Path, typer.Argument(help="The student's bundle, with a shortlist.")],
+    bundle: Annotated[Path, typer.Argument(help="The student's bundle.")],
     teacher: Annotated[Path, typer.Argument(help="The bundle of prepare.py with the teacher's CTranslate2 model.")],
     texts: Texts,
     rounds: int = 5,
     seconds: float = 10.0,
 ) -> None:
     """A student beside its teacher in CTranslate2, 32 clients, greedy; blank requests are the most that can be had."""
-    narrow = load_of(texts, 1, shortlist=True)
+    load = load_of(texts, 1)
     servers = {
-        "keras-s2s serve, student": ("keras-s2s serve", bundle, narrow),
-        "keras-s2s serve, teacher": ("keras-s2s serve", teacher, load_of(texts, 1)),
-        "ctranslate2 batches, teacher": ("ctranslate2 batches", teacher, load_of(texts, 1)),
+        "keras-s2s serve, student": ("keras-s2s serve", bundle, load),
+        "keras-s2s serve, teacher": ("keras-s2s serve", teacher, load),
+        "ctranslate2 batches, teacher": ("ctranslate2 batches", teacher, load),
         "keras-s2s serve, blank requests": ("keras-s2s serve", bundle, _load([{"text": ""}])),
     }
     found: dict[str, list[tuple[Summary, float]]] = {name: [] for name in servers}
     for _ in range(rounds):
-        for name, (kind, path, load) in servers.items():
+        for name, (kind, path, requests) in servers.items():
             with running(kind, path) as process:
-                found[name].append(_measured(process, load, seconds))
+                found[name].append(_measured(process, requests, seconds))
     _print_header()
     _print("multi30k", 1, found)
 

@@ -21,7 +21,7 @@ class Point:
         value: by the metric.
         interval: half the width of the 95 % interval around it.
         megabytes: on disk.
-        tokens_per_second: written.
+        speed: in the unit of the picture.
         is_best: its point is full; those of others are hollow.
     """
 
@@ -29,17 +29,18 @@ class Point:
     value: float
     interval: float
     megabytes: float
-    tokens_per_second: float
+    speed: float
     is_best: bool
 
 
-def tradeoff_picture(path: Path, points: Sequence[Point], metric: str) -> None:
-    """Writes a PNG with two panels: the metric, with its interval, over megabytes and over tokens a second.
+def tradeoff_picture(path: Path, points: Sequence[Point], metric: str, unit: str = "tokens a second") -> None:
+    """Writes a PNG with two panels: the metric, with its interval, over megabytes and over speed.
 
     Args:
         path: the file to write.
         points: the forms that are compared.
         metric: its name.
+        unit: of speed.
 
     Raises:
         ValueError: there are no points.
@@ -50,7 +51,7 @@ def tradeoff_picture(path: Path, points: Sequence[Point], metric: str) -> None:
     FigureCanvasAgg(figure)
     left, right = figure.subplots(1, 2, sharey=True)
     _draw(left, points, [point.megabytes for point in points], "MB on disk")
-    _draw(right, points, [point.tokens_per_second for point in points], "tokens a second")
+    _draw(right, points, [point.speed for point in points], unit)
     right.legend(loc="upper left", bbox_to_anchor=(1, 1), fontsize=8, frameon=False, labelcolor=_INK)
     left.set_ylabel(metric.replace("_", " "), fontsize=9, color=_INK, parse_math=False)
     figure.savefig(path, format="png")

@@ -104,7 +104,7 @@ def main() -> None:
     given.folder.mkdir(parents=True, exist_ok=True)
     found = measured(given.variants, given.source, given.reference, given.metric, given.folder, given.rounds)
     points = [Point(v.name, v.value, v.interval, v.megabytes, v.tokens_per_second, v.is_best) for v in found]
-    tradeoff_picture(given.folder / PICTURE, points, given.metric)
+    tradeoff_picture(given.folder / PICTURE, points, given.metric, "sentences a second")
     header = ["", given.metric.replace("_", " "), "95 %", "MB", "sentences/s", "times", ""]
     first = found[0].tokens_per_second
     rows: list[list[str | float]] = [

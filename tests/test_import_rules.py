@@ -109,6 +109,7 @@ COMMON: dict[str, set[str]] = {
 
 TENSORFLOW = {"tensorflow", "tensorflow_text", "tf2onnx"}
 MAY_IMPORT_TENSORFLOW = (
+    "compression.dev_loss",
     "compression.importance",
     "data",
     "decoding.entries",

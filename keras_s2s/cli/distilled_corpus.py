@@ -72,7 +72,7 @@ class DistilledCorpus:
         """The texts to read and their references."""
         from keras_s2s import recipe as recipes
 
-        pairs = recipes.training_pairs(recipes.load(path))
+        pairs = recipes.train_pairs(recipes.load(path))
         return (pairs.targets, pairs.sources) if self.back else (pairs.sources, pairs.targets)
 
     def work(self, bundle: Path, precision: str, search: SearchOptions) -> Work:

@@ -34,4 +34,4 @@ def export(
         import_tensorflow()
         from keras_s2s import recipe as recipes
 
-        typer.echo(recipes.export(recipes.load(config), checkpoint))
+        typer.echo(recipes.export(recipes.load(config), checkpoint=checkpoint))

@@ -3,7 +3,7 @@
 from keras_s2s.recipe.data_report import DataReport, prepare_data
 from keras_s2s.recipe.prune import Pruned, Pruning, prune, prune_file
 from keras_s2s.recipe.read import load
-from keras_s2s.recipe.run import export, held_out_pairs, run, train, training_pairs
+from keras_s2s.recipe.run import export, held_out_pairs, run, train, train_pairs
 from keras_s2s.recipe.schema import CombinedConfig, Recipe, RecipeConfig
 from keras_s2s.recipe.trim import trim
 from keras_s2s.recipe.tune import Tried, Tuned, tune
@@ -25,7 +25,7 @@ __all__ = [
     "prune_file",
     "run",
     "train",
-    "training_pairs",
+    "train_pairs",
     "trim",
     "tune",
 ]

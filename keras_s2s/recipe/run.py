@@ -80,7 +80,7 @@ def export(recipe: Recipe, checkpoint: Path | None = None) -> Path:
         return _train_and_export(recipe) if checkpoint is None else _export_checkpoint(recipe, checkpoint)
 
 
-def training_pairs(recipe: Recipe) -> Pairs:
+def train_pairs(recipe: Recipe) -> Pairs:
     """Runs the first stage of a recipe, and returns its training pairs after preprocessing.
 
     Raises:

@@ -40,10 +40,19 @@ def test_run(command: Callable, calls: list[object], tmp_path: Path) -> None:
     assert calls == [("run", recipe, {"fresh": False}), ("run", recipe, {"fresh": True})]
 
 
-@pytest.mark.parametrize("verb", ["train", "export"])
-def test_the_path_of_the_result_is_printed(command: Callable, calls: list[object], tmp_path: Path, verb: str) -> None:
-    assert command(verb, tmp_path) == (0, f"{Path('saved_models') / verb}\n", "")
-    assert calls == [(verb, f"recipe of {tmp_path.name}", {})]
+@pytest.mark.parametrize(
+    ("verb", "given", "options"),
+    [
+        ("train", [], {}),
+        ("export", [], {"checkpoint": None}),
+        ("export", ["--checkpoint", "small"], {"checkpoint": Path("small")}),
+    ],
+)
+def test_the_path_of_the_result_is_printed(
+    command: Callable, calls: list[object], tmp_path: Path, verb: str, given: list[str], options: dict[str, object]
+) -> None:
+    assert command(verb, tmp_path, *given) == (0, f"{Path('saved_models') / verb}\n", "")
+    assert calls == [(verb, f"recipe of {tmp_path.name}", options)]
 
 
 @pytest.mark.parametrize("verb", ["run", "train", "export"])

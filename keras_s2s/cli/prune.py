@@ -40,7 +40,8 @@ def prune(
         typer.Option(
             min=0,
             metavar="N",
-            help="So many whole blocks go first, one by one: each time the one that the loss on dev data misses least.",
+            help="So many whole blocks go first, one by one: each time the one without which the loss on dev data is "
+            "lowest.",
         ),
     ] = 0,
     checkpoint: Annotated[

@@ -1,5 +1,6 @@
 """How important heads and feed-forward units of Transformer blocks are."""
 
+import math
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -96,7 +97,7 @@ def by_norm(model: Seq2Seq) -> Scores:
 def numbers_of(model: Seq2Seq) -> Scores:
     """How many parameters go with each head and unit."""
     return {
-        place: np.full(product.total, sum(weight.numpy().size for weight in product.weights) / product.total)
+        place: np.full(product.total, sum(math.prod(weight.shape) for weight in product.weights) / product.total)
         for place, product in _products(model).items()
     }
 

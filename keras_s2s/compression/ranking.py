@@ -93,7 +93,7 @@ def share_for(model: Seq2Seq, parameters: int) -> float:
     Raises:
         UserError: it has more with one head and one unit for each part of a block.
     """
-    costs, total = numbers_of(model), sizes_of(model)
+    costs, total, least = numbers_of(model), sizes_of(model), {kind: _least(model, kind) for kind in _KINDS}
 
     def left(budget: Budget) -> int:
         """The parameters if the dearest stay."""
@@ -105,7 +105,7 @@ def share_for(model: Seq2Seq, parameters: int) -> float:
         return model.count_params() - round(gone)
 
     shares = sorted({number / size for size in total.values() for number in range(1, size + 1)})
-    shares = [share for share in shares if all(round(share * total[kind]) >= _least(model, kind) for kind in _KINDS)]
+    shares = [share for share in shares if all(round(share * total[kind]) >= least[kind] for kind in _KINDS)]
     fits = bisect.bisect_right(shares, parameters, key=lambda share: left(budget_of(model, share)))
     if not fits:
         raise UserError(

@@ -94,12 +94,14 @@ def prune(recipe: Recipe, folder: Path, pruning: Pruning, checkpoint: Path | Non
     with running(recipe):
         task, path, fingerprint = _start(recipe, config, pruning, checkpoint)
         model = training.load(path)
+        _check_budget(model, pruning)
         before = _described(model, task)
         name = f"pruning of {folder.resolve().name}"
         if pruning.blocks:
             step = _Step(recipe, config, task, pruning, f"{name}, blocks")
             path, fingerprint = step.make(path, fingerprint, pruning.blocks)
-        for number, budget in enumerate(_budgets(training.load(path), pruning), 1):
+            model = training.load(path)
+        for number, budget in enumerate(_budgets(model, pruning), 1):
             step = _Step(recipe, config, task, pruning, f"{name}, step {number}")
             path, fingerprint = step.make(path, fingerprint, budget)
         small = training.load(path)
@@ -160,7 +162,6 @@ def _start(recipe: Recipe, config: RecipeConfig, pruning: Pruning, folder: Path 
         return task, *train_model(recipe, config, task, fingerprint)
     checkpoint = Checkpoint.read(folder)
     task, fingerprint = prepare_for(recipe, config, checkpoint)
-    _check_budget(training.load(checkpoint.model), pruning)
     return task, checkpoint.model, fingerprint
 
 

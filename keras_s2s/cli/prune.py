@@ -7,11 +7,10 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
 from keras_s2s.cli.options import Debug, Json, Recipe, json_alone
 from keras_s2s.cli.packages import import_tensorflow, training_packages
-from keras_s2s.cli.tables import print_whole
+from keras_s2s.cli.tables import named_rows, print_whole
 
 
 def prune(
@@ -115,14 +114,11 @@ def prune(
 
 
 def _show(found: Any) -> None:
-    table = Table(box=None, padding=(0, 1, 0, 0))
-    for place, title in enumerate(("", "before", "after")):
-        table.add_column(title, justify="right" if place else "left")
-    for name, before in found.before.items():
-        cells = (before, found.after[name])
-        shown = (f"{cell:.2f}" if isinstance(cell, float) else f"{cell:,}" for cell in cells)
-        table.add_row(name.replace("_", " "), *shown)
+    rows = [
+        (name.replace("_", " "), *(n if isinstance(n, float) else f"{n:,}" for n in (before, found.after[name])))
+        for name, before in found.before.items()
+    ]
     console = Console(highlight=False, soft_wrap=True)
-    print_whole(console, table)
+    print_whole(console, named_rows(("", "before", "after"), rows))
     said = "the smaller model" if found.folder.suffix == ".keras" else "report.json says which sizes each layer has"
     console.print(f"\n{found.folder}: {said}", markup=False)

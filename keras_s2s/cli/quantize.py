@@ -8,12 +8,11 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
 from keras_s2s.bundle import Manifest, read
 from keras_s2s.cli.options import BundleFolder, Debug, Json
 from keras_s2s.cli.packages import import_tensorflow, training_packages
-from keras_s2s.cli.tables import print_whole
+from keras_s2s.cli.tables import named_rows, print_whole
 from keras_s2s.errors import UserError
 from keras_s2s.status import shown
 
@@ -140,14 +139,8 @@ def recorded_metric(manifest: Manifest, verb: str) -> str:
 def _show(name: str, found: Sequence[Any], metric: str) -> None:
     from keras_s2s.compression.report import remarks, table
 
-    header, rows = table(found, metric)
-    shown = Table(box=None, padding=(0, 1, 0, 0))
-    for place, title in enumerate(header):
-        shown.add_column(title, justify="right" if place else "left")
-    for row in rows:
-        shown.add_row(*(f"{cell:.2f}" if isinstance(cell, float) else str(cell) for cell in row))
     console = Console(highlight=False, soft_wrap=True)
     console.print(f"{name}\n", markup=False)
-    print_whole(console, shown)
+    print_whole(console, named_rows(*table(found, metric)))
     for line in remarks(found):
         console.print(f"\n{line}", markup=False)

@@ -7,13 +7,12 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
 from keras_s2s.bundle import read
 from keras_s2s.cli.options import BundleFolder, Debug, Json
 from keras_s2s.cli.packages import import_tensorflow, training_packages
 from keras_s2s.cli.quantize import recorded_metric
-from keras_s2s.cli.tables import print_whole
+from keras_s2s.cli.tables import named_rows, print_whole
 from keras_s2s.status import shown
 
 
@@ -64,10 +63,4 @@ def shortlist(
 def _show(found: list[Any], metric: str) -> None:
     from keras_s2s.compression.shortlists import table
 
-    header, rows = table(found, metric)
-    shown = Table(box=None, padding=(0, 1, 0, 0))
-    for place, title in enumerate(header):
-        shown.add_column(title, justify="right" if place else "left")
-    for row in rows:
-        shown.add_row(*(f"{cell:.2f}" if isinstance(cell, float) else str(cell) for cell in row))
-    print_whole(Console(highlight=False, soft_wrap=True), shown)
+    print_whole(Console(highlight=False, soft_wrap=True), named_rows(*table(found, metric)))

@@ -93,7 +93,7 @@ def prune(recipe: Recipe, folder: Path, pruning: Pruning, checkpoint: Path | Non
     check_place(folder)
     with running(recipe):
         task, path, fingerprint = _start(recipe, config, pruning, checkpoint)
-        model = training.load(path)
+        model = read_model(path, "prune")
         _check_budget(model, pruning)
         before = _described(model, task)
         name = f"pruning of {folder.resolve().name}"
